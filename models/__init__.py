@@ -1,0 +1,12 @@
+"""What is trained: parts that models share, one file for each model family, and model directories on disk."""
+
+from scratchgrad.models.cache import Cache
+from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.directory import load, load_generation_config, save
+from scratchgrad.models.families import build, config_from_dict
+from scratchgrad.models.llama import Llama, LlamaConfig
+
+__all__ = [
+    "Cache", "Llama", "LlamaConfig", "ModelConfig", "build", "config_from_dict", "load", "load_generation_config",
+    "save",
+]  # fmt: skip

@@ -1,0 +1,51 @@
+"""What all model configs share: Hugging Face's names, checked before a model is built."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scratchgrad.errors import UserError
+
+# Keys of a Hugging Face config.json that say nothing about the mathematics of the model.
+BOOKKEEPING = {
+    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
+    "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
+}  # fmt: skip
+
+
+class ModelConfig(BaseModel):
+    """A subclass names its fields as Hugging Face does. A feature that we lack is a field with one allowed value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model_type: str
+    vocab_size: int
+    max_position_embeddings: int
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """The config of these values, or a UserError that names every one that does not do."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UserError("; ".join(cls._sentence(fault) for fault in error.errors())) from None
+
+    @classmethod
+    def _sentence(cls, fault: Any) -> str:
+        name = ".".join(map(str, fault["loc"]))
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, cls.model_fields, n=1)
+            return f"model.{name} is not a key of a {cls.__name__}" + (
+                f"; did you mean model.{near[0]}?" if near else ""
+            )
+        if fault["type"] == "missing":
+            return f"model.{name} is missing"
+        if not name:
+            return str(fault["msg"]).removeprefix("Value error, ")
+        if fault["type"] in ("literal_error", "none_required"):
+            return f"model.{name} = {fault['input']!r} asks for a feature that is not supported: {fault['msg']}"
+        return f"model.{name} = {fault['input']!r}: {fault['msg']}"

@@ -1,0 +1,93 @@
+"""The one file that knows which array library is in use, and the only one that imports cupy."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from scratchgrad.errors import UserError
+
+try:
+    import cupy
+except ImportError:  # a machine without a GPU is a normal machine
+    cupy = None
+
+Array = Any  # numpy.ndarray or cupy.ndarray; the two share no base class
+Device = Literal["cpu", "cuda"]
+DEVICES: tuple[Device, ...] = ("cpu", "cuda")
+
+
+def array_module(array: Array) -> ModuleType:
+    """numpy or cupy, whichever the array lives in."""
+    return np if cupy is None or type(array) is np.ndarray else cupy.get_array_module(array)
+
+
+def device_of(array: Array) -> Device:
+    return "cpu" if array_module(array) is np else "cuda"
+
+
+@cache
+def cuda_is_available() -> bool:
+    return cupy is not None and bool(cupy.cuda.is_available())
+
+
+def use_device(device: str, local_rank: int = 0) -> None:
+    """Make `device` this process's own: ranks of one machine take its GPUs in turn.
+
+    Raises UserError when there is no such device here.
+    """
+    if device not in DEVICES:
+        raise UserError(f"device '{device}' is not known; it is one of {', '.join(DEVICES)}")
+    if device == "cuda":
+        if cupy is None:
+            raise UserError("device 'cuda' needs CuPy: install scratchgrad[cuda12] or [cuda13], or use 'cpu'")
+        if not cuda_is_available():
+            raise UserError("device 'cuda' was asked for, but CuPy finds no GPU with a driver here; use 'cpu'")
+        cupy.cuda.Device(local_rank % cupy.cuda.runtime.getDeviceCount()).use()
+
+
+def to_device(array: Array, device: str) -> Array:
+    """The array on `device`: itself when it is there already."""
+    if device == device_of(array):
+        return array
+    if device == "cpu":
+        return cupy.asnumpy(array)
+    use_device(device)
+    return cupy.asarray(array)
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    result: np.ndarray[Any, Any] = to_device(array, "cpu")
+    return result
+
+
+def segment_sum(rows: Array, starts: Array) -> Array:
+    """Sums of rows[starts[i]:starts[i + 1]], each added up from first to last, so that the bits never change.
+
+    rows (n, width); starts (segments,) integers, rising, the first 0. Returns (segments, width).
+    """
+    if array_module(rows) is np:
+        return np.add.reduceat(rows, starts, axis=0)
+    width = rows.shape[1]
+    out = cupy.empty((len(starts), width), rows.dtype)
+    ends = cupy.append(starts[1:], len(rows))
+    add_up = cuda_kernel("segment_sum", f"segment_sum_{rows.dtype.name}")
+    arguments = (cupy.ascontiguousarray(rows), starts.astype(np.int64), ends.astype(np.int64), np.int64(width), out)
+    add_up((-(-out.size // 256),), (256,), (*arguments, np.int64(out.size)))
+    return out
+
+
+@cache
+def cuda_kernel(file: str, function: str) -> Any:
+    """A function of `cuda/<file>.cu`, compiled by NVRTC when it is first asked for."""
+    source = files("scratchgrad").joinpath("cuda", f"{file}.cu").read_text()
+    return cupy.RawModule(code=source, options=("-std=c++17",)).get_function(function)
+
+
+def cuda_empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """A fresh array on the GPU with whatever its memory held."""
+    return cupy.empty(shape, dtype)

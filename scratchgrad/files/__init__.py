@@ -1,0 +1,6 @@
+"""Files that survive bad days: written whole or not at all, and known by their sums."""
+
+from scratchgrad.files.atomic import atomic_directory, atomic_file
+from scratchgrad.files.manifest import DamagedFiles, sha256_of, verify_manifest, write_manifest
+
+__all__ = ["DamagedFiles", "atomic_directory", "atomic_file", "sha256_of", "verify_manifest", "write_manifest"]

@@ -1,0 +1,61 @@
+"""manifest.json: the size and sha256 of every file of a folder, so that damage is seen before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from scratchgrad.errors import UserError
+from scratchgrad.files.atomic import atomic_file
+
+NAME = "manifest.json"
+
+
+class DamagedFiles(UserError):
+    """Files that are not what their manifest says; the message names each."""
+
+
+def write_manifest(folder: Path, **facts: Any) -> None:
+    """Describe every file below `folder`, with `facts` beside them."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    files = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in paths}
+    with atomic_file(folder / NAME) as file:
+        file.write(json.dumps({"files": files, **facts}, indent=1).encode())
+
+
+def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]:
+    """The facts of a folder's manifest, once every file was found to be what it says; DamagedFiles otherwise.
+
+    `sizes_only` does not read the files: for large ones that are looked at on every start.
+    """
+    try:
+        manifest = json.loads((folder / NAME).read_bytes())
+        files = {
+            str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest.pop("files").items()
+        }
+    except FileNotFoundError:
+        raise DamagedFiles(f"'{folder}' has no {NAME}: it is not complete") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedFiles(f"'{folder / NAME}' is not a manifest") from None
+    faults = []
+    for name, (size, digest) in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            faults.append(f"'{name}' lies outside the folder")
+        elif not path.is_file():
+            faults.append(f"'{name}' is missing")
+        elif path.stat().st_size != size:
+            faults.append(f"'{name}' has {path.stat().st_size} bytes where {size} were written")
+        elif not sizes_only and sha256_of(path) != digest:
+            faults.append(f"'{name}' was altered")
+    if faults:
+        raise DamagedFiles(f"'{folder}' is damaged: {'; '.join(faults)}")
+    assert isinstance(manifest, dict)
+    return manifest
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,96 @@
+"""Is a backward pass right? Ask the difference quotient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from scratchgrad.autograd import no_grad
+from scratchgrad.tensor import Tensor
+
+Floats = np.ndarray[Any, Any]
+FULL_JACOBIAN = 4096  # elements of input times elements of output: checked entry by entry up to here
+
+
+class GradcheckError(AssertionError):
+    """An analytic gradient that differs from the numeric one."""
+
+
+def gradcheck(
+    f: Callable[..., Tensor],
+    *inputs: Tensor,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+    seed: int = 0,
+    fast_mode: bool = False,
+) -> bool:
+    """Compare f's backward with central differences; True, or a GradcheckError that shows where they disagree.
+
+    f: a function of tensors that returns one tensor, the same on every call. inputs: tensors; those that require grad
+    are checked and must be float64. Three random, uneven gradients of the output are sent back, and each is compared
+    along a random direction of each input; small inputs are also compared element by element, unless in `fast_mode`.
+    Before it fails, a disagreement is measured again with the fourth-order rule (Richardson), which forgives a strong
+    curvature but not a wrong gradient.
+    """
+    for position, tensor in enumerate(inputs):
+        if tensor.requires_grad and tensor.dtype != np.float64:
+            raise TypeError(f"gradcheck needs float64 inputs; input {position} has dtype {tensor.dtype}")
+    draw = np.random.default_rng(seed).standard_normal
+    out = f(*inputs)
+    for _ in range(3):
+        cotangent = np.asarray(draw(out.shape))
+        for position, gradient in _analytic(f, inputs, cotangent).items():
+            shape = inputs[position].shape
+            directions = [np.asarray(draw(shape))]
+            if not fast_mode and gradient.size * out.size <= FULL_JACOBIAN:
+                directions += [unit.reshape(shape) for unit in np.eye(gradient.size)]
+            for direction in directions:
+                slope = partial(_slope, f, inputs, position, direction, cotangent)
+                got, numeric = float((gradient * direction).sum()), slope(eps)
+                if not np.isclose(got, numeric, rtol=rtol, atol=atol):
+                    numeric = (4 * slope(100 * eps) - slope(200 * eps)) / 3
+                if not np.isclose(got, numeric, rtol=rtol, atol=atol):
+                    raise GradcheckError(_message(out, position, shape, direction, got, numeric))
+    return True
+
+
+def _analytic(f: Callable[..., Tensor], inputs: tuple[Tensor, ...], cotangent: Floats) -> dict[int, Floats]:
+    """The gradient of (f * cotangent).sum() by the backward pass, for every input that requires one."""
+    leaves = [Tensor(t.data, requires_grad=t.requires_grad) for t in inputs]
+    out = f(*leaves)
+    if out.requires_grad:
+        out.backward(cotangent.astype(out.dtype))
+    wanted = {position: leaf for position, leaf in enumerate(leaves) if leaf.requires_grad}
+    return {position: np.zeros(leaf.shape) if leaf.grad is None else leaf.grad for position, leaf in wanted.items()}
+
+
+def _slope(
+    f: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    position: int,
+    direction: Floats,
+    cotangent: Floats,
+    eps: float,
+) -> float:
+    """The central difference quotient of (f * cotangent).sum() along `direction` of one input."""
+    ends = []
+    for step in (eps, -eps):
+        moved = list(inputs)
+        moved[position] = Tensor(np.asarray(inputs[position].data + step * direction))
+        with no_grad():
+            ends.append(f(*moved).data)
+    return float(((ends[0] - ends[1]) * cotangent).sum() / (2 * eps))
+
+
+def _message(out: Tensor, position: int, shape: tuple[int, ...], direction: Floats, got: float, numeric: float) -> str:
+    made = out.node.name if out.node is not None else "f"
+    changed = np.argwhere(direction)
+    where = f"element {tuple(changed[0].tolist())}" if len(changed) == 1 else "a random direction"
+    return (
+        f"{made}: the gradient of input {position} (shape {shape}) along {where} is {got:.9g} by the backward pass "
+        f"and {numeric:.9g} by difference quotients (they differ by {abs(got - numeric):.3g})"
+    )

@@ -1,0 +1,73 @@
+"""Attention a few heads at a time: their weights stay in a core's cache from the first operation to the last."""
+
+import math
+
+import numpy as np
+
+from scratchgrad.autograd import Backward
+from scratchgrad.backend import Array
+from scratchgrad.ops.attention import check_shapes
+from scratchgrad.tensor import kernel
+from scratchgrad.threads import spread, tiles
+
+TILE = 1 << 18  # weights: a megabyte of float32
+
+
+@kernel("scaled_dot_product_attention", "cpu")
+def scaled_dot_product_attention(
+    query: Array, key: Array, value: Array, *, is_causal: bool = False, scale: float | None = None
+) -> tuple[Array, Backward]:
+    """As the specification, but the softmax is divided by its sum where that is cheap: in (time, width).
+
+    With e = exp(score - max), s = its row sums and g = grad / s, the value is e @ value / s, and the gradient of the
+    scores is e * (g @ value.T - rowsum(g * out)).
+    """
+    batch, heads, time, width = query.shape
+    groups, total = check_shapes(query, key, value)
+    share = heads // groups
+    scale = 1 / math.sqrt(width) if scale is None else scale
+    hidden = np.triu(np.full((time, total), -math.inf, query.dtype), k=total - time + 1) if is_causal else None
+    exponentials = np.empty((batch, groups, share * time, total), query.dtype)
+    sums = np.empty((batch, groups, share * time, 1), query.dtype)
+    out = np.empty((batch, groups, share * time, width), query.dtype)
+    ones = np.ones((total, 1), query.dtype)
+    places = [(b, cut) for b in range(batch) for cut in tiles(groups, max(1, TILE // (share * time * total)))]
+
+    def stacked(x: Array, b: int, cut: slice) -> Array:
+        """The query heads of a group below each other: (groups, share * time, width)."""
+        return x[b, cut.start * share : cut.stop * share].reshape(-1, share * time, width)
+
+    def forward(place: tuple[int, slice]) -> None:
+        b, cut = place
+        e = exponentials[place]
+        np.matmul(stacked(query, b, cut) * scale, key[place].swapaxes(-1, -2), out=e)
+        if hidden is not None:
+            by_head = e.reshape(-1, time, total)
+            by_head += hidden
+        e -= e.max(axis=-1, keepdims=True)
+        np.exp(e, out=e)
+        np.matmul(e, ones, out=sums[place])
+        np.matmul(e, value[place], out=out[place])
+        out[place] /= sums[place]
+
+    spread(forward, places)
+
+    def backward(grad: Array) -> tuple[Array, Array, Array]:
+        grad_query = np.empty((batch, groups, share * time, width), query.dtype)
+        grad_key, grad_value = np.empty(key.shape, key.dtype), np.empty(value.shape, value.dtype)
+
+        def of_place(place: tuple[int, slice]) -> None:
+            b, cut = place
+            e, g = exponentials[place], stacked(grad, b, cut) / sums[place]
+            np.matmul(e.swapaxes(-1, -2), g, out=grad_value[place])
+            grad_scores = g @ value[place].swapaxes(-1, -2)
+            grad_scores -= np.einsum("gij,gij->gi", g, out[place])[..., None]
+            grad_scores *= e
+            np.matmul(grad_scores, key[place], out=grad_query[place])
+            grad_query[place] *= scale
+            np.matmul(grad_scores.swapaxes(-1, -2), stacked(query, b, cut) * scale, out=grad_key[place])
+
+        spread(of_place, places)
+        return grad_query.reshape(query.shape), grad_key, grad_value
+
+    return out.reshape(query.shape), backward

@@ -1,0 +1,59 @@
+"""The curves between the linear maps."""
+
+from scratchgrad.autograd import Backward
+from scratchgrad.backend import Array, array_module
+from scratchgrad.tensor import op
+
+
+def logistic(x: Array) -> Array:
+    """1 / (1 + e^-x), written with tanh so that large |x| cannot overflow."""
+    return 0.5 * array_module(x).tanh(0.5 * x) + 0.5
+
+
+@op
+def sigmoid(x: Array) -> tuple[Array, Backward]:
+    """1 / (1 + e^-x)."""
+    y = logistic(x)
+    return y, lambda grad: (grad * y * (1 - y),)
+
+
+@op
+def tanh(x: Array) -> tuple[Array, Backward]:
+    y = array_module(x).tanh(x)
+    return y, lambda grad: (grad * (1 - y * y),)
+
+
+@op
+def relu(x: Array) -> tuple[Array, Backward]:
+    """max(x, 0); the gradient at 0 is 0."""
+    y = array_module(x).maximum(x, 0)
+    return y, lambda grad: (grad * (y > 0),)
+
+
+@op
+def silu(x: Array) -> tuple[Array, Backward]:
+    """x * sigmoid(x) (Elfwing et al. 2017)."""
+    s = logistic(x)
+    return x * s, lambda grad: (grad * s * (1 + x * (1 - s)),)
+
+
+@op
+def swiglu(x: Array) -> tuple[Array, Backward]:
+    """silu(gate) * up, with gate and up the two halves of the last axis (Shazeer 2020, "GLU variants").
+
+    x (..., 2 * width); returns (..., width).
+    """
+    width = x.shape[-1] // 2
+    if 2 * width != x.shape[-1]:
+        raise ValueError(f"the last axis holds gate and up, so its length must be even, and it is {x.shape[-1]}")
+
+    def backward(grad: Array) -> tuple[Array]:
+        gate, up = x[..., :width], x[..., width:]
+        s = logistic(gate)
+        out = array_module(x).empty_like(x)
+        out[..., :width] = grad * up * s * (1 + gate * (1 - s))
+        out[..., width:] = grad * gate * s
+        return (out,)
+
+    gate = x[..., :width]
+    return gate * logistic(gate) * x[..., width:], backward

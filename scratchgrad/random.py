@@ -1,0 +1,94 @@
+"""Random numbers by counter: a draw is a function of where it happens, not of what was drawn before.
+
+Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a key and a counter into bits.
+The key is (seed, purpose), the counter (element block, site, shard, step). So a run that is resumed, recomputed or
+spread over other ranks draws the same numbers, with no state to save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from scratchgrad.backend import Array, cuda_empty, cuda_kernel
+
+
+class Purpose(IntEnum):
+    """The second word of the key: draws of different purposes never meet."""
+
+    INIT = 0
+    DROPOUT = 1
+    SHUFFLE = 2
+    SAMPLE = 3
+
+
+@dataclass
+class Place:
+    """Where draws happen now. `site` numbers them in the order of the program, and rises by one with each."""
+
+    seed: int = 0
+    step: int = 0
+    shard: int = 0
+    site: int = 0
+
+
+_here = Place()
+
+
+def generator(seed: int, purpose: Purpose, *, step: int = 0, shard: int = 0, site: int = 0) -> np.random.Generator:
+    """NumPy's generator at the start of one site's numbers."""
+    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, site, shard, step]))
+
+
+def manual_seed(seed: int) -> None:
+    """Start anew from `seed`: the draws that follow are the same each time."""
+    global _here
+    _here = Place(seed)
+
+
+def place() -> Place:
+    """A copy of where draws happen now, to come back to with `drawing_at`."""
+    return replace(_here)
+
+
+@contextmanager
+def drawing_at(where: Place) -> Iterator[None]:
+    """Inside, draws are numbered on from `where`; afterwards from where they stood before."""
+    global _here
+    before, _here = _here, replace(where)
+    try:
+        yield
+    finally:
+        _here = before
+
+
+def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
+    """float32 of the normal distribution with mean 0, for initial weights; drawn on the CPU whatever the device."""
+    draws = _next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
+    draws *= np.float32(std)
+    return draws
+
+
+def uniform(shape: tuple[int, ...], device: str) -> Array:
+    """float32 in [0, 1), for dropout; the same bits on CPU and GPU."""
+    if device == "cpu":
+        return _next_generator(Purpose.DROPOUT).random(shape, dtype=np.float32)
+    out = cuda_empty(shape, np.float32)
+    key_and_counter = (_here.seed, Purpose.DROPOUT, _here.site, _here.shard, _here.step)
+    _here.site += 1
+    blocks = (out.size + 8 * 128 - 1) // (8 * 128)
+    if blocks:
+        arguments = (*(np.uint64(word) for word in key_and_counter), np.int64(out.size), out)
+        cuda_kernel("philox", "uniform")((blocks,), (128,), arguments)
+    return out
+
+
+def _next_generator(purpose: Purpose) -> np.random.Generator:
+    drawn = generator(_here.seed, purpose, step=_here.step, shard=_here.shard, site=_here.site)
+    _here.site += 1
+    return drawn

@@ -1,0 +1,78 @@
+"""A kernel may be faster than its op, and nothing else."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchgrad import Tensor, set_threads
+from scratchgrad.tensor import KERNELS, OPS
+from scratchgrad.threads import threads
+
+draw = np.random.default_rng(0).standard_normal
+
+
+def single(*shape: int) -> np.ndarray:
+    return draw(shape).astype(np.float32)
+
+
+ids = np.where(np.arange(600) % 7 == 0, -100, np.arange(600) * 11 % 500)
+angles = np.outer(np.arange(96), np.linspace(0.2, 1, 24))
+
+# Shapes that span several tiles of every kernel, with a remainder. name -> (arrays that get gradients, rest, options)
+INPUTS = {
+    "linear": ([single(2, 300, 24), single(501, 24), single(501)], [], {}),
+    "matmul": ([single(512, 288), single(288, 4001)], [], {}),
+    "rms_norm": ([single(5, 997, 131), single(131)], [], {}),
+    "swiglu": ([single(3, 701, 262)], [], {}),
+    "rotary": ([single(3, 10, 96, 48)], [np.cos(angles).astype("f"), np.sin(angles).astype("f")], {"heads": 7}),
+    "scaled_dot_product_attention": ([single(2, 6, 130, 24), single(2, 3, 170, 24), single(2, 3, 170, 24)], [], {"is_causal": True}),
+    "linear_cross_entropy": ([single(600, 24), single(500, 24)], [ids], {}),
+}  # fmt: skip
+
+
+def run(name: str) -> list[np.ndarray]:
+    arrays, rest, options = INPUTS[name]
+    leaves = [Tensor(a, requires_grad=True) for a in arrays]
+    out = OPS[name](*leaves, *rest, **options)
+    out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
+    return [out.data, *(leaf.grad for leaf in leaves)]
+
+
+def test_every_kernel_is_tested_here():
+    assert {name for name, _ in KERNELS} == set(INPUTS)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_kernel_agrees_with_its_op(name, monkeypatch):
+    fast = run(name)
+    monkeypatch.delitem(KERNELS, (name, "cpu"))
+    for got, want in zip(fast, run(name), strict=True):
+        assert got.dtype == want.dtype
+        assert np.linalg.norm(got - want) <= 2e-6 * np.linalg.norm(want)  # a dozen roundings of float32
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_number_of_threads_changes_no_bit(name):
+    before, seen = threads(), set()
+    try:
+        for count in (1, 2, 3):
+            set_threads(count)
+            seen.add(b"".join(array.tobytes() for array in run(name)))
+    finally:
+        set_threads(before)
+    assert len(seen) == 1
+
+
+def test_the_environment_can_turn_them_off():
+    code = "import scratchgrad; from scratchgrad.tensor import KERNELS; print(len(KERNELS))"
+    for setting, want in (("off", "0"), ("on", str(len(KERNELS)))):
+        out = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"SCRATCHGRAD_KERNELS": setting, "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert out.stdout.strip() == want

@@ -1,0 +1,67 @@
+"""Random numbers are a function of where they are drawn."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchgrad import random
+from scratchgrad.random import Place, Purpose, drawing_at
+
+
+def philox_block(key: tuple[int, int], counter: tuple[int, ...]) -> list[int]:
+    """Philox4x64-10 as its paper writes it, in Python integers."""
+    mask = (1 << 64) - 1
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2E7470EE14C6C93 * c[0], 0xCA5A826395121157 * c[2]
+        c = [(b >> 64) ^ c[1] ^ k[0], b & mask, (a >> 64) ^ c[3] ^ k[1], a & mask]
+        k = [(k[0] + 0x9E3779B97F4A7C15) & mask, (k[1] + 0xBB67AE8584CAA73B) & mask]
+    return c
+
+
+@given(st.integers(0, 2**63), st.integers(0, 2**40), st.integers(0, 2**20), st.integers(0, 2**20), st.integers(1, 40))
+def test_uniform_numbers_are_those_of_the_paper_at_their_counter(seed, step, shard, site, size):
+    with drawing_at(Place(seed, step, shard, site)):
+        drawn = random.uniform((size,), "cpu")
+    words = [
+        w
+        for block in range(1, size // 8 + 2)
+        for w in philox_block((seed, Purpose.DROPOUT), (block, site, shard, step))
+    ]
+    halves = [half for word in words for half in (word & 0xFFFFFFFF, word >> 32)]
+    assert drawn.tolist() == [(half >> 8) / 2**24 for half in halves[:size]]
+
+
+def test_sites_are_numbered_in_order_and_a_place_can_be_returned_to():
+    random.manual_seed(1)
+    first = random.uniform((4,), "cpu")
+    where = random.place()
+    second = random.uniform((4,), "cpu")
+    with drawing_at(where):
+        assert np.array_equal(random.uniform((4,), "cpu"), second)
+    third = random.uniform((4,), "cpu")
+    assert len({x.tobytes() for x in (first, second, third)}) == 3
+
+
+def test_initial_weights_have_the_spread_that_was_asked_for():
+    random.manual_seed(0)
+    weights = random.normal((300, 300), 0.02)
+    assert weights.dtype == np.float32
+    assert abs(weights.std() / 0.02 - 1) < 0.01
+    assert abs(weights.mean()) < 2e-4
+
+
+@pytest.mark.gpu
+def test_the_gpu_draws_the_same_bits():
+    pytest.importorskip("cupy")
+    from scratchgrad.backend import cuda_is_available, to_numpy
+
+    if not cuda_is_available():
+        pytest.skip("no GPU with a driver here")
+    for size in (1, 7, 8, 9, 100_003):
+        drawn = []
+        for device in ("cpu", "cuda"):
+            with drawing_at(Place(seed=2**60 + 3, step=5, shard=3, site=1)):
+                drawn.append(to_numpy(random.uniform((size,), device)).tobytes())
+        assert drawn[0] == drawn[1]

@@ -1,0 +1,130 @@
+"""Imports point one way. `house` reads a checkout; the tests plant every kind of fault in a small one and must see it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOMS = ("models", "tools", "train")
+MAY_IMPORT = {
+    "scratchgrad": set(),
+    "models": {"scratchgrad"},
+    "tools": {"scratchgrad", "models"},
+    "train": {"scratchgrad", "models", "tools"},
+}
+ENGINE = [
+    "errors",
+    "backend",
+    ("threads", "random"),
+    "autograd",
+    "tensor",
+    "ops",
+    "functional",
+    ("kernels", "recomputation", "gradient_check", "nn"),
+    ("optim", "files"),
+]
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Import name -> file. A room stands at the top level and is imported from inside `scratchgrad`."""
+    found = {}
+    for room in ("scratchgrad", *ROOMS):
+        for path in (root / room).rglob("*.py"):  # rglob does not follow the links inside scratchgrad/
+            name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+            found[name if room == "scratchgrad" else f"scratchgrad.{name}"] = path
+    return found
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Every module that a file names, at any depth, relative imports resolved."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    named = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            named |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return named
+
+
+def room_of(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "scratchgrad"
+
+
+def floor_of(name: str) -> int | None:
+    part = ([*name.split("."), ""])[1]
+    return next(
+        (i for i, level in enumerate(ENGINE) if part == level or (isinstance(level, tuple) and part in level)), None
+    )
+
+
+def faults(root: Path) -> list[str]:
+    known, found = modules(root), []
+    edges = {}
+    for name, path in known.items():
+        named = imports(name, path)
+        found += [f"{name} imports a bare '{n}'" for n in named if n.split(".")[0] in ROOMS]
+        edges[name] = {n for n in named if n in known and n != name and not name.startswith(n + ".")}
+        for other in edges[name]:
+            here, there = room_of(name), room_of(other)
+            if there not in MAY_IMPORT[here] | {here}:
+                found.append(f"{name} ({here}) imports {other} ({there})")
+            low, high = floor_of(name), floor_of(other)
+            if here == there == "scratchgrad" and low is not None and high is not None and high > low:
+                found.append(f"{name} imports {other}, which stands above it")
+    while leaves := [name for name, out in edges.items() if not out]:
+        for leaf in leaves:
+            del edges[leaf]
+        edges = {name: out - set(leaves) for name, out in edges.items()}
+    return found + ([f"an import cycle among {sorted(edges)}"] if edges else [])
+
+
+def test_this_house():
+    assert faults(Path(__file__).parents[1]) == []
+
+
+def test_every_part_of_the_engine_stands_on_a_floor():
+    parts = {
+        name.split(".")[1]
+        for name in modules(Path(__file__).parents[1])
+        if room_of(name) == "scratchgrad" and "." in name
+    }
+    assert {part for part in parts if floor_of(f"scratchgrad.{part}") is None} == set()
+
+
+def test_only_the_package_itself_imports_the_kernels_and_only_the_backend_cupy():
+    root = Path(__file__).parents[1]
+    named = {name: imports(name, path) for name, path in modules(root).items()}
+    kernels = {
+        n for n, out in named.items() if "scratchgrad.kernels" in out and not n.startswith("scratchgrad.kernels")
+    }
+    assert kernels == {"scratchgrad"}
+    assert {n for n, out in named.items() if any(o.split(".")[0] == "cupy" for o in out)} == {"scratchgrad.backend"}
+
+
+@pytest.mark.parametrize(("where", "line"), [
+    ("models/a.py", "from scratchgrad.train import loop"), ("models/a.py", "from ..tools import text"),
+    ("tools/text.py", "import scratchgrad.train.loop"), ("scratchgrad/tensor.py", "from scratchgrad.models import a"),
+    ("scratchgrad/tensor.py", "def f():\n    from scratchgrad.ops import one"), ("scratchgrad/backend.py", "from . import tensor"),
+    ("train/loop.py", "from models import a"), ("scratchgrad/nn.py", "from scratchgrad.files import f"),
+    ("models/a.py", "from scratchgrad.models import b"),
+])  # fmt: skip
+def test_a_planted_fault_is_seen(tmp_path, where, line):
+    good = {
+        "scratchgrad/backend.py": "", "scratchgrad/tensor.py": "from scratchgrad.backend import x", "scratchgrad/files.py": "",
+        "scratchgrad/ops/__init__.py": "", "scratchgrad/ops/one.py": "from scratchgrad.tensor import x", "scratchgrad/nn.py": "",
+        "models/a.py": "from scratchgrad.nn import x", "models/b.py": "from scratchgrad.models.a import x",
+        "tools/text.py": "from scratchgrad.models.b import x", "train/loop.py": "from scratchgrad.tools.text import x",
+    }  # fmt: skip
+    for name, text in good.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert faults(tmp_path) == []
+    with (tmp_path / where).open("a") as file:
+        file.write(line + "\n")
+    assert faults(tmp_path) != []
