@@ -1,0 +1,1 @@
+"""What makes a model: recipes, data, the loop, the ranks it runs on, checkpoints."""

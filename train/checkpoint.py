@@ -1,0 +1,92 @@
+"""A checkpoint: all that a run needs to go on as if nothing had happened.
+
+`checkpoints/step-N/` is a model directory (anyone's tool opens it) with `optimizer.safetensors` and `trainer.json`
+beside the model. It is written beside its place, synced and renamed, and its manifest holds the size and sha256 of
+every file: it is whole or it is not there. Random numbers and the position in the text are functions of the step, so
+the step is all that is saved of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file, save_file
+
+from scratchgrad import models
+from scratchgrad.errors import UserError
+from scratchgrad.files import atomic_directory, atomic_file, verify_manifest, write_manifest
+from scratchgrad.models import Llama
+from scratchgrad.optim import Optimizer
+from scratchgrad.tools.runs import checkpoints
+from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.tools.tokenizer import save as save_tokenizer
+
+
+@dataclass
+class Progress:
+    """Where a run stands. `fit` is the state of early stopping and of the fit warnings."""
+
+    step: int = 0
+    tokens: int = 0
+    val_loss: float | None = None  # of the last evaluation
+    fit: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(run: Path, model: Llama, optimizer: Optimizer, tokenizer: Tokenizer, progress: Progress) -> Path:
+    """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind."""
+    end = tokenizer.end_of_text
+    target = run / "checkpoints" / f"step-{progress.step}"
+    target.parent.mkdir(exist_ok=True)
+    with atomic_directory(target) as folder:
+        models.save(model, folder, {"bos_token_id": end, "eos_token_id": end})
+        save_tokenizer(tokenizer, folder)
+        save_file(optimizer.state_dict(), folder / "optimizer.safetensors")
+        with atomic_file(folder / "trainer.json") as file:
+            file.write(json.dumps(asdict(progress)).encode())
+        write_manifest(folder, step=progress.step)
+    return target
+
+
+def load_checkpoint(folder: Path, model: Llama, optimizer: Optimizer) -> Progress:
+    """Put the checkpoint's values into the model and the optimizer; DamagedFiles where its manifest does not hold."""
+    verify_manifest(folder)
+    device = model.embed_tokens.weight.device
+    saved = models.load(folder)
+    if saved.config != model.config:
+        raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")
+    model.load_state_dict(saved.to(device).state_dict())
+    optimizer.load_state_dict(load_file(folder / "optimizer.safetensors"))
+    return Progress(**json.loads((folder / "trainer.json").read_bytes()))
+
+
+def let_go(run: Path, keep_last: int, keep_best: bool) -> None:
+    """Remove all checkpoints but the newest `keep_last` and, if asked, the one with the lowest held-out loss."""
+    present = checkpoints(run)
+    kept = {step for step, _ in present[-keep_last:]}
+    if keep_best and (best := best_checkpoint(run)) is not None:
+        kept.add(best[0])
+    for step, folder in present:
+        if step not in kept:
+            remove_checkpoint(folder)
+
+
+def best_checkpoint(run: Path) -> tuple[int, Path] | None:
+    """(step, folder) of the checkpoint with the lowest held-out loss; None where none was evaluated."""
+    scored = []
+    for step, folder in checkpoints(run):
+        val_loss = json.loads((folder / "trainer.json").read_bytes())["val_loss"]
+        if val_loss is not None:
+            scored.append((val_loss, step, folder))
+    return min(scored)[1:] if scored else None
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Take it out of sight in one step, then file by file: what is seen under its name is whole until the end."""
+    dying = folder.with_name(f".tmp-removed-{folder.name}")
+    shutil.rmtree(dying, ignore_errors=True)
+    folder.rename(dying)
+    shutil.rmtree(dying)

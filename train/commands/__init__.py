@@ -1,0 +1,1 @@
+"""The command lines of this room, one file for each: `scratchgrad-<file>`."""

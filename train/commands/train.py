@@ -1,0 +1,164 @@
+"""scratchgrad-train: a recipe in, a trained model out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from scratchgrad import set_threads
+from scratchgrad.backend import use_device
+from scratchgrad.errors import UserError
+from scratchgrad.threads import threads
+from scratchgrad.tools.commands.common import say, tells_mistakes, version_option
+from scratchgrad.tools.runs import checkpoints, is_run, newest_run
+from scratchgrad.train.data import FilesSource, Prepared, StdlibSource, TrainBatches, held_out_batches, prepare
+from scratchgrad.train.dry_run import dry_run
+from scratchgrad.train.launcher import Announcement, announced, threads_per_rank
+from scratchgrad.train.loop import train
+from scratchgrad.train.ranks import Ranks, connect
+from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
+from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
+from scratchgrad.train.run import Run, forget_after, make_folder, write_recipe
+from scratchgrad.train.watchdog import Watchdog, ends_the_job
+
+NEWEST = "the newest"
+SECONDS_TO_TELL = 1.0  # rank 0 has to tell a mistake before another rank's end makes the launcher end them all
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=NEWEST,
+    metavar="[DIR]",
+    help="Go on with the newest run, or with that in DIR.",
+)
+@click.option("--checkpoint", metavar="step-N", help="With --resume: go on from this one. Later ones are removed.")
+@click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values, and stop.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Measure a step, tell size, memory and time, and stop.")
+@version_option
+@tells_mistakes
+def main(
+    arguments: tuple[str, ...], resume: str | None, checkpoint: str | None, print_recipe: bool, is_dry: bool
+) -> None:
+    """Train the model that RECIPE describes: a YAML file, or the name of a packaged recipe.
+
+    \b
+    scratchgrad-train toy.yaml
+    mpirun -n 4 scratchgrad-train toy.yaml train.steps=40 train.learning_rate=1e-3
+    mpirun -n 4 scratchgrad-train --resume
+    """
+    world = announced()
+    try:
+        folder, recipe = _choose(arguments, resume, checkpoint)
+        if print_recipe:
+            click.echo(to_yaml(recipe) if world is None or world.rank == 0 else "", nl=False)
+            return
+        prepared = _make_ready(recipe, world)
+        ranks = connect()
+    except UserError:
+        if world is not None and world.rank != 0:  # every rank finds the same mistake: rank 0 tells it
+            time.sleep(SECONDS_TO_TELL)
+            sys.exit(2)
+        raise
+    with ends_the_job(ranks):
+        name = recipe_name(arguments[0]) if resume is None else ""
+        if is_dry:
+            _dry_run(recipe, prepared, ranks)
+        else:
+            _train(recipe, prepared, ranks, folder, checkpoint, name)
+
+
+def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | None) -> tuple[Path | None, Recipe]:
+    """The folder of the run that goes on, if one does, and the recipe."""
+    if resume is None:
+        if checkpoint is not None:
+            raise UserError("--checkpoint says where --resume goes on from; give both")
+        if not arguments or "=" in arguments[0]:
+            raise UserError("a recipe is missing: a YAML file or a packaged one, as in scratchgrad-train toy.yaml")
+        return None, load_recipe(arguments[0], arguments[1:])
+    if "=" in resume:  # --resume train.steps=50: no folder was meant
+        arguments, resume = (resume, *arguments), NEWEST
+    strays = [argument for argument in arguments if "=" not in argument]
+    if strays:
+        raise UserError(f"'{strays[0]}': a run goes on with its own recipe; only overrides can follow --resume")
+    folder = newest_run(Path("runs")) if resume == NEWEST else Path(resume)
+    if not is_run(folder):
+        raise UserError(f"'{folder}' is not a run: it has no recipe.yaml")
+    recipe = load_recipe(str(folder / "recipe.yaml"), arguments)
+    check_resumable(load_recipe(str(folder / "recipe.yaml")), recipe)
+    return folder, recipe
+
+
+def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
+    """Everything that is done before MPI starts, because it forks or because it may be the user's mistake."""
+    check_ranks(recipe, world.size if world is not None else 1)
+    neighbours = 1 if world is None else world.local_size or world.size
+    set_threads(threads_per_rank(neighbours, recipe.train.threads))
+    use_device(recipe.train.device, world.rank if world is not None else 0)
+    data = recipe.data
+    return prepare(
+        FilesSource(data.files, data.held_out) if data.source == "files" else StdlibSource(data.held_out),
+        Path(data.cache_dir),
+        vocab_size=recipe.tokenizer.vocab_size,
+        pattern=recipe.tokenizer.pattern,
+        tokenizer_path=Path(recipe.tokenizer.path) if recipe.tokenizer.path is not None else None,
+        say=say,
+    )
+
+
+def _train(
+    recipe: Recipe, prepared: Prepared, ranks: Ranks, folder: Path | None, checkpoint: str | None, name: str
+) -> None:
+    settings = recipe.train
+    tokenizer = prepared.tokenizer
+    batches = _batches(recipe, prepared)
+    held_out = held_out_batches(
+        prepared.tokens("held_out"), tokenizer.byte_lengths, settings.context, settings.batch_size, settings.eval_tokens
+    )
+    goes_on = folder is not None
+    folder = folder if folder is not None else make_folder(recipe, name, ranks)
+    with Watchdog(folder, ranks, settings.watchdog_seconds) as watchdog:
+        run = Run(folder, recipe, tokenizer)
+        if goes_on:
+            _go_back(run, checkpoint, ranks)
+        if ranks.rank == 0:
+            say(f"{folder}: {run.model_size:,} parameters, {ranks.size} rank(s) of {threads()} thread(s)")
+        finished = train(run, batches, held_out, ranks, watchdog)
+    if ranks.rank == 0 and finished:
+        say(f"run {folder}\nloss plot {folder / 'loss.png'}\nto sample: scratchgrad-sample --run {folder}")
+
+
+def _go_back(run: Run, checkpoint: str | None, ranks: Ranks) -> None:
+    """Stand at the checkpoint that the run goes on from, on every rank, with nothing on record that comes later."""
+    present = {path.name: path for _, path in checkpoints(run.folder)}
+    if checkpoint is not None and checkpoint not in present:
+        raise UserError(f"'{run.folder}' has no checkpoint '{checkpoint}'; it has: {', '.join(present) or 'none'}")
+    if present:
+        run.go_back_to(present[checkpoint] if checkpoint is not None else list(present.values())[-1])
+    ranks.meet()  # nothing is removed before all have read it
+    if ranks.rank == 0:
+        say(f"going on from step {run.progress.step}" + ("" if present else ": there is no checkpoint yet"))
+        forget_after(run.folder, run.progress.step)
+        write_recipe(run.folder, run.recipe)
+    ranks.meet()
+
+
+def _dry_run(recipe: Recipe, prepared: Prepared, ranks: Ranks) -> None:
+    batches = _batches(recipe, prepared)
+    text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.tokens("train")), ranks)
+    if ranks.rank == 0:
+        click.echo(text)
+
+
+def _batches(recipe: Recipe, prepared: Prepared) -> TrainBatches:
+    settings = recipe.train
+    return TrainBatches(prepared.tokens("train"), settings.context, settings.batch_size, settings.seed)
+
+
+if __name__ == "__main__":
+    main()

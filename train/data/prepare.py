@@ -1,0 +1,142 @@
+"""Text to token files, once: `<cache_dir>/<source>-<fingerprint>/` with train.bin, held_out.bin and tokenizer.json.
+
+The fingerprint covers whatever decides the result (the files' contents, the settings, the interpreter), so a folder is
+either what is wanted or has another name. It is built beside its place and renamed: never half-written. Under a
+launcher every rank calls `prepare` before MPI starts; the first to get the lock does the work, the others find it done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchgrad.errors import UserError
+from scratchgrad.files import atomic_directory, sha256_of, verify_manifest, write_manifest
+from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.train.data.sources import Document, Source
+
+FORMAT = 1  # rises when the same text would give other token files
+CHUNK = 64  # documents that a worker takes at a time
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where the tokens lie, and the tokenizer that made them."""
+
+    folder: Path
+    tokenizer: Tokenizer
+
+    def tokens(self, split: str) -> np.ndarray[Any, Any]:
+        """'train' or 'held_out' as a memory-mapped array of uint16 or uint32."""
+        dtype = _dtype(self.tokenizer.vocab_size)
+        path = self.folder / f"{split}.bin"
+        return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)
+
+
+def prepare(
+    source: Source, cache_dir: Path, *, vocab_size: int, pattern: str, tokenizer_path: Path | None, say: Say
+) -> Prepared:
+    """Tokenise the source's documents, each after an end-of-text token; with the tokenizer of `tokenizer_path`, or with
+    one that is trained on the training documents. Nothing is done that was done before with the same outcome.
+    """
+    settings = {"format": FORMAT, "pattern": pattern, "vocab_size": vocab_size}
+    if tokenizer_path is not None:
+        settings = {"format": FORMAT, "tokenizer": tokenizers.load(tokenizer_path).fingerprint}
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(cache_dir / ".lock"):
+            fingerprint = _fingerprint(source, settings, cache_dir / "sums.json")
+            folder = cache_dir / f"{source.name}-{fingerprint[:12]}"
+            if not folder.exists():
+                with atomic_directory(folder) as unfinished:
+                    _build(source, unfinished, vocab_size, pattern, tokenizer_path, say)
+            verify_manifest(folder, sizes_only=True)
+    except OSError as error:
+        raise UserError(f"data.cache_dir '{cache_dir}' cannot be written: {error.strerror or error}") from None
+    return Prepared(folder, tokenizers.load(folder))
+
+
+def _build(source: Source, folder: Path, vocab_size: int, pattern: str, tokenizer_path: Path | None, say: Say) -> None:
+    began, workers = time.monotonic(), len(os.sched_getaffinity(0))
+    if tokenizer_path is not None:
+        tokenizer = tokenizers.load(tokenizer_path)
+    else:
+        say(f"training a tokenizer of {vocab_size:,} tokens on {source.name}")
+        texts = (document.text for document in source.documents() if not document.is_held_out)
+        tokenizer = tokenizers.train_bpe(texts, vocab_size, pattern=pattern, workers=workers)
+    tokenizers.save(tokenizer, folder)
+    say(f"tokenising {source.name}")
+    counts = {"train": [0, 0, 0], "held_out": [0, 0, 0]}  # in the order of `names` below
+    files = {split: (folder / f"{split}.bin").open("wb") for split in counts}
+    encode = partial(_encode, tokenizer)
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        for is_held_out, size, ids in pool.imap(encode, source.documents(), chunksize=CHUNK):
+            split = "held_out" if is_held_out else "train"
+            files[split].write(ids.tobytes())
+            for i, amount in enumerate((1, size, len(ids))):
+                counts[split][i] += amount
+    for file in files.values():
+        file.close()
+    facts = {
+        split: dict(zip(("documents", "bytes", "tokens"), numbers, strict=True)) for split, numbers in counts.items()
+    }
+    write_manifest(folder, source=source.name, tokenizer=tokenizer.fingerprint, **facts)
+    train, held_out = facts["train"], facts["held_out"]
+    say(
+        f"{train['documents']:,} documents, {train['bytes'] / 1e6:.1f} MB, {train['tokens']:,} tokens to train on; "
+        f"{held_out['documents']:,} documents, {held_out['tokens']:,} tokens held out; {time.monotonic() - began:.1f} s"
+    )
+
+
+def _encode(tokenizer: Tokenizer, document: Document) -> tuple[bool, int, np.ndarray[Any, Any]]:
+    ids = np.append(np.uint32(tokenizer.end_of_text), tokenizer.encode_array(document.text))
+    size = len(document.text.encode(errors="replace"))
+    return document.is_held_out, size, ids.astype(_dtype(tokenizer.vocab_size))
+
+
+def _dtype(vocab_size: int) -> np.dtype[Any]:
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+def _fingerprint(source: Source, settings: dict[str, Any], sums_file: Path) -> str:
+    """sha256 over the settings and every file's name and content.
+
+    A file whose size and time of change are those of the last look is not read again: its sum is in `sums_file`.
+    """
+    try:
+        known = json.loads(sums_file.read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    sums = {}
+    for path in source.files():
+        status = path.stat()
+        key = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
+        sums[key] = known.get(key) or sha256_of(path)
+    if not sums.keys() <= known.keys():
+        sums_file.write_text(json.dumps({**known, **sums}))
+    whole = json.dumps(
+        [source.name, source.held_out, settings, [path.as_posix() for path in source.files()], list(sums.values())]
+    )
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Held by one process at a time; the kernel takes it back from one that dies."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

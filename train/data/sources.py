@@ -1,0 +1,158 @@
+"""Where text comes from: documents by name, in a fixed order, each for training or held out."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import io
+import json
+import sysconfig
+import tokenize
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchgrad.errors import UserError
+
+SUFFIXES = (".txt", ".md", ".py", ".jsonl", ".jsonl.gz")
+
+# Parts of the standard library that are not prose about programs: tests, and tables that programs wrote.
+LEFT_OUT_FOLDERS = {
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "idle_test",
+    "__pycache__",
+    "encodings",
+    "pydoc_data",
+}
+LEFT_OUT_FILES = ("_sysconfigdata", "_opcode_metadata", "stringprep", "token.py")
+
+
+@dataclass(frozen=True)
+class Document:
+    name: str
+    text: str
+    is_held_out: bool
+
+
+class StdlibSource:
+    """The sources of the standard library of the interpreter that runs: real text that every machine has."""
+
+    name = "stdlib"
+
+    def __init__(self, held_out: float) -> None:
+        self._root, self.held_out = Path(sysconfig.get_paths()["stdlib"]), held_out
+
+    def files(self) -> list[Path]:
+        """In the order of their relative paths."""
+        found = [path for path in self._root.rglob("*.py") if self._is_wanted(path.relative_to(self._root))]
+        return sorted(found, key=lambda path: path.relative_to(self._root).as_posix())
+
+    def documents(self) -> Iterator[Document]:
+        for path in self.files():
+            name = path.relative_to(self._root).as_posix()
+            with tokenize.open(path) as file:  # heeds a coding line
+                yield Document(name, file.read(), is_chosen(name, self.held_out))
+
+    @staticmethod
+    def _is_wanted(relative: Path) -> bool:
+        return not LEFT_OUT_FOLDERS.intersection(relative.parts) and not relative.name.startswith(LEFT_OUT_FILES)
+
+
+class FilesSource:
+    """The user's own files: .txt, .md, .py whole, .jsonl and .jsonl.gz record by record (their field `text`).
+
+    A document is held out by a hash of its name, so that it stays on its side when others come. A single document is
+    cut instead: its last share is held out.
+    """
+
+    name = "files"
+
+    def __init__(self, globs: Sequence[str], held_out: float) -> None:
+        self._globs, self.held_out = globs, held_out
+
+    def files(self) -> list[Path]:
+        found: set[str] = set()
+        for pattern in self._globs:
+            matches = [match for match in glob.glob(pattern, recursive=True) if Path(match).is_file()]
+            if not matches:
+                raise UserError(f"data.files: no file matches '{pattern}'")
+            found.update(matches)
+        for match in sorted(found):
+            if not match.endswith(SUFFIXES):
+                raise UserError(f"'{match}': only {', '.join(SUFFIXES)} files are read")
+        return [Path(match) for match in sorted(found)]
+
+    def documents(self) -> Iterator[Document]:
+        texts = self._texts()
+        first = next(texts)
+        second = next(texts, None)
+        if second is None:
+            name, text = first
+            border = text.rfind("\n", 0, int(len(text) * (1 - self.held_out))) + 1 or len(text) // 2
+            yield Document(name, text[:border], False)
+            yield Document(name, text[border:], True)
+            return
+        for name, text in (first, second, *texts):
+            yield Document(name, text, is_chosen(name, self.held_out))
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        for path in self.files():
+            if path.name.endswith((".jsonl", ".jsonl.gz")):
+                yield from _records(path)
+            else:
+                yield path.as_posix(), _decoded(path, _bytes(path))
+
+
+Source = StdlibSource | FilesSource
+
+
+def is_chosen(name: str, share: float) -> bool:
+    """Is this one of the held-out `share`? The same answer for the same name on every machine."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    if not raw:
+        raise UserError(f"'{path}' is empty: leave it out of data.files")
+    return raw
+
+
+def _decoded(path: Path, raw: bytes) -> str:
+    if b"\0" in raw:
+        raise UserError(f"'{path}' is binary: it has a zero byte at {raw.index(0)}")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"'{path}' is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}; convert it first"
+        ) from None
+
+
+def _records(path: Path) -> Iterator[tuple[str, str]]:
+    raw = _bytes(path)
+    file = gzip.GzipFile(fileobj=io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
+    try:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"{path.as_posix()}:{number}", _text_of(path, number, line)
+    except (EOFError, OSError) as error:
+        raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
+
+
+def _text_of(path: Path, number: int, line: bytes) -> str:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"'{path}', line {number}: not JSON: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise UserError(f"'{path}', line {number}: a record needs a field \"text\" that holds a string")
+    text: str = record["text"]
+    return text

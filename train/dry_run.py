@@ -1,0 +1,53 @@
+"""What a recipe will cost, from one measured step."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+from scratchgrad.optim import global_norm
+from scratchgrad.train.data import TrainBatches
+from scratchgrad.train.gradients import Shards, sum_gradients
+from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.run import Run
+
+
+def dry_run(run: Run, batches: TrainBatches, text_tokens: int, ranks: Ranks) -> str:
+    """Take two steps of the run (the first one warms up) and tell parameters, tokens, memory and time."""
+    settings, optimizer = run.recipe.train, run.optimizer
+    shards = Shards.of(settings.batch_size, settings.shards, ranks)
+    for step in range(2):
+        began = time.perf_counter()
+        batch = sum_gradients(run.model, batches, step, settings.seed, shards, ranks, [])
+        norm = global_norm(p.grad for p in run.model.parameters())
+        optimizer.step(grad_scale=1 / max(norm, 1e-30))
+        optimizer.zero_grad()
+        seconds = time.perf_counter() - began
+    parameters = run.model_size
+    steps = settings.steps
+    tokens = steps * batch.tokens
+    state = 4 * parameters * (1 + len(optimizer.averages))
+    return "\n".join([
+        f"parameters          {parameters:,}",
+        f"training text       {text_tokens:,} tokens",
+        f"tokens of the run   {tokens:,}: {steps:,} steps of {batch.tokens:,}; {tokens / text_tokens:.2f} epochs",
+        f"memory of a rank    {peak_memory() / 1e6:,.0f} MB at most, {state / 1e6:,.0f} MB of it weights and optimizer",
+        f"time of a step      {seconds:.3f} s ({batch.tokens / seconds:,.0f} tokens/s on {ranks.size} rank(s))",
+        f"time of the run     {_readable(seconds * steps)}, without evaluations and checkpoints",
+    ])  # fmt: skip
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _readable(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,121 @@
+"""The gradient of a global batch: the same bits whoever computes which part of it.
+
+The batch is cut into a fixed number of shards. A shard's gradient does not depend on who computes it, and shards are
+added in one fixed binary tree: inside a rank by `ShardSum`, across ranks by `Ranks.sum_tree`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchgrad import Tensor
+from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
+from scratchgrad.errors import UserError
+from scratchgrad.models import Llama
+from scratchgrad.random import Place, drawing_at
+from scratchgrad.train.data import TrainBatches
+from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.reduction import ShardSum, tree_sum
+
+
+@dataclass(frozen=True)
+class Shards:
+    """How the rows of a global batch are cut: `count` shards of equal size, neighbours in one rank."""
+
+    count: int
+    rows: int  # of one shard
+    mine: range  # the shards that this rank computes
+
+    @classmethod
+    def of(cls, batch_size: int, count: int, ranks: Ranks) -> Shards:
+        share = count // ranks.size
+        return cls(count, batch_size // count, range(ranks.rank * share, (ranks.rank + 1) * share))
+
+    def rows_of(self, shard: int) -> slice:
+        return slice(shard * self.rows, (shard + 1) * self.rows)
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a global batch came to, the same on every rank. The gradient sums lie in the parameters' `.grad`."""
+
+    loss: float  # the sum over all target tokens, in nats
+    tokens: int  # how many those are
+    flags: list[bool]  # each flag: did some rank raise it?
+
+
+def sum_gradients(
+    model: Llama, batches: TrainBatches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
+) -> BatchResult:
+    """Leave in every parameter's `.grad` the sum of its gradients over all target tokens of step's global batch.
+
+    `flags` travel along, so that all ranks know them at the same step. A loss that is not a finite number is a
+    UserError on every rank, before any gradient has been looked at.
+    """
+    flat = FlatGradients(model)
+    gradients = ShardSum()
+    losses, tokens = [], []
+    for shard in shards.mine:
+        rows = shards.rows_of(shard)
+        inputs, targets = (_on_device(ids, model) for ids in batches.rows(step, rows.start, rows.stop))
+        with drawing_at(Place(seed, step, shard)):
+            loss = model.loss(inputs, targets)
+            loss.backward()
+        losses.append(loss.item())
+        tokens.append(targets.size)
+        gradients.add(flat.take())
+
+    said = ranks.gather_values(np.array([*losses, *tokens, *flags], np.float64))
+    share = len(shards.mine)
+    all_losses, all_tokens = said[:, :share].reshape(-1), said[:, share : 2 * share].sum()
+    if not np.isfinite(all_losses).all():
+        shard = int(np.flatnonzero(~np.isfinite(all_losses))[0])
+        raise UserError(
+            f"step {step + 1}: the loss of shard {shard} is {all_losses[shard]}; nothing was updated. A lower "
+            "train.learning_rate or a longer train.warmup_steps often helps; --resume goes on from the last checkpoint"
+        )
+    total = gradients.total()
+    if ranks.size > 1:
+        summed = to_numpy(total)
+        ranks.sum_tree(summed)
+        total = to_device(summed, device_of(total))
+    flat.hand_out(total)
+    raised: list[bool] = np.any(said[:, 2 * share :], axis=0).tolist()
+    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised)
+
+
+class FlatGradients:
+    """All gradients of a model as one array, in the order of its parameters."""
+
+    def __init__(self, model: Llama) -> None:
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def take(self) -> Array:
+        """Move the gradients out of the parameters into a fresh flat array; an absent one is zeros."""
+        first = self._parameters[0].data
+        flat = array_module(first).zeros(sum(p.size for p in self._parameters), first.dtype)
+        for parameter, part in self._parts(flat):
+            if parameter.grad is not None:
+                part[...] = parameter.grad
+                parameter.grad = None
+        return flat
+
+    def hand_out(self, flat: Array) -> None:
+        """Let every parameter's `.grad` be its part of the flat array."""
+        for parameter, part in self._parts(flat):
+            parameter.grad = part
+
+    def _parts(self, flat: Array) -> list[tuple[Tensor, Array]]:
+        parts: list[tuple[Tensor, Array]] = []
+        start = 0
+        for parameter in self._parameters:
+            parts.append((parameter, flat[start : start + parameter.size].reshape(parameter.shape)))
+            start += parameter.size
+        return parts
+
+
+def _on_device(ids: np.ndarray[Any, Any], model: Llama) -> Tensor:
+    return Tensor(to_device(ids, model.embed_tokens.weight.device))

@@ -1,0 +1,38 @@
+"""What the launcher says of this process, before any MPI library is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# How launchers announce rank, size and local size, in the order of trust: a Hydra inside a SLURM job is a Hydra.
+ANNOUNCEMENTS = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"),
+)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    rank: int
+    size: int
+    local_size: int | None  # ranks on this machine, where the launcher tells
+
+
+def announced(environment: Mapping[str, str] = os.environ) -> Announcement | None:
+    """Rank and size by the environment of MPICH, Open MPI or SLURM; None for a process that nobody launched."""
+    for rank, size, local_size in ANNOUNCEMENTS:
+        if environment.get(rank, "").isdigit() and environment.get(size, "").isdigit():
+            local = environment.get(local_size, "")
+            return Announcement(int(environment[rank]), int(environment[size]), int(local) if local.isdigit() else None)
+    return None
+
+
+def threads_per_rank(local_size: int, asked: int | None) -> int:
+    """`asked`, or this process's cores shared among the ranks of this machine; at least one."""
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // local_size)

@@ -1,0 +1,156 @@
+"""A recipe: everything that decides a run, checked before anything is started."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from scratchgrad.errors import UserError
+from scratchgrad.models import ModelConfig, config_from_dict
+
+Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TokenizerRecipe(Section):
+    vocab_size: Annotated[int, Field(ge=257)] = Field(2048, description="how many tokens to learn")
+    pattern: str = Field("gpt4", description="gpt2, gpt4, or a regular expression that cuts text into pieces")
+    path: str | None = Field(None, description="a tokenizer.json to use instead of learning one")
+
+
+class DataRecipe(Section):
+    source: Literal["stdlib", "files"] = Field("stdlib", description="the Python standard library's sources, or files")
+    files: list[str] = Field([], description="globs of .txt .md .py .jsonl .jsonl.gz, for source: files")
+    held_out: Share = Field(0.05, description="the share of documents that is never trained on")
+    cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
+
+    @model_validator(mode="after")
+    def _files_for_files(self) -> Self:
+        if self.source == "files" and not self.files:
+            raise ValueError("data.source = files needs data.files, a list of globs")
+        if self.source == "stdlib" and self.files:
+            raise ValueError("data.files is read only with data.source = files")
+        return self
+
+
+class TrainRecipe(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, dropout and the order of the text")
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Count | None = Field(None, description="of each rank; by default its share of the cores")
+    steps: Count = Field(1000, description="of the optimizer")
+    batch_size: Count = Field(16, description="sequences in a global batch")
+    context: Annotated[int, Field(gt=1)] = Field(256, description="tokens in a sequence")
+    shards: Count = Field(
+        4, description="parts of a global batch that are computed one by one: a power of two, ranks or more"
+    )
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="at its peak, after the warm-up")
+    weight_decay: NotNegative = Field(0.1, description="not on norms and biases")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of the peak, at the last step"
+    )
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="longer gradients are shortened to it")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    recompute: Literal["none", "full", "every"] = Field("none", description="blocks to run again rather than remember")
+    recompute_every: Count | None = Field(None, description="blocks that are run again as one, for recompute: every")
+    eval_every: Count = Field(100, description="steps between evaluations on held-out text")
+    eval_tokens: Count = Field(100_000, description="held-out tokens that an evaluation reads, at most")
+    patience: Count | None = Field(None, description="evaluations without a better held-out loss until the run ends")
+    watchdog_seconds: Annotated[float, Field(gt=0)] = Field(20.0, description="of silence until a rank counts as lost")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.shards & (self.shards - 1):
+            raise ValueError(f"train.shards = {self.shards} is not a power of two")
+        if self.batch_size % self.shards:
+            raise ValueError(f"train.batch_size = {self.batch_size} is not divisible by train.shards = {self.shards}")
+        if self.warmup_steps > self.steps:
+            raise ValueError(f"train.warmup_steps = {self.warmup_steps} is more than train.steps = {self.steps}")
+        if (self.recompute == "every") != (self.recompute_every is not None):
+            raise ValueError("train.recompute_every = k belongs to train.recompute = every, and only there")
+        return self
+
+
+class CheckpointRecipe(Section):
+    every_steps: Count | None = 100
+    every_minutes: Annotated[float, Field(gt=0)] | None = None
+    keep_last: Count = 2
+    keep_best: bool = Field(True, description="keep the one with the lowest held-out loss, too")
+
+
+class LogRecipe(Section):
+    run_dir: str | None = Field(None, description="the run's folder; by default the next free runs/<recipe>-NNN")
+    every_steps: Count = Field(1, description="steps between lines of metrics.jsonl")
+
+
+class Recipe(Section):
+    """The sections of a recipe file. `model` has the keys of a Hugging Face config.json."""
+
+    model: dict[str, Any]
+    tokenizer: TokenizerRecipe = TokenizerRecipe()
+    data: DataRecipe = DataRecipe()
+    train: TrainRecipe = TrainRecipe()
+    checkpoint: CheckpointRecipe = CheckpointRecipe()
+    log: LogRecipe = LogRecipe()
+
+    @model_validator(mode="after")
+    def _the_model_can_be(self) -> Self:
+        config = self.model_config_for(self.tokenizer.vocab_size)
+        if config.max_position_embeddings < self.train.context:
+            raise ValueError(
+                f"train.context = {self.train.context} is longer than model.max_position_embeddings = "
+                f"{config.max_position_embeddings}"
+            )
+        return self
+
+    def model_config_for(self, vocab_size: int) -> ModelConfig:
+        """The model's config, with the tokenizer's vocabulary and the training context where it names none."""
+        values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context, **self.model}
+        return config_from_dict(values)
+
+
+MAY_CHANGE_ON_RESUME = {
+    "train.device", "train.eval_every", "train.eval_tokens", "train.patience", "train.recompute",
+    "train.recompute_every", "train.steps", "train.threads", "train.watchdog_seconds",
+}  # fmt: skip
+
+
+def check_resumable(old: Recipe, new: Recipe) -> None:
+    """UserError where a run that began with `old` cannot go on with `new` as the same run."""
+    changed = sorted(_flat(old).items() ^ _flat(new).items())
+    wrong = sorted(
+        {k for k, _ in changed if k not in MAY_CHANGE_ON_RESUME and k.split(".")[0] not in ("checkpoint", "log")}
+    )
+    if wrong:
+        raise UserError(f"{', '.join(wrong)}: a run goes on with what it began with; start a new run to change that")
+
+
+def check_ranks(recipe: Recipe, size: int) -> None:
+    """UserError where `size` ranks cannot share the recipe's shards evenly."""
+    shards = recipe.train.shards
+    if shards % size:
+        fitting = [n for n in (1 << i for i in range(shards.bit_length())) if n <= shards]
+        raise UserError(
+            f"{size} ranks cannot share train.shards = {shards} evenly; start {', '.join(map(str, fitting))} ranks, "
+            "or choose train.shards as a power of two that is a multiple of the ranks"
+        )
+
+
+def _flat(recipe: Recipe) -> dict[str, str]:
+    return {
+        f"{section}.{key}": repr(value)
+        for section, values in recipe.model_dump().items()
+        for key, value in values.items()
+    }

@@ -1,0 +1,150 @@
+"""Recipes in YAML: found by name, overridden on the command line, complained about in one sentence a mistake."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from scratchgrad.errors import UserError
+from scratchgrad.train.recipe import Recipe
+
+LARGEST_RECIPE = 1 << 20  # bytes
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-3 is a number (as YAML 1.2 has it) and a key that stands twice is a mistake."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$|^[-+]?\d[\d_]*\.[\d_]*$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands there twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in file `name`, or the packaged one of that name (with or without .yaml), with `section.key=value`
+    overrides. UserError lists every mistake.
+    """
+    return build_recipe(_read(name), overrides, name)
+
+
+def build_recipe(values: dict[str, Any], overrides: Sequence[str], name: str) -> Recipe:
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        raise UserError(f"{name}: " + "\n".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def recipe_name(name: str) -> str:
+    """What a run of this recipe is called: the file's name without its ending."""
+    return Path(name).name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The whole recipe, defaults included, in the order of its sections; it loads back to an equal one."""
+    text: str = yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def packaged_recipes() -> list[str]:
+    folder = files("scratchgrad.train.recipes")
+    return sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _read(name: str) -> dict[str, Any]:
+    path, packaged = Path(name), f"{recipe_name(name)}.yaml"
+    try:
+        if path.is_file():
+            if path.stat().st_size > LARGEST_RECIPE:
+                raise UserError(f"'{name}' has {path.stat().st_size} bytes: that is no recipe")
+            text = path.read_text(encoding="utf-8")
+        elif packaged in packaged_recipes():
+            text = files("scratchgrad.train.recipes").joinpath(packaged).read_text(encoding="utf-8")
+        else:
+            raise UserError(
+                f"there is no file '{name}', and no packaged recipe of that name: {', '.join(packaged_recipes())}"
+            )
+        values = yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"'{name}' is not YAML: {' '.join(str(error).split())}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"'{name}' cannot be read: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
+        raise UserError(
+            f"'{name}' is not a recipe: it needs sections ({', '.join(Recipe.model_fields)}) with keys below"
+        )
+    return values
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.partition(".")
+    if not equals or not dot or not name:
+        raise UserError(f"'{override}' is not an override; they look like train.steps=40")
+    try:
+        value = yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.YAMLError:
+        raise UserError(f"'{override}': '{text}' is not a YAML value") from None
+    values.setdefault(section, {})[name] = value
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for section, field in Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += [f"{section}.{name}" for name in field.annotation.model_fields]
+        else:
+            keys.append(f"{section}.")
+    return keys
+
+
+def _sentence(fault: Any) -> str:
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"{key} is not a known key{_hint(key)}"
+    if fault["type"] == "missing":
+        return f"{key} is missing"
+    if fault["type"] == "value_error":  # our own sentences, and those of the model's config
+        return str(fault["ctx"]["error"])
+    return f"{key} = {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _hint(key: str) -> str:
+    """The nearest known key: the same name in another section first, then a similar one."""
+    keys = _known_keys()
+    section, _, name = key.partition(".")
+    if not name:
+        near = difflib.get_close_matches(section, list(Recipe.model_fields), n=1)
+        return f"; the sections are {', '.join(Recipe.model_fields)}" + (f"; did you mean {near[0]}?" if near else "")
+    elsewhere = [known for known in keys if known.endswith(f".{name}")]
+    near = (
+        elsewhere
+        or difflib.get_close_matches(key, keys, n=1)
+        or difflib.get_close_matches(name, [k.partition(".")[2] for k in keys], n=1)
+    )
+    return f"; did you mean {near[0]}?" if near else ""

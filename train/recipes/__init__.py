@@ -1,0 +1,1 @@
+"""Packaged recipes, found by name: `scratchgrad-train toy.yaml`."""

@@ -1,0 +1,43 @@
+"""Sums in one fixed binary tree, whoever holds which leaves.
+
+Floating-point addition does not associate, so a sum has the same bits everywhere only if it is bracketed the same way
+everywhere. K leaves (a power of two) are bracketed as ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). A rank that holds
+neighbouring leaves adds up its subtree; ranks then meet their neighbours at distance 1, 2, 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchgrad.backend import Array
+
+
+class ShardSum:
+    """The sum of a rank's shards, in the order they are added: partial sums like the digits of a binary counter.
+
+    It owns what it is given, and adds in place.
+    """
+
+    def __init__(self) -> None:
+        self._partial: list[tuple[int, Array]] = []  # (how many shards, their sum), from many to few
+
+    def add(self, shard: Array) -> None:
+        count, total = 1, shard
+        while self._partial and self._partial[-1][0] == count:
+            _, left = self._partial.pop()
+            left += total
+            count, total = 2 * count, left
+        self._partial.append((count, total))
+
+    def total(self) -> Array:
+        """The sum, once a power of two of shards has been added."""
+        if len(self._partial) != 1:
+            raise ValueError("the number of shards that were added is not a power of two")
+        return self._partial.pop()[1]
+
+
+def tree_sum(values: list[Any]) -> Any:
+    """The same tree over a list whose length is a power of two."""
+    while len(values) > 1:
+        values = [left + right for left, right in zip(values[::2], values[1::2], strict=True)]
+    return values[0]

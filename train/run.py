@@ -1,0 +1,96 @@
+"""A training run: its folder, what is trained in it, and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scratchgrad.errors import UserError
+from scratchgrad.files import DamagedFiles, atomic_file
+from scratchgrad.models import Llama
+from scratchgrad.optim import Optimizer
+from scratchgrad.tools.runs import checkpoints, is_run, next_run_dir
+from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.train import metrics
+from scratchgrad.train.checkpoint import Progress, load_checkpoint, remove_checkpoint
+from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.recipe import Recipe
+from scratchgrad.train.recipe_files import to_yaml
+from scratchgrad.train.setup import build_model, build_optimizer
+
+
+@dataclass
+class Run:
+    folder: Path
+    recipe: Recipe
+    tokenizer: Tokenizer
+    model: Llama = field(init=False)
+    optimizer: Optimizer = field(init=False)
+    progress: Progress = field(init=False, default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.model = build_model(self.recipe, self.tokenizer)
+        self.optimizer = build_optimizer(self.recipe.train, self.model)
+
+    @property
+    def model_size(self) -> int:
+        return sum(parameter.size for parameter in self.model.parameters())
+
+    def go_back_to(self, checkpoint: Path) -> None:
+        """Stand where the checkpoint stands. The one before it is named where this one is damaged."""
+        try:
+            self.progress = load_checkpoint(checkpoint, self.model, self.optimizer)
+        except DamagedFiles as damage:
+            names = [path.name for _, path in checkpoints(self.folder)]
+            before = names[: names.index(checkpoint.name)] if checkpoint.name in names else []
+            offer = (
+                f"to go on from the one before it: scratchgrad-train --resume {self.folder} --checkpoint {before[-1]}"
+                if before
+                else "there is none before it: start a new run"
+            )
+            raise UserError(f"{damage}; {offer}") from None
+
+
+def make_folder(recipe: Recipe, name: str, ranks: Ranks) -> Path:
+    """The folder of a new run, with its recipe in it: made by rank 0, told to the others.
+
+    Without `log.run_dir` it is the next free `runs/<name>-NNN`.
+    """
+    answer: dict[str, str] = {}
+    if ranks.rank == 0:
+        try:
+            answer["folder"] = str(_make_folder(recipe, name))
+        except (UserError, OSError) as error:
+            answer["fault"] = str(error)
+    answer = ranks.share(answer)
+    if "fault" in answer:
+        raise UserError(answer["fault"])
+    return Path(answer["folder"])
+
+
+def _make_folder(recipe: Recipe, name: str) -> Path:
+    if recipe.log.run_dir is None:
+        folder = next_run_dir(Path("runs"), name)
+    else:
+        folder = Path(recipe.log.run_dir)
+        if is_run(folder):
+            raise UserError(
+                f"'{folder}' holds a run already: go on with it by scratchgrad-train --resume {folder}, "
+                "or choose another log.run_dir"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+    write_recipe(folder, recipe)
+    return folder
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    with atomic_file(folder / "recipe.yaml") as file:
+        file.write(to_yaml(recipe).encode())
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Cut the record of a run back to `step`: what came later will be done again."""
+    metrics.cut_back(folder / "metrics.jsonl", step)
+    for later, checkpoint in checkpoints(folder):
+        if later > step:
+            remove_checkpoint(checkpoint)

@@ -1,0 +1,43 @@
+"""When a checkpoint is due, and how all ranks come through the writing of it together."""
+
+from __future__ import annotations
+
+import time
+
+from scratchgrad.errors import UserError
+from scratchgrad.train.checkpoint import let_go, save_checkpoint
+from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.run import Run
+
+
+class Saver:
+    """Rank 0 writes, the others wait; if it fails, it fails on all of them, with the reason."""
+
+    def __init__(self, run: Run, ranks: Ranks) -> None:
+        self._run, self._ranks = run, ranks
+        self._saved_at = time.monotonic()
+
+    def is_due(self, step: int) -> bool:
+        """Should there be a checkpoint after this step? Clocks differ between ranks: only rank 0's word counts."""
+        settings = self._run.recipe.checkpoint
+        by_step = settings.every_steps is not None and step % settings.every_steps == 0
+        minutes = (time.monotonic() - self._saved_at) / 60
+        by_time = settings.every_minutes is not None and self._ranks.rank == 0 and minutes >= settings.every_minutes
+        return by_step or by_time
+
+    def save(self) -> None:
+        fault = ""
+        if self._ranks.rank == 0:
+            run, settings = self._run, self._run.recipe.checkpoint
+            try:
+                save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress)
+                let_go(run.folder, settings.keep_last, settings.keep_best)
+            except OSError as error:
+                fault = (
+                    f"the checkpoint of step {run.progress.step} could not be written: {error.strerror or error}; "
+                    f"the ones before it are whole. Make room, then: scratchgrad-train --resume {run.folder}"
+                )
+        fault = self._ranks.share(fault)
+        if fault:
+            raise UserError(fault)
+        self._saved_at = time.monotonic()

@@ -1,0 +1,41 @@
+"""A recipe's parts, built: the model, the optimizer and its schedule."""
+
+from __future__ import annotations
+
+from scratchgrad import manual_seed, models, optim
+from scratchgrad.errors import UserError
+from scratchgrad.models import Llama
+from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.train.recipe import Recipe, TrainRecipe
+
+
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Llama:
+    """The recipe's model with fresh weights, drawn from its seed."""
+    train = recipe.train
+    config = recipe.model_config_for(tokenizer.vocab_size)
+    if config.vocab_size != tokenizer.vocab_size:
+        raise UserError(
+            f"model.vocab_size = {config.vocab_size}, but the tokenizer has {tokenizer.vocab_size} tokens; "
+            "leave model.vocab_size out, and it will be the tokenizer's"
+        )
+    manual_seed(train.seed)
+    model = models.build(config, dropout=train.dropout)
+    model.recompute_every = {"none": 0, "full": 1}.get(train.recompute, train.recompute_every or 0)
+    return model.to(train.device)
+
+
+def build_optimizer(train: TrainRecipe, model: Llama) -> optim.Optimizer:
+    schedule = build_schedule(train)
+    named = model.named_parameters()
+    if train.optimizer == "sgd":
+        return optim.SGD(named, schedule, momentum=train.momentum, weight_decay=train.weight_decay)
+    betas = (train.beta1, train.beta2)
+    return optim.AdamW(named, schedule, betas=betas, eps=train.eps, weight_decay=train.weight_decay)
+
+
+def build_schedule(train: TrainRecipe) -> optim.Schedule:
+    peak, warmup, ratio = train.learning_rate, train.warmup_steps, train.final_learning_rate_ratio
+    if train.schedule == "constant":
+        return optim.constant(peak, warmup=warmup)
+    shape = optim.cosine if train.schedule == "cosine" else optim.linear
+    return shape(peak, train.steps, warmup=warmup, final_ratio=ratio)
