@@ -124,6 +124,10 @@ class Llama(Module):
         """ids (batch, time) integers; logits (batch, time, vocabulary). With a cache, ids follow what it holds."""
         return F.linear(self.hidden(ids, cache), self.output_weight)
 
+    def next_logits(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        """As `forward`, but for the last position alone: (batch, vocabulary)."""
+        return F.linear(self.hidden(ids, cache)[:, -1], self.output_weight)
+
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
         return F.linear_cross_entropy(self.hidden(ids), self.output_weight, targets)

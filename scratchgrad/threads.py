@@ -18,8 +18,14 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 Task = TypeVar("Task")
 
+
+def usable_cores() -> int:
+    """The cores that this process may run on: a container or a launcher may have given it a share of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 _blas = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
-_count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_count = usable_cores()
 _pool: ThreadPoolExecutor | None = None
 
 

@@ -54,6 +54,13 @@ def newest_checkpoint(run: Path) -> Path:
     return present[-1][1]
 
 
+def checkpoint_before(checkpoint: Path) -> Path | None:
+    """The newest of the same run that is older than this one."""
+    present = [path for _, path in checkpoints(checkpoint.parent.parent)]
+    older = present[: present.index(checkpoint)] if checkpoint in present else []
+    return older[-1] if older else None
+
+
 def model_directory(folder: Path) -> Path:
     """The model directory that a user means: `folder` itself, or the newest checkpoint of the run that it is."""
     if is_run(folder):

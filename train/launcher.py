@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scratchgrad.threads import usable_cores
+
 # How launchers announce rank, size and local size, in the order of trust: a Hydra inside a SLURM job is a Hydra.
 ANNOUNCEMENTS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
@@ -34,5 +36,4 @@ def threads_per_rank(local_size: int, asked: int | None) -> int:
     """`asked`, or this process's cores shared among the ranks of this machine; at least one."""
     if asked is not None:
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // local_size)
+    return max(1, usable_cores() // local_size)

@@ -9,7 +9,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.files import DamagedFiles, atomic_file
 from scratchgrad.models import Llama
 from scratchgrad.optim import Optimizer
-from scratchgrad.tools.runs import checkpoints, is_run, next_run_dir
+from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, next_run_dir
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train import metrics
 from scratchgrad.train.checkpoint import Progress, load_checkpoint, remove_checkpoint
@@ -41,11 +41,10 @@ class Run:
         try:
             self.progress = load_checkpoint(checkpoint, self.model, self.optimizer)
         except DamagedFiles as damage:
-            names = [path.name for _, path in checkpoints(self.folder)]
-            before = names[: names.index(checkpoint.name)] if checkpoint.name in names else []
+            before = checkpoint_before(checkpoint)
             offer = (
-                f"to go on from the one before it: scratchgrad-train --resume {self.folder} --checkpoint {before[-1]}"
-                if before
+                f"to go on from the one before it: scratchgrad-train --resume {self.folder} --checkpoint {before.name}"
+                if before is not None
                 else "there is none before it: start a new run"
             )
             raise UserError(f"{damage}; {offer}") from None

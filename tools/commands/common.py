@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import version
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import BinaryIO, NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -15,12 +15,30 @@ from scratchgrad.errors import UserError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+HELP = {"help_option_names": ["-h", "--help"]}
 version_option = click.version_option(version("scratchgrad"), prog_name="scratchgrad")
 
 
 def say(text: str = "") -> None:
     """A line for the person who watches: everything that is not the result goes to stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """A piece of the result, at once. Bytes that were no UTF-8 on the command line come out as they went in."""
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def read_text(stream: BinaryIO, name: str, limit: int) -> str:
+    """All of a stream of UTF-8, at most `limit` bytes of it; UserError where it is more, or something else."""
+    raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise UserError(f"{name} has more than {limit:,} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}") from None
 
 
 def tells_mistakes(command: Callable[P, R]) -> Callable[P, R]:

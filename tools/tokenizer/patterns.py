@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -34,12 +36,24 @@ PATTERNS = {
 
 
 @cache
-def compiled(pattern: str) -> regex.Pattern[str]:
-    """The pattern of this name, or `pattern` itself; UserError where it is no regular expression."""
+def cutter(pattern: str) -> Callable[[str], list[str]]:
+    """A function from text to its pieces, which joined are the text: by the pattern of this name, or by `pattern`.
+
+    What the user's own pattern does not match is a piece, too. UserError where it is no regular expression.
+    """
+    if pattern in PATTERNS:
+        pieces: Callable[[str], list[str]] = regex.compile(PATTERNS[pattern].possessive).findall  # it matches any text
+        return pieces
     try:
-        return regex.compile(PATTERNS[pattern].possessive if pattern in PATTERNS else pattern)
+        own = regex.compile(pattern)
     except regex.error as error:
         raise UserError(f"the pre-tokenizing pattern {pattern!r} is not a regular expression: {error}") from None
+
+    def cut(text: str) -> list[str]:
+        borders = sorted({0, len(text), *(border for match in own.finditer(text) for border in match.span())})
+        return [text[start:end] for start, end in itertools.pairwise(borders)]
+
+    return cut
 
 
 def name_of(published: str) -> str:

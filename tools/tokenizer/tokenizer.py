@@ -14,7 +14,7 @@ import regex
 
 from scratchgrad.errors import UserError
 from scratchgrad.tools.tokenizer.merging import Merger
-from scratchgrad.tools.tokenizer.patterns import compiled
+from scratchgrad.tools.tokenizer.patterns import cutter
 
 # Bytes in the order of the characters that GPT-2's files write them as: printable ones first, then the rest.
 _PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -46,7 +46,7 @@ class Tokenizer:
                 f"the vocabulary has no token for {len(missing)} of the 256 bytes; the first is {missing[0]}"
             )
         self._merger = Merger([ids[bytes([byte])] for byte in range(256)], self.merges)
-        self._findall = compiled(pattern).findall
+        self._cut = cutter(pattern)
 
     @property
     def vocab_size(self) -> int:
@@ -122,7 +122,7 @@ class Tokenizer:
         return list(self._pieces(text))
 
     def _pieces(self, text: str) -> chain[int]:
-        return chain.from_iterable(map(self._merger.__getitem__, self._findall(text)))
+        return chain.from_iterable(map(self._merger.__getitem__, self._cut(text)))
 
 
 class StreamDecoder:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from scratchgrad.errors import UserError
-from scratchgrad.tools.tokenizer.patterns import compiled
+from scratchgrad.tools.tokenizer.patterns import cutter
 from scratchgrad.tools.tokenizer.tokenizer import BYTE_ORDER, Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
@@ -50,7 +50,7 @@ def train_bpe(
 
 def count_pieces(texts: Iterable[str], pattern: str, workers: int = 1) -> Counter[str]:
     """How often each piece occurs."""
-    compiled(pattern)  # a bad pattern is told here, not by a worker
+    cutter(pattern)  # a bad pattern is told here, not by a worker
     count = partial(_count, pattern)
     total: Counter[str] = Counter()
     if workers == 1:
@@ -65,7 +65,7 @@ def count_pieces(texts: Iterable[str], pattern: str, workers: int = 1) -> Counte
 
 def _count(pattern: str, text: str) -> Counter[str]:
     clean = text.encode("utf-8", "replace").decode()  # a lone surrogate has no bytes to learn
-    return Counter(piece for piece in compiled(pattern).findall(clean) if len(piece) <= LONGEST_PIECE)
+    return Counter(piece for piece in cutter(pattern)(clean) if len(piece) <= LONGEST_PIECE)
 
 
 def _learn(words: list[list[int]], counts: list[int], tokens: list[bytes], size: int) -> list[tuple[int, int, int]]:

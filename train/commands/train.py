@@ -12,7 +12,7 @@ from scratchgrad import set_threads
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
 from scratchgrad.threads import threads
-from scratchgrad.tools.commands.common import say, tells_mistakes, version_option
+from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
 from scratchgrad.train.data import FilesSource, Prepared, StdlibSource, TrainBatches, held_out_batches, prepare
 from scratchgrad.train.dry_run import dry_run
@@ -28,7 +28,7 @@ NEWEST = "the newest"
 SECONDS_TO_TELL = 1.0  # rank 0 has to tell a mistake before another rank's end makes the launcher end them all
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
 @click.option(
     "--resume",

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_directory, sha256_of, verify_manifest, write_manifest
+from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.data.sources import Document, Source
@@ -71,7 +71,7 @@ def prepare(
 
 
 def _build(source: Source, folder: Path, vocab_size: int, pattern: str, tokenizer_path: Path | None, say: Say) -> None:
-    began, workers = time.monotonic(), len(os.sched_getaffinity(0))
+    began, workers = time.monotonic(), usable_cores()
     if tokenizer_path is not None:
         tokenizer = tokenizers.load(tokenizer_path)
     else:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import glob
-import gzip
 import hashlib
-import io
-import json
 import sysconfig
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchgrad.errors import UserError
-
-SUFFIXES = (".txt", ".md", ".py", ".jsonl", ".jsonl.gz")
+from scratchgrad.tools.text_files import find_text_files, read_texts
 
 # Parts of the standard library that are not prose about programs: tests, and tables that programs wrote.
 LEFT_OUT_FOLDERS = {
@@ -75,19 +69,10 @@ class FilesSource:
         self._globs, self.held_out = globs, held_out
 
     def files(self) -> list[Path]:
-        found: set[str] = set()
-        for pattern in self._globs:
-            matches = [match for match in glob.glob(pattern, recursive=True) if Path(match).is_file()]
-            if not matches:
-                raise UserError(f"data.files: no file matches '{pattern}'")
-            found.update(matches)
-        for match in sorted(found):
-            if not match.endswith(SUFFIXES):
-                raise UserError(f"'{match}': only {', '.join(SUFFIXES)} files are read")
-        return [Path(match) for match in sorted(found)]
+        return find_text_files(self._globs)
 
     def documents(self) -> Iterator[Document]:
-        texts = self._texts()
+        texts = (text for path in self.files() for text in read_texts(path))
         first = next(texts)
         second = next(texts, None)
         if second is None:
@@ -99,13 +84,6 @@ class FilesSource:
         for name, text in (first, second, *texts):
             yield Document(name, text, is_chosen(name, self.held_out))
 
-    def _texts(self) -> Iterator[tuple[str, str]]:
-        for path in self.files():
-            if path.name.endswith((".jsonl", ".jsonl.gz")):
-                yield from _records(path)
-            else:
-                yield path.as_posix(), _decoded(path, _bytes(path))
-
 
 Source = StdlibSource | FilesSource
 
@@ -113,46 +91,3 @@ Source = StdlibSource | FilesSource
 def is_chosen(name: str, share: float) -> bool:
     """Is this one of the held-out `share`? The same answer for the same name on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
-    if not raw:
-        raise UserError(f"'{path}' is empty: leave it out of data.files")
-    return raw
-
-
-def _decoded(path: Path, raw: bytes) -> str:
-    if b"\0" in raw:
-        raise UserError(f"'{path}' is binary: it has a zero byte at {raw.index(0)}")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"'{path}' is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}; convert it first"
-        ) from None
-
-
-def _records(path: Path) -> Iterator[tuple[str, str]]:
-    raw = _bytes(path)
-    file = gzip.GzipFile(fileobj=io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
-    try:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield f"{path.as_posix()}:{number}", _text_of(path, number, line)
-    except (EOFError, OSError) as error:
-        raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
-
-
-def _text_of(path: Path, number: int, line: bytes) -> str:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"'{path}', line {number}: not JSON: {error}") from None
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        raise UserError(f"'{path}', line {number}: a record needs a field \"text\" that holds a string")
-    text: str = record["text"]
-    return text

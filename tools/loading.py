@@ -1,0 +1,45 @@
+"""A model directory whole: the model, the tokenizer beside it, and what generation_config.json says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchgrad import models
+from scratchgrad.errors import UserError
+from scratchgrad.files import DamagedFiles, verify_manifest
+from scratchgrad.files.manifest import NAME as MANIFEST
+from scratchgrad.models import Llama
+from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.runs import checkpoint_before
+from scratchgrad.tools.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """What it takes to turn text into more text."""
+
+    model: Llama
+    tokenizer: Tokenizer
+    begin: int | None  # the id that a text begins with, where the model was trained so
+    ends: frozenset[int]  # ids that end a text
+
+
+def load_language_model(folder: Path) -> LanguageModel:
+    """UserError where something is missing, damaged (the checkpoint before it is named) or does not fit together."""
+    if (folder / MANIFEST).exists():
+        try:
+            verify_manifest(folder)
+        except DamagedFiles as damage:
+            before = checkpoint_before(folder)
+            raise UserError(f"{damage}" + (f"; the one before it: --model {before}" if before else "")) from None
+    model, tokenizer = models.load(folder), tokenizers.load(folder)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise UserError(
+            f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "
+            f"{model.config.vocab_size}: they do not belong together"
+        )
+    told = models.load_generation_config(folder)
+    ends = told.get("eos_token_id")
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    return LanguageModel(model, tokenizer, told.get("bos_token_id"), frozenset(ends))
