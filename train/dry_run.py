@@ -6,9 +6,8 @@ import math
 import sys
 import time
 
-from scratchgrad.optim import global_norm
 from scratchgrad.train.data import TrainBatches
-from scratchgrad.train.gradients import Shards, sum_gradients
+from scratchgrad.train.gradients import Shards, descend, sum_gradients
 from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.run import Run
 
@@ -20,9 +19,7 @@ def dry_run(run: Run, batches: TrainBatches, text_tokens: int, ranks: Ranks) -> 
     for step in range(2):
         began = time.perf_counter()
         batch = sum_gradients(run.model, batches, step, settings.seed, shards, ranks, [])
-        norm = global_norm(p.grad for p in run.model.parameters())
-        optimizer.step(grad_scale=1 / max(norm, 1e-30))
-        optimizer.zero_grad()
+        descend(optimizer, batch.tokens, settings.max_grad_norm)
         seconds = time.perf_counter() - began
     parameters = run.model_size
     steps = settings.steps

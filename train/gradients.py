@@ -15,10 +15,13 @@ from scratchgrad import Tensor
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import Llama
+from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.random import Place, drawing_at
-from scratchgrad.train.data import TrainBatches
+from scratchgrad.train.data import Batches
 from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.reduction import ShardSum, tree_sum
+
+SMALLEST = 1e-30  # keeps a gradient of zeros from a division by zero
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class BatchResult:
 
 
 def sum_gradients(
-    model: Llama, batches: TrainBatches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
+    model: Llama, batches: Batches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
 ) -> BatchResult:
     """Leave in every parameter's `.grad` the sum of its gradients over all target tokens of step's global batch.
 
@@ -85,6 +88,17 @@ def sum_gradients(
     flat.hand_out(total)
     raised: list[bool] = np.any(said[:, 2 * share :], axis=0).tolist()
     return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised)
+
+
+def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
+    """Divide the summed gradients by the number of target tokens, shorten them to `max_norm`, and take the step.
+
+    The norm of the mean gradient, before it was shortened. Gradients are gone afterwards.
+    """
+    norm = global_norm(p.grad for p in optimizer.parameters.values()) / tokens
+    optimizer.step(grad_scale=min(1.0, max_norm / max(norm, SMALLEST)) / tokens)
+    optimizer.zero_grad()
+    return norm
 
 
 class FlatGradients:

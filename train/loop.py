@@ -6,11 +6,10 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from scratchgrad.optim import global_norm
 from scratchgrad.train.data import HeldOut, TrainBatches
 from scratchgrad.train.evaluation import evaluate
 from scratchgrad.train.fit import FitWatch
-from scratchgrad.train.gradients import Shards, sum_gradients
+from scratchgrad.train.gradients import Shards, descend, sum_gradients
 from scratchgrad.train.metrics import MetricsWriter
 from scratchgrad.train.plot import plot_loss
 from scratchgrad.train.progress import ProgressDisplay
@@ -42,9 +41,7 @@ def train(run: Run, batches: TrainBatches, held_out: HeldOut, ranks: Ranks, watc
             flags = [stop.requested, saver.is_due(step + 1)]
             batch = sum_gradients(model, batches, step, settings.seed, shards, ranks, flags)
             learning_rate = optimizer.lr(step)
-            norm = global_norm(p.grad for p in model.parameters()) / batch.tokens
-            optimizer.step(grad_scale=min(1.0, settings.max_grad_norm / max(norm, 1e-30)) / batch.tokens)
-            optimizer.zero_grad()
+            norm = descend(optimizer, batch.tokens, settings.max_grad_norm)
 
             progress.step += 1
             progress.tokens += batch.tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from scratchgrad.random import Purpose, generator
 
 Ids = np.ndarray[Any, Any]
 IGNORED = -100  # a target that does not count
+
+
+class Batches(Protocol):
+    """Where the rows of every step's global batch come from."""
+
+    def rows(self, step: int, first: int, last: int) -> tuple[Ids, Ids]:
+        """Rows [first, last) of the step's global batch: inputs and targets, int64 (last - first, context)."""
 
 
 class TrainBatches:
@@ -34,7 +41,6 @@ class TrainBatches:
         self._order = lru_cache(maxsize=2)(lambda epoch: self._draw(seed, epoch))
 
     def rows(self, step: int, first: int, last: int) -> tuple[Ids, Ids]:
-        """Rows [first, last) of the step's global batch: inputs and targets, int64 (last - first, context)."""
         numbers = range(step * self._batch_size + first, step * self._batch_size + last)
         windows = np.stack([self._window(*divmod(number, self._windows)) for number in numbers])
         return windows[:, :-1], windows[:, 1:]

@@ -1,0 +1,30 @@
+# Everything starts from `make toy` or `make test`; both make .venv when it is not there and use it when it is.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: toy test lint clean
+
+toy: .venv/installed
+	mpirun -n 4 scratchgrad-train toy.yaml
+	@run=$$(ls -d runs/toy-[0-9]* | sort -V | tail -n 1); \
+	scratchgrad-sample --temperature 1.2 | tee "$$run/samples.txt"; \
+	printf '\nrun        %s\nloss plot  %s\nsamples    %s\n' "$$run" "$$run/loss.png" "$$run/samples.txt"
+
+test: .venv/installed
+	pytest -q
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	mypy scratchgrad
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --editable ".[mpi,dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

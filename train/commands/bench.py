@@ -1,0 +1,107 @@
+"""scratchgrad-bench: how fast, in how much memory, beside whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from scratchgrad.errors import UserError
+from scratchgrad.threads import usable_cores
+from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
+from scratchgrad.train.bench.memory import bench_memory
+from scratchgrad.train.bench.shapes import SHAPES, Shape
+from scratchgrad.train.bench.training import bench_training
+
+threads_option = click.option("--threads", type=click.IntRange(min=1), help="By default all cores.")
+json_option = click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there, too."
+)
+
+
+def model_option(default: str) -> Callable[..., Any]:
+    return click.option("--model", default=default, show_default=True, help=f"One of {', '.join(SHAPES)}.")
+
+
+@click.group(context_settings=HELP)
+@version_option
+def main() -> None:
+    """Measure in fresh processes, on an otherwise idle machine.
+
+    \b
+    scratchgrad-bench train --model stories15M --against torch
+    scratchgrad-bench memory
+    """
+
+
+@main.command()
+@model_option("stories15M")
+@click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: torch.")
+@click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Of a round, after a warm-up.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@threads_option
+@json_option
+@tells_mistakes
+def train(model: str, against: str, steps: int, rounds: int, threads: int | None, json_path: Path | None) -> None:
+    """The time of a training step: forward, backward, clipping, AdamW, in float32."""
+    shape = _shape(model)
+    peers = [peer for peer in against.split(",") if peer]
+    count = threads or usable_cores()
+    sides = bench_training(shape, peers, threads=count, steps=steps, rounds=rounds, say=say)
+    ours = sides[0]
+    table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {count} thread(s)")
+    for heading in ("", "s a step", "spread", "tokens/s", "peak memory", "ours is"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for side in sides:
+        ratio = f"{side.seconds / ours.seconds:.2f}x as fast" if side is not ours else ""
+        table.add_row(
+            side.name, f"{side.seconds:.3f}", f"{side.spread:.1%}", f"{side.tokens_per_s:,.0f}",
+            f"{side.peak_bytes / 1e6:,.0f} MB", ratio,
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+    _write_json(json_path, [asdict(side) for side in sides])
+
+
+@main.command()
+@model_option("deep")
+@click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True, help="After a warm-up.")
+@threads_option
+@json_option
+@tells_mistakes
+def memory(model: str, steps: int, threads: int | None, json_path: Path | None) -> None:
+    """The peak memory of a training process, for each way of recomputation."""
+    shape = _shape(model)
+    count = threads or usable_cores()
+    results = bench_memory(shape, threads=count, steps=steps, say=say)
+    kept = results["none"]
+    table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {count} thread(s)")
+    for heading in ("recompute", "peak memory", "of none", "s a step", "of none"):
+        table.add_column(heading, justify="left" if heading == "recompute" else "right")
+    for way, result in results.items():
+        table.add_row(
+            way, f"{result.peak_bytes / 1e6:,.0f} MB", f"{result.peak_bytes / kept.peak_bytes:.2f}",
+            f"{result.median:.3f}", f"{result.median / kept.median:.2f}",
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+    _write_json(json_path, {way: asdict(result) for way, result in results.items()})
+
+
+def _shape(model: str) -> Shape:
+    if model not in SHAPES:
+        raise UserError(f"the model '{model}' is not known; it is one of {', '.join(SHAPES)}")
+    return SHAPES[model]
+
+
+def _write_json(path: Path | None, figures: object) -> None:
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
