@@ -1,10 +1,18 @@
 """What every test may ask for."""
 
 import os
+import subprocess
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from scratchgrad import manual_seed, models
+from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.tokenizer import train_bpe
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
@@ -18,3 +26,30 @@ def data_folder() -> Path:
     if not where:
         pytest.skip("SCRATCHGRAD_TEST_DATA is not set: no folder of real data to read")
     return Path(where)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory as a checkpoint is one: a small Llama of fresh weights, with its tokenizer."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_bpe(["the cat sat on the mat, and the dog sat on the log. 🙂\n"] * 9, 300)
+    config = {
+        "model_type": "llama", "vocab_size": tokenizer.vocab_size, "hidden_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64,
+    }  # fmt: skip
+    manual_seed(0)
+    end = tokenizer.end_of_text
+    models.save(models.build(models.config_from_dict(config)), folder, {"bos_token_id": end, "eos_token_id": end})
+    tokenizers.save(tokenizer, folder)
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Runs a program of ours in `tmp_path`, as a user does: command("scratchgrad-sample", "--temperature", "0")."""
+
+    def run(name: str, *arguments: object, input: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
+        words = [str(Path(sysconfig.get_path("scripts"), name)), *map(str, arguments)]
+        return subprocess.run(words, input=input, capture_output=True, timeout=120, **{"cwd": tmp_path, **options})
+
+    return run

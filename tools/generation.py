@@ -39,15 +39,16 @@ def generate_ids(
 
 def stream_text(tokenizer: Tokenizer, ids: Iterator[int], stops: Sequence[str] = ()) -> Iterator[str]:
     """The text of ids, in pieces as it becomes certain: whole characters, and nothing that may yet turn out to begin a
-    stop string. The text ends before the first stop string; no further id is then asked for.
+    stop string. The text ends before the stop string that is complete first; no further id is then asked for.
     """
     decoder, held = tokenizer.stream_decoder(), ""
     for token in ids:
         held += decoder.feed(token)
-        found = [at for stop in stops if (at := held.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in stops if (at := held.find(stop)) >= 0]
         if found:
-            if min(found):
-                yield held[: min(found)]
+            _, at = min(found)
+            if at:
+                yield held[:at]
             return
         certain = len(held) - max((_overlap(held, stop) for stop in stops), default=0)
         if certain:

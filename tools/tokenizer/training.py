@@ -44,7 +44,7 @@ def train_bpe(
     tokens = [*(text.encode() for text in special_tokens), *(bytes([byte]) for byte in BYTE_ORDER)]
     byte_ids = {byte: first_byte + place for place, byte in enumerate(BYTE_ORDER)}
     words = [[byte_ids[byte] for byte in piece.encode()] for piece in counts]
-    merges = _learn(words, list(counts.values()), tokens, vocab_size)
+    merges = _learn(words, list(counts.values()), tokens, len(special_tokens), vocab_size)
     return Tokenizer(tokens, merges, {text: i for i, text in enumerate(special_tokens)}, pattern)
 
 
@@ -68,8 +68,12 @@ def _count(pattern: str, text: str) -> Counter[str]:
     return Counter(piece for piece in cutter(pattern)(clean) if len(piece) <= LONGEST_PIECE)
 
 
-def _learn(words: list[list[int]], counts: list[int], tokens: list[bytes], size: int) -> list[tuple[int, int, int]]:
-    """Append merged tokens to `tokens` until there are `size`, or no pair is left; the merges in order."""
+def _learn(
+    words: list[list[int]], counts: list[int], tokens: list[bytes], special: int, size: int
+) -> list[tuple[int, int, int]]:
+    """Append merged tokens to `tokens`, whose first are `special` ones, until there are `size`, or no pair is left; the
+    merges in order.
+    """
     id_of = {token: i for i, token in enumerate(tokens)}
     pair_counts: Counter[tuple[int, int]] = Counter()
     words_with: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
@@ -89,6 +93,8 @@ def _learn(words: list[list[int]], counts: list[int], tokens: list[bytes], size:
             continue
         spelled = tokens[pair[0]] + tokens[pair[1]]
         merged = id_of.get(spelled)  # two pairs may spell the same bytes: one token
+        if merged is not None and merged < special:
+            continue  # text that spells a special token must not become one
         if merged is None:
             merged = id_of[spelled] = len(tokens)
             tokens.append(spelled)

@@ -1,0 +1,178 @@
+"""scratchgrad-sample and scratchgrad-tokenize as programs: what they print, and what they say to a mistake."""
+
+import json
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from scratchgrad.files import write_manifest
+from scratchgrad.tools.tokenizer import train_bpe
+
+
+def make_run(root: Path, name: str, model_folder: Path, steps=(1,)) -> Path:
+    run = root / "runs" / name
+    for step in steps:
+        target = run / "checkpoints" / f"step-{step}"
+        shutil.copytree(model_folder, target)
+        write_manifest(target, step=step)
+    (run / "recipe.yaml").write_text("")
+    return run
+
+
+def mistake(done) -> str:
+    """What is said to a user's mistake: exit code 2, nothing on stdout, no traceback."""
+    assert done.returncode == 2, done
+    assert done.stdout == b""
+    assert b"Traceback" not in done.stderr
+    return done.stderr.decode()
+
+
+def test_sampling_takes_the_newest_checkpoint_of_the_newest_run(tmp_path, command, model_folder):
+    make_run(tmp_path, "toy-001", model_folder)
+    make_run(tmp_path, "toy-002", model_folder, steps=(2, 10))
+    done = command("scratchgrad-sample", "--temperature", 1.2, "--max-tokens", 5)
+    assert done.returncode == 0
+    assert done.stderr.decode().strip() == "sampling from runs/toy-002/checkpoints/step-10"
+    assert done.stdout.endswith(b"\n")
+
+
+def test_the_same_seed_writes_the_same_text_and_a_sample_does_not_depend_on_how_many_there_are(command, model_folder):
+    def text(*arguments):
+        return command("scratchgrad-sample", "--model", model_folder, "--max-tokens", 20, *arguments).stdout.decode()
+
+    line = "-" * 20 + "\n"
+    assert text("--num-samples", 3).startswith(text("--num-samples", 2))
+    assert text("--num-samples", 2).count(line) == 1
+    assert text("--seed", 1) == text("--seed", 1) != text("--seed", 2)
+
+
+def test_the_prompt_begins_the_text_and_may_come_from_standard_input(command, model_folder):
+    arguments = ("--model", model_folder, "--temperature", 0, "--max-tokens", 8, "--prompt")
+    given = command("scratchgrad-sample", *arguments, "the cat 🙂")
+    piped = command("scratchgrad-sample", *arguments, "-", input="the cat 🙂".encode())
+    assert given.stdout == piped.stdout
+    assert given.stdout.decode(errors="replace").startswith("the cat 🙂")
+    stopped = command(
+        "scratchgrad-sample", *arguments, "the cat", "--stop", given.stdout.decode(errors="replace")[11:13]
+    )
+    assert stopped.returncode == 0
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(model_folder):
+    program = Path(sysconfig.get_path("scripts"), "scratchgrad-sample")
+    process = subprocess.Popen(
+        [program, "--model", model_folder, "--num-samples", "200"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.read(10)
+    process.stdout.close()
+    said = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(60) == 0
+    assert said.strip() == f"sampling from {model_folder}"
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--temperature", 2.5], "temperature 2.5 is outside 0 (greedy) to 2"),
+    (["--top-p", 0], "top-p 0 is outside"),
+    (["--top-k", 0], "top-k 0"),
+    (["--prompt", "a " * 400], "tokens, and the model's context holds 64"),
+    (["--stop", ""], "--stop needs a text"),
+    (["--run", "x"], "--run and --model both"),
+    (["--device", "tpu"], "device 'tpu' is not known"),
+    (["--max-tokens", 0], "--max-tokens"),
+])  # fmt: skip
+def test_mistakes_in_what_is_asked_of_sampling(command, model_folder, arguments, words):
+    assert words in mistake(command("scratchgrad-sample", "--model", model_folder, *arguments))
+
+
+def test_a_prompt_that_is_no_text(command, model_folder):
+    done = command("scratchgrad-sample", "--model", model_folder, "--prompt", "-", input=b"a\xffb")
+    assert "standard input is not UTF-8: byte 1 is 0xff" in mistake(done)
+
+
+def test_places_where_no_model_is(tmp_path, command, model_folder):
+    assert "no run in 'runs'" in mistake(command("scratchgrad-sample"))
+    assert "neither a run nor a model directory" in mistake(command("scratchgrad-sample", "--run", "nowhere"))
+    empty = make_run(tmp_path, "toy-001", model_folder)
+    shutil.rmtree(empty / "checkpoints")
+    assert "has no checkpoint yet" in mistake(command("scratchgrad-sample"))
+
+
+def test_tokenizer_and_model_of_different_vocabularies(tmp_path, command, model_folder):
+    from scratchgrad.tools import tokenizer as tokenizers
+
+    folder = tmp_path / "mixed"
+    shutil.copytree(model_folder, folder)
+    tokenizers.save(train_bpe(["other text"], 262), folder)
+    said = mistake(command("scratchgrad-sample", "--model", folder))
+    assert "the tokenizer has 262 tokens, and the model was made for 282" in said
+
+
+def test_a_damaged_checkpoint_is_not_sampled_and_the_one_before_it_is_named(tmp_path, command, model_folder):
+    run = make_run(tmp_path, "toy-001", model_folder, steps=(5, 9))
+    weights = run / "checkpoints" / "step-9" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(content)
+    said = mistake(command("scratchgrad-sample"))
+    assert "'model.safetensors' was altered; the one before it: --model runs/toy-001/checkpoints/step-5" in said
+
+
+def test_a_tokenizer_is_trained_and_used(tmp_path, command):
+    (tmp_path / "a.txt").write_text("the cat sat on the mat " * 20)
+    (tmp_path / "b.jsonl").write_text(json.dumps({"text": "the dog sat on the log"}) + "\n")
+    done = command("scratchgrad-tokenize", "train", "--vocab-size", 270, "--output", "t.json", "*.txt", "b.jsonl")
+    assert done.stdout == b"t.json\n"
+    assert b"270 tokens from 2 file(s)" in done.stderr
+    text = "the cat <|endoftext|> Größe 🙂\n\n"
+    ids = command("scratchgrad-tokenize", "encode", "--tokenizer", "t.json", input=text.encode()).stdout
+    assert b"0" not in ids.split()
+    assert command("scratchgrad-tokenize", "decode", "--tokenizer", "t.json", input=ids).stdout == text.encode()
+    special = command("scratchgrad-tokenize", "encode", "--allow-special", "--tokenizer", "t.json", "<|endoftext|>")
+    assert special.stdout == b"0\n"
+    assert command("scratchgrad-tokenize", "decode", "--tokenizer", "t.json", 0).stdout == b"<|endoftext|>"
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["decode", "12", "x3"], "'x3' is not an id"),
+    (["decode", "99999"], "ids go from 0 to 281"),
+    (["decode", "9" * 5000], "is not an id"),
+    (["encode", "--tokenizer", "nowhere"], "does not exist"),
+    (["train", "nothing*.txt"], "no file matches 'nothing*.txt'"),
+    (["train", "empty.txt"], "'empty.txt' is empty"),
+    (["train", "binary.txt"], "'binary.txt' is binary: it has a zero byte at 1"),
+    (["train", "latin.txt"], "'latin.txt' is not UTF-8: byte 3 is 0xe9"),
+    (["train", "image.png"], "only .txt, .md, .py, .jsonl, .jsonl.gz files are read"),
+    (["train", "bad.jsonl"], "'bad.jsonl', line 2: not JSON"),
+    (["train", "other.jsonl"], "'other.jsonl', line 1: a record needs a field \"text\""),
+    (["train", "cut.jsonl.gz"], "'cut.jsonl.gz' is not a whole gzip file"),
+    (["train", "good.txt", "--vocab-size", "100"], "a vocabulary of 100 is too small"),
+    (["train", "good.txt", "--output", "no/such/folder/t.json"], "cannot be written"),
+])  # fmt: skip
+def test_mistakes_with_tokenizers_and_files(tmp_path, command, model_folder, arguments, words):
+    import gzip
+
+    (tmp_path / "empty.txt").write_bytes(b"")
+    (tmp_path / "binary.txt").write_bytes(b"a\0b")
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "image.png").write_bytes(b"x")
+    (tmp_path / "good.txt").write_bytes(b"good")
+    (tmp_path / "bad.jsonl").write_bytes(b'{"text": "a"}\n{"text"\n')
+    (tmp_path / "other.jsonl").write_bytes(b'{"body": "a"}\n')
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}\n' * 50)[:-12])
+    if arguments[0] != "train" and "--tokenizer" not in arguments:
+        arguments = [*arguments, "--tokenizer", str(model_folder)]
+    assert words in mistake(command("scratchgrad-tokenize", *arguments))
+
+
+@pytest.mark.parametrize(
+    "name", ["scratchgrad-sample", "scratchgrad-tokenize", "scratchgrad-train", "scratchgrad-bench"]
+)
+def test_every_command_tells_what_it_does_and_its_version(command, name):
+    done = command(name, "--help")
+    assert done.returncode == 0
+    assert f"{name} " in done.stdout.decode(), "the help shows an example"
+    assert command(name, "--version").stdout.startswith(b"scratchgrad, version ")
