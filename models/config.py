@@ -20,7 +20,7 @@ BOOKKEEPING = {
 class ModelConfig(BaseModel):
     """A subclass names its fields as Hugging Face does. A feature that we lack is a field with one allowed value."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     model_type: str
     vocab_size: int

@@ -60,7 +60,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"'{path}' does not exist: '{path.parent}' is not a model directory") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"'{path}' holds a {type(values).__name__} where an object is needed")

@@ -71,7 +71,7 @@ def _records(path: Path) -> Iterator[tuple[str, str]]:
 def _text_of(path: Path, number: int, line: bytes) -> str:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}', line {number}: not JSON: {error}") from None
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise UserError(f"'{path}', line {number}: a record needs a field \"text\" that holds a string")

@@ -78,7 +78,10 @@ def best_checkpoint(run: Path) -> tuple[int, Path] | None:
     """(step, folder) of the checkpoint with the lowest held-out loss; None where none was evaluated."""
     scored = []
     for step, folder in checkpoints(run):
-        val_loss = json.loads((folder / "trainer.json").read_bytes())["val_loss"]
+        try:
+            val_loss = json.loads((folder / "trainer.json").read_bytes())["val_loss"]
+        except (OSError, ValueError, KeyError):
+            continue  # damaged: loading it would say so, and it cannot be the best
         if val_loss is not None:
             scored.append((val_loss, step, folder))
     return min(scored)[1:] if scored else None

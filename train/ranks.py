@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Ranks:
     def meet(self) -> None:
         """Wait until all ranks are here."""
 
-    def abort(self, code: int) -> None:
+    def abort(self, code: int) -> NoReturn:
         """End the whole job now."""
         os._exit(code)
 
@@ -97,8 +97,9 @@ class MpiRanks(Ranks):
         while not request.Test():
             time.sleep(POLL_SECONDS)
 
-    def abort(self, code: int) -> None:
+    def abort(self, code: int) -> NoReturn:
         self._mpi.Abort(code)
+        os._exit(code)  # some libraries only ask the launcher to end us, and come back
 
     def _gather_text(self, text: str) -> list[str]:
         padded = np.frombuffer(text.encode()[:256].ljust(256, b"\0"), np.uint8).copy()

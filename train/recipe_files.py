@@ -35,6 +35,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node)
+        if not isinstance(key, str):
+            raise yaml.constructor.ConstructorError(None, None, "a key is not a name", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands there twice", key_node.start_mark)
         seen.add(key)
@@ -92,6 +94,8 @@ def _read(name: str) -> dict[str, Any]:
         values = yaml.load(text, _Loader)  # a SafeLoader
     except yaml.YAMLError as error:
         raise UserError(f"'{name}' is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"'{name}' is not a recipe: it is nested too deeply") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"'{name}' cannot be read: {error}") from None
     if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +86,29 @@ def _make_folder(recipe: Recipe, name: str) -> Path:
     return folder
 
 
+@contextmanager
+def claimed(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """For one job at a time: UserError on every rank while another one trains in this folder.
+
+    The kernel takes the claim back from a process that dies, however it dies.
+    """
+    file, fault = None, ""
+    if ranks.rank == 0:
+        file = (folder / ".lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fault = f"'{folder}' is being trained by another job; wait for its end, or choose another log.run_dir"
+    try:
+        fault = ranks.share(fault)
+        if fault:
+            raise UserError(fault)
+        yield
+    finally:
+        if file is not None:
+            file.close()
+
+
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     with atomic_file(folder / "recipe.yaml") as file:
         file.write(to_yaml(recipe).encode())
@@ -90,6 +117,8 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 def forget_after(folder: Path, step: int) -> None:
     """Cut the record of a run back to `step`: what came later will be done again."""
     metrics.cut_back(folder / "metrics.jsonl", step)
+    for unfinished in (folder / "checkpoints").glob(".tmp-*"):
+        shutil.rmtree(unfinished)
     for later, checkpoint in checkpoints(folder):
         if later > step:
             remove_checkpoint(checkpoint)

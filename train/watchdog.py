@@ -120,4 +120,3 @@ def ends_the_job(ranks: Ranks, watchdog: Watchdog | None = None) -> Iterator[Non
         where = f" in {watchdog.doing}" if watchdog is not None else ""
         print(f"rank {ranks.rank} failed{where}:\n{traceback.format_exc()}", file=sys.stderr, end="", flush=True)
         ranks.abort(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1)
-        raise

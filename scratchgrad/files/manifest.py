@@ -37,7 +37,7 @@ def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]
         }
     except FileNotFoundError:
         raise DamagedFiles(f"'{folder}' has no {NAME}: it is not complete") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DamagedFiles(f"'{folder / NAME}' is not a manifest") from None
     faults = []
     for name, (size, digest) in files.items():

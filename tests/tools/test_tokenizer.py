@@ -258,6 +258,7 @@ def duplicate_id(content):
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda content: "{", "not JSON"),
+    (lambda content: "[" * 100_000, "not JSON"),
     (lambda content: "[]", "not a tokenizer.json"),
     (lambda content: "{}", "not a tokenizer.json"),
     (set_to("model", "type", value="Unigram"), "Unigram"),

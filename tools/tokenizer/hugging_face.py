@@ -191,7 +191,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"'{path}' does not exist; scratchgrad-tokenize train makes one") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is not JSON: {error}") from None
     if not isinstance(content, dict) or "model" not in content:
         raise UserError(f"'{path}' is not a tokenizer.json: it has no model")

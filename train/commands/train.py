@@ -21,7 +21,7 @@ from scratchgrad.train.loop import train
 from scratchgrad.train.ranks import Ranks, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
-from scratchgrad.train.run import Run, forget_after, make_folder, write_recipe
+from scratchgrad.train.run import Run, claimed, forget_after, make_folder, write_recipe
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -122,7 +122,11 @@ def _train(
     )
     goes_on = folder is not None
     folder = folder if folder is not None else make_folder(recipe, name, ranks)
-    with Watchdog(folder, ranks, settings.watchdog_seconds) as watchdog:
+    with (
+        claimed(folder, ranks),
+        Watchdog(folder, ranks, settings.watchdog_seconds) as watchdog,
+        ends_the_job(ranks, watchdog),
+    ):
         run = Run(folder, recipe, tokenizer)
         if goes_on:
             _go_back(run, checkpoint, ranks)

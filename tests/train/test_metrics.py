@@ -1,0 +1,58 @@
+"""metrics.jsonl: full precision, whole lines, cut back on resume."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scratchgrad.train import metrics
+from scratchgrad.train.plot import plot_loss
+
+
+def test_numbers_come_back_to_the_last_bit(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    losses = np.random.default_rng(0).standard_normal(100)
+    with metrics.MetricsWriter(path) as writer:
+        for step, loss in enumerate(losses, start=1):
+            writer.write({"step": step, "loss": float(loss)})
+    assert [row["loss"] for row in metrics.read(path)] == losses.tolist()
+
+
+def test_the_half_line_of_a_killed_run_is_not_a_row_and_goes_when_it_is_cut_back(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": step, "loss": 0.1 * step} for step in range(1, 8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 8, "lo')
+    assert metrics.read(path) == rows
+    metrics.cut_back(path, 5)
+    assert path.read_text() == "".join(json.dumps(row) + "\n" for row in rows[:5])
+    with metrics.MetricsWriter(path) as writer:
+        writer.write({"step": 6})
+    assert [row["step"] for row in metrics.read(path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_whole_row_without_its_line_end_is_not_counted_on(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}')
+    assert metrics.read(path) == [{"step": 1}]
+
+
+def test_what_is_no_number_is_never_written(tmp_path):
+    with metrics.MetricsWriter(tmp_path / "m") as writer, pytest.raises(ValueError, match="JSON"):
+        writer.write({"step": 1, "loss": float("nan")})
+
+
+def test_without_a_path_nothing_is_written(tmp_path):
+    with metrics.MetricsWriter(None) as writer:
+        writer.write({"step": 1})
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    from matplotlib.image import imread
+
+    rows = [{"step": i, "loss": 5 / i, "learning_rate": 1e-3} for i in range(1, 30)]
+    rows[-1] |= {"val_loss": 0.3, "val_bpb": 0.2}
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plot_loss(tmp_path)
+    picture = imread(tmp_path / "loss.png")
+    assert picture.shape[0] > 400
+    assert picture[..., :3].std() > 0.05

@@ -1,0 +1,140 @@
+"""Recipes: found by name, overridden, and every mistake told in one sentence that says what would fix it."""
+
+import pytest
+import yaml
+
+from scratchgrad import UserError
+from scratchgrad.train.recipe import check_ranks, check_resumable
+from scratchgrad.train.recipe_files import load_recipe, packaged_recipes, to_yaml
+
+
+def said(overrides=(), name="toy.yaml"):
+    with pytest.raises(UserError) as told:
+        load_recipe(str(name), overrides)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_packaged_recipe_is_one_and_comes_back_from_what_is_printed(tmp_path, name):
+    recipe = load_recipe(name)
+    (tmp_path / "again.yaml").write_text(to_yaml(recipe))
+    assert load_recipe(str(tmp_path / "again.yaml")) == recipe
+
+
+def test_a_file_of_the_users_own_comes_before_a_packaged_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("toy") == load_recipe("toy.yaml")
+    values = yaml.safe_load(to_yaml(load_recipe("toy.yaml")))
+    values["train"]["steps"] = 77
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(values))
+    assert load_recipe("toy.yaml").train.steps == 77
+
+
+def test_overrides_are_yaml_values():
+    recipe = load_recipe("toy.yaml", [
+        "train.steps=60", "train.learning_rate=1e-3", "train.recompute=full", "log.run_dir=a=b", "train.patience=null",
+        "model.num_hidden_layers=2", "data.source=files", "data.files=[a.txt, 'b c.md']", "train.weight_decay=0",
+    ])  # fmt: skip
+    assert (recipe.train.steps, recipe.train.learning_rate, recipe.train.recompute) == (60, 1e-3, "full")
+    assert recipe.log.run_dir == "a=b"
+    assert recipe.data.files == ["a.txt", "b c.md"]
+    assert recipe.train.weight_decay == 0.0
+
+
+@pytest.mark.parametrize(("overrides", "words"), [
+    (["train.stepz=4"], "train.stepz is not a known key; did you mean train.steps?"),
+    (["train.vocab_size=4"], "did you mean tokenizer.vocab_size?"),
+    (["trian.steps=4"], "did you mean train"),
+    (["model.hiden_size=4"], "model.hiden_size is not a key of a LlamaConfig; did you mean model.hidden_size?"),
+    (["train.steps=many"], "train.steps = 'many': input should be a valid integer"),
+    (["train.steps=4.5"], "train.steps = 4.5"),
+    (["train.steps=true"], "train.steps = True"),
+    (["train.steps=0"], "train.steps = 0: input should be greater than 0"),
+    (["train.shards=3"], "train.shards = 3 is not a power of two"),
+    (["train.batch_size=10"], "train.batch_size = 10 is not divisible by train.shards = 4"),
+    (["train.steps=10"], "train.warmup_steps = 50 is more than train.steps = 10"),
+    (["train.recompute=some"], "train.recompute = 'some': input should be 'none', 'full' or 'every'"),
+    (["train.recompute=every"], "train.recompute_every = k belongs to train.recompute = every"),
+    (["train.recompute_every=2"], "train.recompute_every = k belongs to train.recompute = every"),
+    (["train.learning_rate=-1"], "train.learning_rate = -1"),
+    (["train.learning_rate=.nan"], "train.learning_rate = nan"),
+    (["train.learning_rate=.inf"], "train.learning_rate = inf"),
+    (["train.dropout=1"], "train.dropout = 1"),
+    (["data.source=files"], "data.source = files needs data.files"),
+    (["data.files=[a.txt]"], "data.files is read only with data.source = files"),
+    (["data.source=web"], "data.source = 'web'"),
+    (["data.held_out=0"], "data.held_out = 0"),
+    (["tokenizer.vocab_size=100"], "tokenizer.vocab_size = 100"),
+    (["model.num_attention_heads=3"], "model.hidden_size = 128 is not divisible by 3 attention heads"),
+    (["model.num_key_value_heads=3"], "not divisible by num_key_value_heads = 3"),
+    (["model.max_position_embeddings=100"], "train.context = 256 is longer than model.max_position_embeddings = 100"),
+    (["model.model_type=mamba"], "model.model_type = 'mamba' is not known; it is one of: llama"),
+    (["steps=4"], "'steps=4' is not an override; they look like train.steps=40"),
+    (["train.steps"], "is not an override"),
+    (["train.steps=[1"], "'[1' is not a YAML value"),
+])  # fmt: skip
+def test_a_mistake_is_told_with_what_would_fix_it(overrides, words):
+    assert words in said(overrides)
+
+
+def test_all_mistakes_are_told_at_once():
+    told = said(["train.stepz=4", "train.batch_sise=8"])
+    assert "train.steps?" in told
+    assert "train.batch_size?" in told
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "is not a recipe: it needs sections"),
+    ("- a", "is not a recipe"),
+    ("model: 3", "is not a recipe"),
+    ("train: {steps: 4}", "model is missing"),
+    ("model: [", "is not YAML"),
+    ("model: {model_type: llama}\nmodel: {}", "'model' stands there twice"),
+    ("train: {steps: 4, steps: 5}", "'steps' stands there twice"),
+    ("model: !!python/object/apply:os.getcwd []", "is not YAML"),
+    ("model: &a {x: *a}", "is not YAML|is not a key|is not known"),
+    ("? [1, 2]\n: 3", "a key is not a name"),
+    ("model: " + "[" * 100_000, "nested too deeply"),
+])  # fmt: skip
+def test_a_file_that_is_no_recipe(tmp_path, text, words):
+    import re
+
+    (tmp_path / "r.yaml").write_text(text)
+    assert re.search(words, said(name=tmp_path / "r.yaml"))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert "no packaged recipe of that name: toy.yaml" in said(name="nothing.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"model: caf\xe9")
+    assert "cannot be read" in said(name=tmp_path / "latin.yaml")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
+    assert "that is no recipe" in said(name=tmp_path / "large.yaml")
+
+
+def test_an_alias_bomb_is_no_danger(tmp_path):
+    lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
+    (tmp_path / "bomb.yaml").write_text("model:\n" + "\n".join(f"  {line}" for line in lines))
+    assert "model.model_type = None is not known" in said(name=tmp_path / "bomb.yaml")
+
+
+@pytest.mark.parametrize("override", ["train.steps=900", "train.threads=1", "train.recompute=full", "log.every_steps=5",
+                                      "checkpoint.keep_last=9", "train.eval_every=7"])  # fmt: skip
+def test_a_run_may_go_on_with_more_steps_or_in_less_memory(override):
+    check_resumable(load_recipe("toy.yaml"), load_recipe("toy.yaml", [override]))
+
+
+@pytest.mark.parametrize("override", ["train.seed=1", "train.batch_size=32", "train.shards=8", "model.hidden_size=64",
+                                      "tokenizer.vocab_size=512", "train.learning_rate=1e-4"])  # fmt: skip
+def test_a_run_goes_on_with_the_mathematics_it_began_with(override):
+    with pytest.raises(UserError, match=override.partition("=")[0]):
+        check_resumable(load_recipe("toy.yaml"), load_recipe("toy.yaml", [override]))
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1, True), (2, True), (4, True), (3, False), (8, False), (5, False)])
+def test_ranks_share_shards_evenly(size, fits):
+    recipe = load_recipe("toy.yaml")
+    if fits:
+        check_ranks(recipe, size)
+    else:
+        with pytest.raises(UserError, match=f"{size} ranks cannot share train.shards = 4 evenly; start 1, 2, 4 ranks"):
+            check_ranks(recipe, size)
