@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
 from scratchgrad.errors import UserError
-from scratchgrad.files import atomic_file
+from scratchgrad.files import atomic_file, write_tensors
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import build, config_from_dict
 from scratchgrad.models.llama import Llama
@@ -29,7 +27,7 @@ def save(model: Llama, folder: Path, generation_config: Mapping[str, Any] | None
         _write_json(folder / "generation_config.json", dict(generation_config))
     tensors = to_hugging_face(model.state_dict(), model.weight_map(model.config))
     with atomic_file(folder / "model.safetensors") as file:
-        save_file(tensors, file.name, metadata={"format": "pt"})  # the mark that transformers looks for
+        write_tensors(Path(file.name), tensors, {"format": "pt"})  # the mark that transformers looks for
 
 
 def load(folder: Path) -> Llama:

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from scratchgrad import models
 from scratchgrad.errors import UserError
-from scratchgrad.files import atomic_directory, atomic_file, verify_manifest, write_manifest
+from scratchgrad.files import atomic_directory, atomic_file, verify_manifest, write_manifest, write_tensors
 from scratchgrad.models import Llama
 from scratchgrad.optim import Optimizer
 from scratchgrad.tools.runs import checkpoints
@@ -44,7 +44,7 @@ def save_checkpoint(run: Path, model: Llama, optimizer: Optimizer, tokenizer: To
     with atomic_directory(target) as folder:
         models.save(model, folder, {"bos_token_id": end, "eos_token_id": end})
         save_tokenizer(tokenizer, folder)
-        save_file(optimizer.state_dict(), folder / "optimizer.safetensors")
+        write_tensors(folder / "optimizer.safetensors", optimizer.state_dict())
         with atomic_file(folder / "trainer.json") as file:
             file.write(json.dumps(asdict(progress)).encode())
         write_manifest(folder, step=progress.step)

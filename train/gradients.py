@@ -6,6 +6,7 @@ added in one fixed binary tree: inside a rank by `ShardSum`, across ranks by `Ra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ from scratchgrad.train.data import Batches
 from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.reduction import ShardSum, tree_sum
 
+WHAT_HELPS = (
+    "nothing was updated. A lower train.learning_rate or a longer train.warmup_steps often helps; --resume goes on "
+    "from the last checkpoint"
+)
 SMALLEST = 1e-30  # keeps a gradient of zeros from a division by zero
 
 
@@ -76,10 +81,7 @@ def sum_gradients(
     all_losses, all_tokens = said[:, :share].reshape(-1), said[:, share : 2 * share].sum()
     if not np.isfinite(all_losses).all():
         shard = int(np.flatnonzero(~np.isfinite(all_losses))[0])
-        raise UserError(
-            f"step {step + 1}: the loss of shard {shard} is {all_losses[shard]}; nothing was updated. A lower "
-            "train.learning_rate or a longer train.warmup_steps often helps; --resume goes on from the last checkpoint"
-        )
+        raise UserError(f"step {step + 1}: the loss of shard {shard} is {all_losses[shard]}; {WHAT_HELPS}")
     total = gradients.total()
     if ranks.size > 1:
         summed = to_numpy(total)
@@ -93,9 +95,12 @@ def sum_gradients(
 def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
     """Divide the summed gradients by the number of target tokens, shorten them to `max_norm`, and take the step.
 
-    The norm of the mean gradient, before it was shortened. Gradients are gone afterwards.
+    The norm of the mean gradient, before it was shortened. Gradients are gone afterwards. A norm that is not a finite
+    number is a UserError, on every rank, and nothing is updated.
     """
     norm = global_norm(p.grad for p in optimizer.parameters.values()) / tokens
+    if not math.isfinite(norm):
+        raise UserError(f"step {optimizer.steps + 1}: the norm of the gradient is {norm}; {WHAT_HELPS}")
     optimizer.step(grad_scale=min(1.0, max_norm / max(norm, SMALLEST)) / tokens)
     optimizer.zero_grad()
     return norm

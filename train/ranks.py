@@ -15,6 +15,7 @@ from scratchgrad.train.launcher import announced
 Values = np.ndarray[Any, Any]
 T = TypeVar("T")
 POLL_SECONDS = 0.0003
+SECONDS_TO_BE_HEARD = 0.3  # launchers drop what a rank wrote just before it aborts, if they have not read it yet
 
 
 class Ranks:
@@ -98,6 +99,7 @@ class MpiRanks(Ranks):
             time.sleep(POLL_SECONDS)
 
     def abort(self, code: int) -> NoReturn:
+        time.sleep(SECONDS_TO_BE_HEARD)
         self._mpi.Abort(code)
         os._exit(code)  # some libraries only ask the launcher to end us, and come back
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.setup import build_model, build_optimizer
+
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass
@@ -94,11 +97,13 @@ def claimed(folder: Path, ranks: Ranks) -> Iterator[None]:
     """
     file, fault = None, ""
     if ranks.rank == 0:
-        file = (folder / ".lock").open("w")
         try:
+            file = (folder / ".lock").open("w")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             fault = f"'{folder}' is being trained by another job; wait for its end, or choose another log.run_dir"
+        except OSError as error:
+            fault = f"'{folder}' cannot be written: {error.strerror}"
     try:
         fault = ranks.share(fault)
         if fault:
@@ -107,6 +112,20 @@ def claimed(folder: Path, ranks: Ranks) -> Iterator[None]:
     finally:
         if file is not None:
             file.close()
+
+
+@contextmanager
+def tells_disk_faults(folder: Path) -> Iterator[None]:
+    """No room, or no permission any more: a UserError, and not a traceback. What was written before is whole."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        raise UserError(
+            f"'{error.filename or folder}' could not be written: {error.strerror}; the checkpoints so far are whole. "
+            f"Make room, then: scratchgrad-train --resume {folder}"
+        ) from None
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ import time
 from scratchgrad.errors import UserError
 from scratchgrad.train.checkpoint import let_go, save_checkpoint
 from scratchgrad.train.ranks import Ranks
-from scratchgrad.train.run import Run
+from scratchgrad.train.run import Run, tells_disk_faults
 
 
 class Saver:
@@ -30,13 +30,11 @@ class Saver:
         if self._ranks.rank == 0:
             run, settings = self._run, self._run.recipe.checkpoint
             try:
-                save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress)
-                let_go(run.folder, settings.keep_last, settings.keep_best)
-            except OSError as error:
-                fault = (
-                    f"the checkpoint of step {run.progress.step} could not be written: {error.strerror or error}; "
-                    f"the ones before it are whole. Make room, then: scratchgrad-train --resume {run.folder}"
-                )
+                with tells_disk_faults(run.folder):
+                    save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress)
+                    let_go(run.folder, settings.keep_last, settings.keep_best)
+            except UserError as error:
+                fault = str(error)
         fault = self._ranks.share(fault)
         if fault:
             raise UserError(fault)

@@ -2,5 +2,9 @@
 
 from scratchgrad.files.atomic import atomic_directory, atomic_file
 from scratchgrad.files.manifest import DamagedFiles, sha256_of, verify_manifest, write_manifest
+from scratchgrad.files.tensors import write_tensors
 
-__all__ = ["DamagedFiles", "atomic_directory", "atomic_file", "sha256_of", "verify_manifest", "write_manifest"]
+__all__ = [
+    "DamagedFiles", "atomic_directory", "atomic_file", "sha256_of", "verify_manifest", "write_manifest",
+    "write_tensors",
+]  # fmt: skip

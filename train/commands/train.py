@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ from scratchgrad.train.loop import train
 from scratchgrad.train.ranks import Ranks, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
-from scratchgrad.train.run import Run, claimed, forget_after, make_folder, write_recipe
+from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -52,6 +53,8 @@ def main(
     mpirun -n 4 scratchgrad-train toy.yaml train.steps=40 train.learning_rate=1e-3
     mpirun -n 4 scratchgrad-train --resume
     """
+    # What overflows ends as a loss or a gradient that is no number, and that is told with its step.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="scratchgrad")
     world = announced()
     try:
         folder, recipe = _choose(arguments, resume, checkpoint)
@@ -126,6 +129,7 @@ def _train(
         claimed(folder, ranks),
         Watchdog(folder, ranks, settings.watchdog_seconds) as watchdog,
         ends_the_job(ranks, watchdog),
+        tells_disk_faults(folder),
     ):
         run = Run(folder, recipe, tokenizer)
         if goes_on:

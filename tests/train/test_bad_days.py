@@ -1,0 +1,262 @@
+"""What a run does on bad days: one clear sentence, exit code 2, and nothing lost."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from scratchgrad.tools.runs import checkpoints
+from tests.train.jobs import rows_without_time
+
+pytestmark = pytest.mark.mpi
+
+
+def refused(job) -> str:
+    """What a job says that ends by the user's mistake: once, whatever the number of ranks, and without a traceback."""
+    assert job.end() == 2, job.output
+    assert "Traceback" not in job.output
+    assert job.output.count("Error: ") == 1, job.output
+    return job.output
+
+
+def trained(start, recipe, *overrides):
+    job = start("scratchgrad-train", recipe, "log.run_dir=run", *overrides)
+    assert job.end() == 0, job.output
+
+
+@pytest.mark.parametrize("ranks", [None, 4])
+@pytest.mark.parametrize(("override", "words"), [
+    ("train.stepz=4", "train.stepz is not a known key; did you mean train.steps?"),
+    ("data.files=[nothing/*.txt]", "no file matches 'nothing/*.txt'"),
+    ("train.context=100000", "the training text has"),
+    ("train.device=cuda", "device 'cuda'"),
+    ("log.run_dir=tiny.yaml/run", "Not a directory"),
+    ("data.cache_dir=tiny.yaml/data", "data.cache_dir 'tiny.yaml/data' cannot be written"),
+    ("model.vocab_size=77", "model.vocab_size = 77, but the tokenizer has 300 tokens"),
+    ("train.shards=2", "4 ranks cannot share train.shards = 2"),
+])  # fmt: skip
+def test_a_mistake_is_told_once_on_any_number_of_ranks(start, recipe, override, words, ranks):
+    if "shards" in override and ranks is None:
+        pytest.skip("one process can share any number of shards with itself")
+    if "device" in override:
+        from scratchgrad.backend import cuda_is_available
+
+        if cuda_is_available():
+            pytest.skip("there is a GPU here")
+    assert words in refused(start("scratchgrad-train", recipe, override, ranks=ranks))
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [
+    ("a.txt", b"", "'text/a.txt' is empty"),
+    ("a.txt", b"abc\0def", "'text/a.txt' is binary: it has a zero byte at 3"),
+    ("a.txt", b"abc\xff", "'text/a.txt' is not UTF-8: byte 3 is 0xff"),
+])  # fmt: skip
+def test_text_that_is_none(tmp_path, start, recipe, name, content, words):
+    (tmp_path / "text" / name).write_bytes(content)
+    assert words in refused(start("scratchgrad-train", recipe))
+
+
+def test_a_run_directory_that_holds_a_run_is_not_written_over(tmp_path, start, recipe):
+    trained(start, recipe, "train.steps=20")
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    said = refused(start("scratchgrad-train", recipe, "log.run_dir=run", ranks=2))
+    assert "'run' holds a run already: go on with it by scratchgrad-train --resume run" in said
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_trained_by_one_job_at_a_time(start, recipe):
+    job = start("scratchgrad-train", recipe, "train.steps=1000000", "log.run_dir=run", ranks=2)
+    job.wait_for("step 20/")
+    assert "'run' is being trained by another job" in refused(start("scratchgrad-train", "--resume", "run", ranks=2))
+    assert job.process.poll() is None
+
+
+def altered(folder):
+    path = folder / "optimizer.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def truncated(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    (altered, "'optimizer.safetensors' was altered"),
+    (truncated, "'model.safetensors' has"),
+    (lambda folder: (folder / "trainer.json").unlink(), "'trainer.json' is missing"),
+    (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
+])  # fmt: skip
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(tmp_path, start, recipe, damage, words):
+    trained(start, recipe)
+    whole = rows_without_time(tmp_path / "run")
+    assert [step for step, _ in checkpoints(tmp_path / "run")] == [50, 60]
+    damage(tmp_path / "run" / "checkpoints" / "step-60")
+    said = refused(start("scratchgrad-train", "--resume", "run", ranks=2))
+    assert words in said
+    offer = "scratchgrad-train --resume run --checkpoint step-50"
+    assert offer in said
+    job = start(*offer.split(), ranks=2)
+    assert job.end() == 0, job.output
+    assert rows_without_time(tmp_path / "run") == whole
+
+
+def test_where_no_checkpoint_is_left_one_starts_anew(tmp_path, start, recipe):
+    trained(start, recipe, "checkpoint.keep_last=1", "checkpoint.keep_best=false")
+    truncated(tmp_path / "run" / "checkpoints" / "step-60")
+    assert "there is none before it: start a new run" in refused(start("scratchgrad-train", "--resume", "run"))
+    assert "has no checkpoint 'step-7'" in refused(
+        start("scratchgrad-train", "--resume", "run", "--checkpoint", "step-7")
+    )
+
+
+def test_resume_without_a_run(tmp_path, start):
+    assert "there is no run in 'runs'" in refused(start("scratchgrad-train", "--resume"))
+    assert "'nowhere' is not a run" in refused(start("scratchgrad-train", "--resume", "nowhere"))
+    assert "a recipe is missing" in refused(start("scratchgrad-train"))
+
+
+def test_a_run_goes_on_with_what_it_began_with_and_for_longer_if_asked(tmp_path, start, recipe):
+    trained(start, recipe, "train.steps=30", "train.schedule=constant")
+    assert "train.batch_size: a run goes on" in refused(
+        start("scratchgrad-train", "--resume", "run", "train.batch_size=16")
+    )
+    job = start("scratchgrad-train", "--resume", "run", "train.steps=40")
+    assert job.end() == 0, job.output
+    assert [row["step"] for row in rows_without_time(tmp_path / "run")] == list(range(1, 41))
+    assert "steps: 40" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+
+FULL_DISK = """
+import resource, sys
+from mpi4py import MPI  # makes its shared memory first, which the limit would stop as well
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.argv = ["scratchgrad-train", *sys.argv[2:]]
+from scratchgrad.train.commands.train import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("limit", "path"), [(90_000, "checkpoints/.tmp-step-40"), (7_000, "run")])
+def test_a_disk_that_fills_up_costs_what_had_no_room_and_nothing_else(tmp_path, start, recipe, limit, path):
+    """Files can grow to `limit` bytes: too few for a checkpoint, or even for the metrics."""
+    trained(start, recipe, "train.steps=30")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run" / "checkpoints" / "step-30").iterdir()}
+    assert max(map(len, before.values())) > 90_000
+    said = refused(start(FULL_DISK, limit, "--resume", "run", "train.steps=60", ranks=2))
+    assert path in said
+    assert "could not be written: File too large; the checkpoints so far are whole" in said
+    assert [step for step, _ in checkpoints(tmp_path / "run")] == [20, 30]
+    after = {path.name: path.read_bytes() for path in (tmp_path / "run" / "checkpoints" / "step-30").iterdir()}
+    assert after == before
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-20", "step-30"]
+    job = start("scratchgrad-train", "--resume", "run", "train.steps=60", ranks=2)
+    assert job.end() == 0, job.output
+    assert [row["step"] for row in rows_without_time(tmp_path / "run")] == list(range(1, 61))
+
+
+@pytest.mark.parametrize("ranks", [None, 4])
+def test_a_loss_that_is_no_number_stops_the_run_before_the_optimizer_sees_it(tmp_path, start, recipe, ranks):
+    said = refused(start(
+        "scratchgrad-train", recipe, "log.run_dir=run", "train.learning_rate=1e30", "train.warmup_steps=0",
+        "checkpoint.every_steps=1", "checkpoint.keep_last=9", ranks=ranks,
+    ))  # fmt: skip
+    assert re.search("(the loss of shard 0|the norm of the gradient) is (nan|inf); nothing was updated", said)
+    assert "train.learning_rate" in said
+    assert "Warning" not in said
+    steps = [row["step"] for row in rows_without_time(tmp_path / "run")]
+    assert f"step {steps[-1] + 1}: the " in said
+    assert [step for step, _ in checkpoints(tmp_path / "run")] == steps
+
+
+def test_early_stopping_ends_a_run_and_a_resumed_one_stays_ended(tmp_path, start, recipe):
+    trained(start, recipe, "train.eval_every=2", "train.patience=2", "train.learning_rate=0.3", "train.steps=500")
+    rows = rows_without_time(tmp_path / "run")
+    losses = [row["val_loss"] for row in rows if "val_loss" in row]
+    assert len(rows) < 500
+    assert min(losses) == losses[-3]
+    assert "val_bpb" in rows[-1], "a final evaluation is always written last"
+    assert checkpoints(tmp_path / "run")[-1][0] == rows[-1]["step"]
+    job = start("scratchgrad-train", "--resume", "run")
+    assert job.end() == 0, job.output
+    assert rows_without_time(tmp_path / "run") == rows
+
+
+def test_the_run_directory_holds_what_it_should(tmp_path, start, recipe):
+    job = start("scratchgrad-train", recipe, "train.steps=25", "checkpoint.keep_last=1", ranks=2)
+    assert job.end() == 0, job.output
+    run = tmp_path / "runs" / "tiny-001"
+    assert "run runs/tiny-001\nloss plot runs/tiny-001/loss.png" in job.output
+    assert sorted(path.name for path in run.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "loss.png",
+        "metrics.jsonl",
+        "recipe.yaml",
+    ]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    always = {"step", "tokens", "loss", "learning_rate", "grad_norm", "tokens_per_s"}
+    assert all(row.keys() == always | ({"val_loss", "val_bpb"} if row["step"] in (20, 25) else set()) for row in rows)
+    assert rows[-1]["tokens"] == 25 * 8 * 32
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    newest = checkpoints(run)[-1][1]
+    assert sorted(path.name for path in newest.iterdir()) == [
+        "config.json", "generation_config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
+        "tokenizer.json", "trainer.json",
+    ]  # fmt: skip
+    job = start("scratchgrad-train", recipe, "train.steps=5")
+    assert job.end() == 0, job.output
+    assert (tmp_path / "runs" / "tiny-002").is_dir()
+    shutil.rmtree(tmp_path / "runs" / "tiny-002")
+    job = start("scratchgrad-sample", "--max-tokens", 5)
+    assert job.end() == 0
+    assert "sampling from runs/tiny-001/checkpoints/step-25" in job.output
+
+
+def test_checkpoints_by_the_clock(tmp_path, start, recipe):
+    trained(start, recipe, "checkpoint.every_steps=null", "checkpoint.every_minutes=0.0005", "checkpoint.keep_last=100")
+    assert len(checkpoints(tmp_path / "run")) > 3
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, start, recipe):
+    trained(
+        start,
+        recipe,
+        "train.learning_rate=0.3",
+        "train.schedule=constant",
+        "train.eval_every=10",
+        "checkpoint.keep_last=1",
+    )
+    rows = [row for row in rows_without_time(tmp_path / "run") if "val_loss" in row]
+    best = min(rows, key=lambda row: row["val_loss"])["step"]
+    assert best < 60
+    assert [step for step, _ in checkpoints(tmp_path / "run")] == [best, 60]
+
+
+@pytest.mark.parametrize("ranks", [None, 2])
+def test_a_dry_run_tells_what_it_will_cost_and_writes_no_run(tmp_path, start, recipe, ranks):
+    job = start("scratchgrad-train", recipe, "--dry-run", ranks=ranks)
+    assert job.end() == 0, job.output
+    for words in (
+        "parameters          32,864",
+        "training text",
+        "tokens of the run   15,360",
+        "memory of a rank",
+        "time of the run",
+    ):
+        assert job.output.count(words) == 1
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["data"]
+
+
+def test_the_printed_recipe_is_a_recipe(tmp_path, start, recipe):
+    job = start("scratchgrad-train", recipe, "train.steps=41", "--print-recipe", ranks=2)
+    assert job.end() == 0, job.output
+    assert job.output.count("steps: 41") == 1
+    (tmp_path / "printed.yaml").write_text(job.output)
+    again = start("scratchgrad-train", "printed.yaml", "--print-recipe")
+    assert again.end() == 0
+    assert again.output == job.output

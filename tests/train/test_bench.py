@@ -1,0 +1,44 @@
+"""The benches measure what they say: fresh processes, the same work on both sides, and memory that recomputation saves."""
+
+import json
+
+import pytest
+
+from scratchgrad.train.bench.job import Settings, measure, prepare_job
+from scratchgrad.train.bench.memory import bench_memory
+from scratchgrad.train.bench.shapes import SHAPES
+from scratchgrad.train.bench.training import WORKERS
+
+
+def test_recomputation_halves_the_peak_memory_of_a_process_that_trains_a_deep_model_at_least():
+    results = bench_memory(SHAPES["deep"], threads=2, steps=1, say=print, ways=("none", "full"))
+    assert results["none"].peak_bytes >= 2 * results["full"].peak_bytes
+    assert results["none"].losses == results["full"].losses, "bit for bit"
+
+
+def test_torch_does_the_same_work(tmp_path):
+    pytest.importorskip("torch", reason="the extra `bench` is not installed: no PyTorch to compare with")
+    prepare_job(tmp_path, SHAPES["toy"], Settings(16, 256, threads=2, steps=3))
+    ours, theirs = (measure(WORKERS[name], tmp_path).losses for name in ("scratchgrad", "torch"))
+    assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_the_bench_tells_time_and_memory_and_writes_them_down(tmp_path, start):
+    job = start("scratchgrad-bench", "train", "--model", "toy", "--steps", 2, "--rounds", 2, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    assert "round 2/2  scratchgrad: " in job.output
+    (side,) = json.loads((tmp_path / "figures.json").read_text())
+    assert side["tokens_per_s"] == pytest.approx(16 * 256 / side["seconds"])
+    assert side["peak_bytes"] > 50e6
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
+    (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
+    (["memory", "--model", "gpt9"], "the model 'gpt9' is not known"),
+])  # fmt: skip
+def test_mistakes(start, arguments, words):
+    job = start("scratchgrad-bench", *arguments)
+    assert job.end() == 2
+    assert words in job.output
+    assert "Traceback" not in job.output
