@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from scratchgrad import manual_seed, models
+from scratchgrad.backend import cuda_is_available
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
 
@@ -26,6 +27,15 @@ def data_folder() -> Path:
     if not where:
         pytest.skip("SCRATCHGRAD_TEST_DATA is not set: no folder of real data to read")
     return Path(where)
+
+
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """The name of the device, where there is one."""
+    pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not cuda_is_available():
+        pytest.skip("CuPy finds no GPU with a driver here")
+    return "cuda"
 
 
 @pytest.fixture(scope="session")

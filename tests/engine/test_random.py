@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgrad import random
+from scratchgrad.backend import to_numpy
 from scratchgrad.random import Place, Purpose, drawing_at
 
 
@@ -53,15 +54,10 @@ def test_initial_weights_have_the_spread_that_was_asked_for():
 
 
 @pytest.mark.gpu
-def test_the_gpu_draws_the_same_bits():
-    pytest.importorskip("cupy")
-    from scratchgrad.backend import cuda_is_available, to_numpy
-
-    if not cuda_is_available():
-        pytest.skip("no GPU with a driver here")
+def test_the_gpu_draws_the_same_bits(gpu):
     for size in (1, 7, 8, 9, 100_003):
         drawn = []
-        for device in ("cpu", "cuda"):
+        for device in ("cpu", gpu):
             with drawing_at(Place(seed=2**60 + 3, step=5, shard=3, site=1)):
                 drawn.append(to_numpy(random.uniform((size,), device)).tobytes())
         assert drawn[0] == drawn[1]

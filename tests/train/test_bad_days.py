@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from scratchgrad.backend import cuda_is_available
 from scratchgrad.tools.runs import checkpoints
 from tests.train.jobs import rows_without_time
 
@@ -39,11 +40,8 @@ def trained(start, recipe, *overrides):
 def test_a_mistake_is_told_once_on_any_number_of_ranks(start, recipe, override, words, ranks):
     if "shards" in override and ranks is None:
         pytest.skip("one process can share any number of shards with itself")
-    if "device" in override:
-        from scratchgrad.backend import cuda_is_available
-
-        if cuda_is_available():
-            pytest.skip("there is a GPU here")
+    if "device" in override and cuda_is_available():
+        pytest.skip("there is a GPU here")
     assert words in refused(start("scratchgrad-train", recipe, override, ranks=ranks))
 
 
@@ -260,3 +258,13 @@ def test_the_printed_recipe_is_a_recipe(tmp_path, start, recipe):
     again = start("scratchgrad-train", "printed.yaml", "--print-recipe")
     assert again.end() == 0
     assert again.output == job.output
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("ranks", [None, 2])
+def test_a_run_on_a_gpu_learns_as_on_the_cpu(tmp_path, start, recipe, gpu, ranks):
+    trained(start, recipe)
+    job = start("scratchgrad-train", recipe, "log.run_dir=gpu", f"train.device={gpu}", ranks=ranks)
+    assert job.end() == 0, job.output
+    for ours, wanted in zip(rows_without_time(tmp_path / "gpu"), rows_without_time(tmp_path / "run"), strict=True):
+        assert ours["loss"] == pytest.approx(wanted["loss"], rel=0.01)
