@@ -46,6 +46,8 @@ def test_the_same_seed_writes_the_same_text_and_a_sample_does_not_depend_on_how_
     line = "-" * 20 + "\n"
     assert text("--num-samples", 3).startswith(text("--num-samples", 2))
     assert text("--num-samples", 2).count(line) == 1
+    assert text() == text("--num-samples", 3)
+    assert line not in text("--temperature", 0) + text("--prompt", "the")
     assert text("--seed", 1) == text("--seed", 1) != text("--seed", 2)
 
 

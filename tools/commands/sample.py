@@ -28,7 +28,9 @@ LARGEST_PROMPT = 1 << 24  # bytes; the context of any model that runs here is sm
 @click.option("--top-k", type=int, metavar="K", help="Choose among the K likeliest tokens.")
 @click.option("--top-p", default=1.0, show_default=True, metavar="P", help="... that make up the probability P.")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="By default what the context holds.")
-@click.option("--num-samples", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
+@click.option(
+    "--num-samples", type=click.IntRange(min=1), metavar="N", help="By default 3; 1 after a prompt, or if greedy."
+)
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same text.")
 @click.option("--stop", "stops", multiple=True, metavar="TEXT", help="End before this text; may be given repeatedly.")
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
@@ -42,7 +44,7 @@ def main(
     top_k: int | None,
     top_p: float,
     max_tokens: int | None,
-    num_samples: int,
+    num_samples: int | None,
     seed: int,
     stops: tuple[str, ...],
     device: str,
@@ -67,7 +69,7 @@ def main(
     loaded.model.to(device)
     begin = loaded.begin if loaded.begin is not None else loaded.tokenizer.end_of_text
     ids = [begin, *loaded.tokenizer.encode(text)]
-    for sample in range(num_samples):
+    for sample in range(num_samples or (1 if text or temperature == 0 else 3)):
         if sample > 0:
             write(f"{BETWEEN_SAMPLES}\n")
         written = generate_ids(loaded.model, ids, max_tokens or ALL, sampling, sample=sample, ends=loaded.ends)
