@@ -1,0 +1,59 @@
+"""What README shows is true: its Python runs, its recipe is one, its commands exist with the options it gives them."""
+
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = sorted({
+    line.split("#")[0].split(" < ")[0].split(" | ")[0].strip()
+    for block in blocks("sh")
+    for line in block.splitlines()
+    if "scratchgrad-" in line
+} | set(re.findall(r"`(scratchgrad-[^`]+)`", README)))  # fmt: skip
+
+
+def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_runs(code, tmp_path):
+    ran = run(sys.executable, "-W", "error", "-c", code, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_recipe_is_one(tmp_path):
+    (tmp_path / "novel.yaml").write_text(blocks("yaml")[0])
+    ran = run(Path(sysconfig.get_path("scripts"), "scratchgrad-train"), "novel.yaml", "--print-recipe", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_options_exist(command, tmp_path):
+    words = shlex.split(command[command.index("scratchgrad-") :])
+    program, verb = Path(sysconfig.get_path("scripts"), words[0]), [w for w in words[1:2] if re.fullmatch("[a-z]+", w)]
+    described = run(program, *verb, "--help", folder=tmp_path)
+    assert described.returncode == 0, described.stderr
+    for word in words[1:]:
+        if word.startswith("--"):
+            assert re.search(rf"{word}\b", described.stdout), f"{command}: no {word}"
+
+
+def test_the_error_is_what_is_said(tmp_path):
+    shown = re.search(r"\$ (scratchgrad-train \S+ \S+)\n(Error: .*)\n", README)
+    program, *arguments = shown[1].split()
+    ran = run(Path(sysconfig.get_path("scripts"), program), *arguments, folder=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr.strip() == shown[2]
