@@ -35,14 +35,16 @@ def trained(start, recipe, *overrides):
     ("log.run_dir=tiny.yaml/run", "Not a directory"),
     ("data.cache_dir=tiny.yaml/data", "data.cache_dir 'tiny.yaml/data' cannot be written"),
     ("model.vocab_size=77", "model.vocab_size = 77, but the tokenizer has 300 tokens"),
-    ("train.shards=2", "4 ranks cannot share train.shards = 2"),
 ])  # fmt: skip
 def test_a_mistake_is_told_once_on_any_number_of_ranks(start, recipe, override, words, ranks):
-    if "shards" in override and ranks is None:
-        pytest.skip("one process can share any number of shards with itself")
     if "device" in override and cuda_is_available():
         pytest.skip("there is a GPU here")
     assert words in refused(start("scratchgrad-train", recipe, override, ranks=ranks))
+
+
+def test_ranks_that_cannot_share_the_shards(start, recipe):
+    words = "4 ranks cannot share train.shards = 2 evenly"
+    assert words in refused(start("scratchgrad-train", recipe, "train.shards=2", ranks=4))
 
 
 @pytest.mark.parametrize(("name", "content", "words"), [
