@@ -75,7 +75,7 @@ with Watchdog(Path("."), ranks, deadline=2.0) as watchdog, ends_the_job(ranks, w
                     pass
             if kind == "leave":
                 import os
-                os._exit(0)
+                os._exit(3)
         if kind == "end" and step == 30:
             break
         if kind == "busy" and step == 20:
@@ -118,7 +118,8 @@ def test_a_job_that_ends_well_leaves_no_heartbeat(tmp_path, start):
     assert not (tmp_path / ".heartbeat").exists()
 
 
-def test_a_rank_that_leaves_without_a_word_is_found(start):
+def test_a_rank_that_leaves_without_a_word_ends_all(start):
+    """With a code of its own: one that leaves with 0 is ended by the launcher, too, which may then return 0."""
     job = start(FAILING, "leave", 2, ranks=4)
     assert job.end() != 0
     assert "came to the end" not in job.output
