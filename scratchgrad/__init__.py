@@ -10,15 +10,31 @@ Models, the tokenizer and the trainer stand in the rooms beside the engine: `fro
 """
 
 from scratchgrad import functional, kernels, nn, optim
+from scratchgrad.anomaly import AnomalyError, detect_anomaly
 from scratchgrad.autograd import no_grad
+from scratchgrad.creation import (
+    arange,
+    eye,
+    from_dlpack,
+    full,
+    full_like,
+    multinomial,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    zeros,
+    zeros_like,
+)
 from scratchgrad.errors import UserError
 from scratchgrad.gradient_check import GradcheckError, gradcheck
 from scratchgrad.random import manual_seed
 from scratchgrad.recomputation import recompute
-from scratchgrad.tensor import Tensor, op
+from scratchgrad.tensor import Tensor, grad, op
 from scratchgrad.threads import set_threads
 
 __all__ = [
-    "GradcheckError", "Tensor", "UserError", "functional", "gradcheck", "kernels", "manual_seed", "nn", "no_grad", "op",
-    "optim", "recompute", "set_threads",
+    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "eye", "from_dlpack", "full",
+    "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed", "multinomial", "nn", "no_grad", "ones",
+    "ones_like", "op", "optim", "rand", "randn", "recompute", "set_threads", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
@@ -21,9 +23,42 @@ class Part(NamedTuple):
 # An array, a part of one, a promise of either, or no contribution.
 Gradient = Array | Part | Callable[[], Array] | None
 Backward = Callable[[Array], Sequence[Gradient]]
+Hook = Callable[[Array], Array | None]
 
 _births = count()
-_recording = True
+_by_birth = attrgetter("birth")
+
+
+class Scope(NamedTuple):
+    """A call of a module, in which nodes are made; `outer` is the call that it is part of."""
+
+    module: ref[Any]
+    outer: Scope | None
+    number: int
+
+
+class Watch(Protocol):
+    """Anomaly mode, as ops and walks know it."""
+
+    def made(
+        self, node: Node | None, name: str, values: Sequence[Any], value: Array, backward: Backward | None
+    ) -> None: ...
+    def before(self, node: Node) -> None: ...
+    def after(self, node: Node, gradient: Array, position: int, piece: Array) -> None: ...
+
+
+class State:
+    """How ops are recorded now."""
+
+    __slots__ = ("recording", "scope", "watch")
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.scope: Scope | None = None
+        self.watch: Watch | None = None
+
+
+state = State()
 
 
 class Value(Protocol):
@@ -40,7 +75,7 @@ class Node:
     A leaf knows its Tensor weakly: who drops the Tensor drops the only place where its gradient could be read.
     """
 
-    __slots__ = ("backward", "birth", "dtype", "leaf", "name", "shape", "sources")
+    __slots__ = ("backward", "birth", "dtype", "hooks", "leaf", "name", "scope", "shape", "sources")
 
     def __init__(
         self,
@@ -50,108 +85,210 @@ class Node:
         backward: Backward | None = None,
         leaf: ref[Any] | None = None,
     ) -> None:
-        self.name, self.shape, self.dtype = name, value.shape, value.dtype
-        self.sources, self.backward, self.leaf = sources, backward, leaf
+        self.name = name
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self.sources = sources
+        self.backward = backward
+        self.leaf = leaf
+        self.hooks: list[Hook] | None = None
+        self.scope = state.scope
         self.birth = next(_births)
 
-
-def recording() -> bool:
-    return _recording
+    def hear(self, gradient: Array) -> Array:
+        """The gradient as the hooks leave it."""
+        for hook in self.hooks or ():
+            answer = hook(gradient)
+            if answer is not None:
+                if answer.shape != self.shape:
+                    raise ValueError(
+                        f"a hook on '{self.name}' gave a gradient of shape {answer.shape} where {self.shape} is needed"
+                    )
+                gradient = answer
+        return gradient
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Inside, values are computed and nothing is remembered."""
-    global _recording
-    before, _recording = _recording, False
+    before, state.recording = state.recording, False
     try:
         yield
     finally:
-        _recording = before
+        state.recording = before
 
 
-def reachable(root: Node, until: frozenset[Node] = frozenset()) -> dict[Node, int]:
-    """Every node below root, down to leaves and to `until`, with the number of nodes that read it."""
-    readers = {root: 0}
-    unseen = [root]
+def reachable(roots: Sequence[Node], until: frozenset[Node] = frozenset()) -> dict[Node, int]:
+    """Every node below the roots, down to leaves and to `until`, with the number of nodes that read it."""
+    readers = dict.fromkeys(roots, 0)
+    unseen = list(readers)
     while unseen:  # a loop, so that a deep graph cannot exhaust the call stack
         node = unseen.pop()
         if node in until:
             continue
         if node.backward is None and node.leaf is None:
-            raise RuntimeError(f"a backward pass has already gone through '{node.name}' and let its values go")
+            raise RuntimeError(
+                f"a backward pass has already gone through '{node.name}' and let its values go; "
+                "run the forward pass again"
+            )
         for source in node.sources:
-            if source is None:
-                continue
-            if source not in readers:
-                readers[source] = 0
-                unseen.append(source)
-            readers[source] += 1
+            if source is not None:
+                if source in readers:
+                    readers[source] += 1
+                else:
+                    readers[source] = 1
+                    unseen.append(source)
     return readers
 
 
+class Sent(NamedTuple):
+    """A gradient on its way to a source of the op; `summed` says that others had arrived there before."""
+
+    to: Node
+    array: Array
+    summed: bool
+
+
+@dataclass
+class Step:
+    """One node of a backward pass: the gradient that has come in is complete, and what goes out is on its way.
+
+    An op's step has `sent`; a leaf's has none, and its gradient is final. depth: 1 and more inside recomputed blocks.
+    """
+
+    node: Node
+    gradient: Array | None
+    sent: list[Sent]
+    depth: int
+
+
 class Walk:
-    """One backward pass: the sums of gradients under way, and who has still to add to a leaf."""
+    """One backward pass: the sums of gradients under way, and who has still to add to a leaf.
 
-    def __init__(self, root: Node, gradient: Array, on_final: Callable[[Any], None] | None = None) -> None:
+    deliver(leaf, gradient, fresh) is called for every leaf as soon as its gradient is final (None: nothing came). A
+    fresh array is nobody else's. wanted: only what leads to these nodes is computed.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[tuple[Node, Array]],
+        deliver: Callable[[Any, Array | None, bool], None],
+        wanted: frozenset[Node] | None = None,
+    ) -> None:
         self._sums: dict[Node, tuple[Array, bool]] = {}  # the bool: is the array ours to change?
-        self._on_final = on_final
-        self.add(root, gradient, fresh=False)
-        self.descend(root)
+        self._deliver = deliver
+        self._wanted = wanted
+        self._depth = 0
+        self._roots = [root for root, _ in roots]
+        for root, gradient in roots:
+            self.add(root, gradient, fresh=False)
 
-    def descend(self, root: Node, until: frozenset[Node] = frozenset()) -> None:
-        """Send root's gradient down to the leaves, or to `until`, whose sums then wait in this walk.
+    def run(self) -> None:
+        for _ in self.descend(self._roots):
+            pass
+
+    def steps(self) -> Iterator[Step]:
+        """The same as `run`, stopping after each node to show it."""
+        return self.descend(self._roots, shows=True)
+
+    def descend(
+        self, roots: Sequence[Node], until: frozenset[Node] = frozenset(), shows: bool = False
+    ) -> Iterator[Step]:
+        """Send the roots' gradients down to the leaves, or to `until`, whose sums then wait in this walk.
 
         The newest unfinished node always has all its gradient, because whoever reads a value is younger than it. No
         other order is needed, and gradients meet in the same order whatever the graph.
         """
-        readers = reachable(root, until)
-        order = sorted(readers.keys() - until, key=lambda node: node.birth)
+        readers = reachable(roots, until)
+        order = sorted(readers, key=_by_birth)
+        needed = self._leading_to_wanted(order) if self._wanted is not None and not self._depth else None
+        sums, watch = self._sums, state.watch
+        for root in roots:
+            if root.leaf is not None and root not in until and not readers[root]:
+                yield from self._finish(root, shows)
         while order:
             node = order.pop()  # popped, not iterated: a node that is done is a node that is gone
-            if node.leaf is not None:
-                continue  # delivered below, as soon as its last reader has passed
-            gradient, _ = self._sums.pop(node, (None, False))
-            sources, backward = node.sources, node.backward
+            backward, sources = node.backward, node.sources
+            if backward is None or node in until:
+                continue  # a leaf is delivered below, as soon as its last reader has passed
+            gradient, _ = sums.pop(node, (None, False))
             node.sources, node.backward = (), None
-            if gradient is not None and backward is not None:
-                self._pass_on(gradient, sources, backward)
+            if gradient is not None:
+                if node.hooks is not None:
+                    gradient = node.hear(gradient)
+                if needed is None or node in needed:
+                    sent: list[Sent] | None = [] if shows else None
+                    if isinstance(backward, Again):
+                        yield from self._into(backward, gradient, shows)
+                    elif watch is not None:
+                        watch.before(node)
+                        self._pass_on(node, gradient, sources, backward, needed, sent)
+                    else:
+                        self._pass_on(node, gradient, sources, backward, needed, sent)
+                    if sent is not None:
+                        backward = None  # what it kept is let go before the step is shown
+                        yield Step(node, gradient, sent, self._depth)
             for source in sources:
-                if source is None:
-                    continue
-                readers[source] -= 1
-                if readers[source] == 0 and source.leaf is not None and source not in until:
-                    self._deliver(source)
-        if root.leaf is not None and root not in until:
-            self._deliver(root)
+                if source is not None:
+                    left = readers[source] - 1
+                    readers[source] = left
+                    if left == 0 and source.leaf is not None and source not in until:
+                        yield from self._finish(source, shows)
 
-    def _pass_on(self, gradient: Array, sources: tuple[Node | None, ...], backward: Backward) -> None:
-        if isinstance(backward, Again):
-            backward.walk_on(self, gradient)
-            return
+    def _into(self, again: Again, gradient: Array, shows: bool) -> Iterator[Step]:
+        """Run a forgotten block once more, and walk on into what it reads."""
+        root = again.block().node
+        if root is not None:
+            self.add(root, gradient, fresh=False)
+            self._depth += 1
+            yield from self.descend([root], again.outside, shows)
+            self._depth -= 1
+
+    def _pass_on(
+        self,
+        node: Node,
+        gradient: Array,
+        sources: tuple[Node | None, ...],
+        backward: Backward,
+        needed: set[Node] | None,
+        sent: list[Sent] | None,
+    ) -> None:
         given: list[Array] = []
-        for source, piece in zip(sources, backward(gradient), strict=True):
-            if source is None or piece is None:
+        pieces = backward(gradient)
+        for position, source in enumerate(sources):
+            piece = pieces[position]
+            if source is None or piece is None or (needed is not None and source not in needed):
                 continue  # nobody asked, or nothing to say
             if callable(piece):
                 piece = piece()
             if isinstance(piece, Part):
+                if sent is not None:
+                    sent.append(Sent(source, piece.array, source in self._sums))
                 self._add_part(source, piece)
                 continue
-            summed = unbroadcast(piece, source.shape).astype(source.dtype, copy=False)
-            fresh = summed is not gradient and summed.base is None and not any(summed is other for other in given)
-            given.append(summed)
-            self.add(source, summed, fresh)
+            if piece.shape != source.shape:
+                piece = unbroadcast(piece, source.shape)
+            if piece.dtype != source.dtype:
+                piece = piece.astype(source.dtype)
+            if state.watch is not None:
+                state.watch.after(node, gradient, position, piece)
+            fresh = piece is not gradient and piece.base is None and not any(piece is other for other in given)
+            given.append(piece)
+            if sent is not None:
+                sent.append(Sent(source, piece, source in self._sums))
+            self.add(source, piece, fresh)
 
     def add(self, node: Node, piece: Array, fresh: bool) -> None:
         """Let `piece` meet what is already on its way to node. A fresh array is nobody else's."""
-        held, ours = self._sums.get(node, (None, False))
-        if held is None:
-            self._sums[node] = piece, fresh
-        elif ours and held.ndim:
+        sums = self._sums
+        if node not in sums:
+            sums[node] = piece, fresh
+            return
+        held, ours = sums[node]
+        if ours and held.ndim:
             held += piece
         else:
-            self._sums[node] = array_module(piece).asarray(held + piece), True
+            sums[node] = array_module(piece).asarray(held + piece), True
 
     def _add_part(self, node: Node, part: Part) -> None:
         held, ours = self._sums.get(node, (None, False))
@@ -162,18 +299,24 @@ class Walk:
         held[part.index] += part.array
         self._sums[node] = held, True
 
-    def _deliver(self, node: Node) -> None:
-        gradient, ours = self._sums.pop(node, (None, False))
-        leaf = node.leaf() if node.leaf is not None else None
-        if leaf is None:
-            return
-        if gradient is not None:
-            if leaf.grad is not None:
-                leaf.grad = array_module(gradient).asarray(leaf.grad + gradient)
-            else:
-                leaf.grad = gradient if ours else gradient.copy()
-        if self._on_final is not None:
-            self._on_final(leaf)
+    def _finish(self, leaf: Node, shows: bool) -> Iterator[Step]:
+        gradient, fresh = self._sums.pop(leaf, (None, False))
+        if gradient is not None and leaf.hooks is not None:
+            heard = leaf.hear(gradient)
+            gradient, fresh = heard, fresh and heard is gradient
+        tensor = leaf.leaf() if leaf.leaf is not None else None
+        if tensor is not None:
+            self._deliver(tensor, gradient, fresh)
+        if shows:
+            yield Step(leaf, gradient, [], self._depth)
+
+    def _leading_to_wanted(self, order: list[Node]) -> set[Node]:
+        """The nodes of `order` (oldest first) that are wanted or read something that leads to a wanted one."""
+        needed: set[Node] = set()
+        for node in order:
+            if node in (self._wanted or ()) or any(source in needed for source in node.sources):
+                needed.add(node)
+        return needed
 
 
 class Again:
@@ -185,17 +328,19 @@ class Again:
     def __call__(self, gradient: Array) -> Sequence[Gradient]:
         raise TypeError("a recomputed block is walked into, not called")
 
-    def walk_on(self, walk: Walk, gradient: Array) -> None:
-        root = self.block().node
-        if root is not None:
-            walk.add(root, gradient, fresh=False)
-            walk.descend(root, until=self.outside)
+
+def accumulate(leaf: Any, gradient: Array | None, fresh: bool) -> None:
+    """What backward() does with the gradient of a leaf: add it to .grad."""
+    if gradient is None:
+        return
+    if leaf.grad is not None:
+        leaf.grad = array_module(gradient).asarray(leaf.grad + gradient)
+    else:
+        leaf.grad = gradient if fresh else gradient.copy()
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient back to the shape that its input had before broadcasting stretched it."""
-    if gradient.shape == shape:
-        return gradient
     lead = gradient.ndim - len(shape)
     stretched = tuple(i for i in range(gradient.ndim) if i < lead or (shape[i - lead] == 1 != gradient.shape[i]))
     return array_module(gradient).asarray(gradient.sum(axis=stretched, keepdims=True)).reshape(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib.resources import files
 from types import ModuleType
@@ -15,6 +16,8 @@ try:
     import cupy
 except ImportError:  # a machine without a GPU is a normal machine
     cupy = None
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])  # NumPy has none
 
 Array = Any  # numpy.ndarray or cupy.ndarray; the two share no base class
 Device = Literal["cpu", "cuda"]
@@ -65,8 +68,27 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     return result
 
 
+def erf(array: Array) -> Array:
+    """The error function, element by element, in the array's dtype."""
+    if array_module(array) is np:
+        return np.asarray(_erf(array), array.dtype)
+    from cupyx.scipy.special import erf as erf_on_gpu
+
+    return erf_on_gpu(array)
+
+
+def from_dlpack(array: Any) -> Array:
+    """The memory of another library's array, as numpy's or cupy's: where that array lives decides."""
+    cpu = 1  # kDLCPU of dlpack.h
+    if array.__dlpack_device__()[0] == cpu:
+        return np.from_dlpack(array)
+    if cupy is None:
+        raise UserError("from_dlpack() was given an array on a GPU; that needs CuPy: install scratchgrad[cuda12]")
+    return cupy.from_dlpack(array)
+
+
 def segment_sum(rows: Array, starts: Array) -> Array:
-    """Sums of rows[starts[i]:starts[i + 1]], each added up from first to last, so that the bits never change.
+    """Sums of rows[starts[i]:starts[i + 1]], each in an order that its length decides, so that the bits never change.
 
     rows (n, width); starts (segments,) integers, rising, the first 0. Returns (segments, width).
     """

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     DROPOUT = 1
     SHUFFLE = 2
     SAMPLE = 3
+    USER = 4
 
 
 @dataclass
@@ -69,7 +70,7 @@ def drawing_at(where: Place) -> Iterator[None]:
 
 def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
     """float32 of the normal distribution with mean 0, for initial weights; drawn on the CPU whatever the device."""
-    draws = _next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
+    draws = next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
     draws *= np.float32(std)
     return draws
 
@@ -77,7 +78,7 @@ def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
 def uniform(shape: tuple[int, ...], device: str) -> Array:
     """float32 in [0, 1), for dropout; the same bits on CPU and GPU."""
     if device == "cpu":
-        return _next_generator(Purpose.DROPOUT).random(shape, dtype=np.float32)
+        return next_generator(Purpose.DROPOUT).random(shape, dtype=np.float32)
     out = cuda_empty(shape, np.float32)
     key_and_counter = (_here.seed, Purpose.DROPOUT, _here.site, _here.shard, _here.step)
     _here.site += 1
@@ -88,7 +89,8 @@ def uniform(shape: tuple[int, ...], device: str) -> Array:
     return out
 
 
-def _next_generator(purpose: Purpose) -> np.random.Generator:
+def next_generator(purpose: Purpose) -> np.random.Generator:
+    """The generator of the next site of draws."""
     drawn = generator(_here.seed, purpose, step=_here.step, shard=_here.shard, site=_here.site)
     _here.site += 1
     return drawn

@@ -6,7 +6,7 @@ Chen et al. 2016, "Training deep nets with sublinear memory cost".
 from collections.abc import Callable
 from typing import Any
 
-from scratchgrad.autograd import Again, Node, reachable, recording
+from scratchgrad.autograd import Again, Node, reachable, state
 from scratchgrad.random import drawing_at, place
 from scratchgrad.tensor import Tensor
 
@@ -19,10 +19,10 @@ def recompute(block: Callable[..., Tensor], *inputs: Any) -> Tensor:
     """
     where = place()
     out = block(*inputs)
-    if not recording() or out.node is None:
+    if not state.recording or out.node is None:
         return out
     entrances = frozenset(t.node for t in inputs if isinstance(t, Tensor) and t.node is not None)
-    read = reachable(out.node, until=entrances)
+    read = reachable([out.node], until=entrances)
     outside = frozenset(node for node in read if node.leaf is not None or node in entrances)
     sources = tuple(sorted(outside, key=lambda node: node.birth))
 

@@ -1,7 +1,11 @@
-"""One row per op: how to call it, on which shapes, with which values. A test holds this table against the registry."""
+"""One row per op: which shapes and options it takes, which values, and what it gives, in plain NumPy float64.
+
+A test holds this table against the functional face and the registry. The references share no code with the ops.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,143 +14,622 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scratchgrad import Tensor, functional
+from scratchgrad import Tensor
+from scratchgrad import functional as F
 
-Shapes = tuple[tuple[int, ...], ...]
-Draw = Callable[..., np.ndarray]  # of shape -> normal values
-
-same_shape = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4).map(lambda shape: (shape,))
-two_broadcast = hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=4, max_dims=3).map(
-    lambda drawn: drawn.input_shapes
-)
+Shape = tuple[int, ...]
+Given = tuple[tuple[Shape, ...], dict[str, Any]]  # the shapes of the float arrays, and the options
 
 
 @dataclass(frozen=True)
 class Case:
-    """`call` takes the float tensors first, then a NumPy generator for whatever else the op is given.
+    """`call` takes the float tensors first, then the drawn options; `reference` the same with arrays.
 
-    `reference` is the same in plain NumPy float64, written without the op's code. `values` maps a normal draw into the
-    op's domain, and away from its kinks.
+    `values` maps a normal draw into the op's domain, and away from its kinks. `distinct`: equal elements are a kink.
+    `has_gradient` is False for questions and numbers of places.
     """
 
-    shapes: st.SearchStrategy[Shapes]
+    inputs: st.SearchStrategy[Given]
     call: Callable[..., Tensor]
-    reference: Callable[..., Any]
-    values: Callable[[np.ndarray], np.ndarray] = lambda x: x
+    reference: Callable[..., Any] | None
+    values: Callable[[np.ndarray], np.ndarray] | tuple[Callable[[np.ndarray], np.ndarray], ...] = lambda x: x
+    distinct: bool = False
+    has_gradient: bool = True
 
 
-def case(name: str, shapes: st.SearchStrategy[Shapes], reference: Callable[..., Any], **rest: Any) -> tuple[str, Case]:
-    op = getattr(functional, name)
-    return name, Case(shapes, rest.pop("call", lambda *tensors: op(*tensors)), reference, **rest)
+def case(
+    name: str, inputs: st.SearchStrategy[Given], reference: Callable[..., Any] | None, **rest: Any
+) -> tuple[str, Case]:
+    def call(*tensors: Tensor, **options: Any) -> Tensor:
+        return getattr(F, name)(*tensors, **options)  # looked up late: a mutant may stand there
+
+    return name, Case(inputs, rest.pop("call", call), reference, **rest)
+
+
+# Values
 
 
 def away_from_zero(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0, x - 0.1, x + 0.1)
 
 
+def between_integers(x: np.ndarray) -> np.ndarray:
+    """Not near k / 2, where floor, ceil and round jump."""
+    return np.floor(2 * x) / 2 + 0.1 + 0.3 * (2 * x - np.floor(2 * x))
+
+
+def half(x: np.ndarray) -> np.ndarray:
+    return np.where(x < 0, -0.5, 0.5)
+
+
 def positive(x: np.ndarray) -> np.ndarray:
     return np.abs(x) + 0.1
 
 
+# Shapes and options
+
+
+def plain(shapes: st.SearchStrategy[Any]) -> st.SearchStrategy[Given]:
+    return shapes.map(lambda drawn: (tuple(drawn), {}))
+
+
+def options(inputs: st.SearchStrategy[Given], **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Given]:
+    """The same shapes with options that do not depend on them."""
+    return st.tuples(inputs, st.fixed_dictionaries(drawn)).map(lambda t: (t[0][0], {**t[0][1], **t[1]}))
+
+
+def numbers(seed: int, shape: Shape, below: int, lowest: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(lowest, below, shape) if math.prod(shape) else np.zeros(shape, int)
+
+
+seeds = st.integers(0, 2**32 - 1)
 lengths = st.integers(1, 5)
-last_even = hnp.array_shapes(min_dims=0, max_dims=2, min_side=1, max_side=3).flatmap(
-    lambda lead: st.integers(1, 4).map(lambda half: ((*lead, 2 * half),))
+shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=4)
+with_axes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4)
+full_with_axes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
+one = plain(shapes.map(lambda shape: (shape,)))
+two = plain(
+    hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=4, max_dims=3).map(lambda d: d.input_shapes)
 )
-normed = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=5).map(lambda shape: (shape, shape[-1:]))
-products = st.tuples(
-    hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=1, max_side=3, max_dims=2), lengths, lengths, lengths
-).map(lambda t: ((*t[0].input_shapes[0], t[1], t[2]), (*t[0].input_shapes[1], t[2], t[3])))
-linear_shapes = st.tuples(hnp.array_shapes(min_dims=0, max_dims=2, max_side=3), lengths, lengths).map(
-    lambda t: ((*t[0], t[1]), (t[2], t[1]), (t[2],))
-)
-heads = st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 3), lengths, st.integers(0, 3), lengths).map(
-    lambda t: ((t[0], t[1] * t[2], t[3], t[5]), (t[0], t[1], t[3] + t[4], t[5]), (t[0], t[1], t[3] + t[4], t[5]))
-)
-table = st.tuples(st.integers(1, 6), lengths).map(lambda t: (t,))
-losses = st.tuples(hnp.array_shapes(min_dims=1, max_dims=2, max_side=4), lengths, st.integers(2, 6)).map(
-    lambda t: ((*t[0], t[1]), (t[2], t[1]))
-)
-turned = st.tuples(st.integers(1, 2), st.integers(1, 3), lengths, st.integers(1, 3)).map(
-    lambda t: ((t[0], t[1], t[2], 2 * t[3]),)
-)
+same_two = plain(shapes.map(lambda shape: (shape, shape)))
+normed = full_with_axes.map(lambda shape: (shape, shape[-1:]))
+reductions = st.sampled_from(["mean", "sum", "none"])
 
 
-def _ids(shape: tuple[int, ...], rng: np.random.Generator, below: int) -> np.ndarray:
-    return rng.integers(0, below, shape)
+@st.composite
+def reduced(draw: Any, base: st.SearchStrategy[Shape], **more: st.SearchStrategy[Any]) -> Given:
+    shape = draw(base)
+    kinds = [st.none(), hnp.valid_tuple_axes(len(shape))]
+    if shape:
+        kinds.append(st.integers(-len(shape), len(shape) - 1))
+    rest = {name: draw(strategy) for name, strategy in more.items()}
+    return (shape,), {"axis": draw(st.one_of(kinds)), "keepdims": draw(st.booleans()), **rest}
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+@st.composite
+def along(draw: Any, base: st.SearchStrategy[Shape] = with_axes, **more: st.SearchStrategy[Any]) -> Given:
+    """A shape and one of its axes."""
+    shape = draw(base)
+    rest = {name: draw(strategy) for name, strategy in more.items()}
+    return (shape,), {"axis": draw(st.integers(-len(shape), len(shape) - 1)), **rest}
 
 
-def _attention_reference(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    out = np.empty_like(q)
+@st.composite
+def joined(draw: Any) -> Given:
+    shape, count = draw(with_axes), draw(st.integers(1, 3))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    parts = []
+    for _ in range(count):
+        part = list(shape)
+        part[axis] = draw(st.integers(0, 3))
+        parts.append(tuple(part))
+    return tuple(parts), {"axis": axis}
+
+
+@st.composite
+def stacked(draw: Any) -> Given:
+    shape, count = draw(shapes), draw(st.integers(1, 3))
+    return (shape,) * count, {"axis": draw(st.integers(-len(shape) - 1, len(shape)))}
+
+
+@st.composite
+def indexed(draw: Any) -> Given:
+    """Views, integer arrays (with repetitions and negative numbers) and masks."""
+    shape = draw(full_with_axes)
+    kind = draw(st.sampled_from(["basic", "integers", "mask", "mixed"]))
+    if kind == "basic":
+        return (shape,), {"index": draw(hnp.basic_indices(shape, allow_newaxis=True))}
+    if kind == "integers":
+        picked = draw(hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=3)))
+        return (shape,), {"index": picked}
+    if kind == "mask":
+        return (shape,), {"index": numbers(draw(seeds), shape, 2).astype(bool)}
+    return (shape,), {"index": (..., numbers(draw(seeds), (3,), shape[-1], -shape[-1]))}
+
+
+@st.composite
+def taken(draw: Any) -> Given:
+    shape = draw(full_with_axes)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    places = draw(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3))
+    return (shape,), {"indices": numbers(draw(seeds), places, shape[axis], -shape[axis]), "axis": axis}
+
+
+@st.composite
+def taken_along(draw: Any) -> Given:
+    shape = draw(full_with_axes)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    places = list(shape)
+    places[axis] = draw(st.integers(0, 4))
+    return (shape,), {"indices": numbers(draw(seeds), tuple(places), shape[axis], -shape[axis]), "axis": axis}
+
+
+@st.composite
+def scattered(draw: Any) -> Given:
+    (shape,), drawn = draw(taken_along())
+    return (shape, drawn["indices"].shape), drawn
+
+
+@st.composite
+def index_added(draw: Any) -> Given:
+    shape = draw(full_with_axes)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    source = list(shape)
+    source[axis] = draw(st.integers(0, 4))
+    return (shape, tuple(source)), {
+        "indices": numbers(draw(seeds), (source[axis],), shape[axis], -shape[axis]),
+        "axis": axis,
+    }
+
+
+@st.composite
+def reshaped(draw: Any) -> Given:
+    shape = draw(shapes)
+    return (shape,), {
+        "shape": draw(st.permutations(shape).map(tuple)) if draw(st.booleans()) else (math.prod(shape), 1)
+    }
+
+
+@st.composite
+def transposed(draw: Any) -> Given:
+    shape = draw(shapes)
+    axes = draw(st.none() | st.permutations(range(len(shape))).map(tuple))
+    if axes is not None and shape and draw(st.booleans()):
+        axes = (axes[0] - len(shape), *axes[1:])
+    return (shape,), {"axes": axes}
+
+
+@st.composite
+def swapped(draw: Any) -> Given:
+    shape = draw(with_axes)
+    axis = st.integers(-len(shape), len(shape) - 1)
+    return (shape,), {"axis1": draw(axis), "axis2": draw(axis)}
+
+
+@st.composite
+def squeezed(draw: Any) -> Given:
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=2))
+    ones = [i for i, length in enumerate(shape) if length == 1]
+    return (shape,), {"axis": draw(st.none() | st.sampled_from(ones) | st.just(tuple(ones)) if ones else st.none())}
+
+
+@st.composite
+def expanded(draw: Any) -> Given:
+    shape = draw(shapes)
+    return (shape,), {"axis": draw(st.integers(-len(shape) - 1, len(shape)))}
+
+
+@st.composite
+def broadcast(draw: Any) -> Given:
+    drawn = draw(hnp.mutually_broadcastable_shapes(num_shapes=1, base_shape=draw(shapes), max_dims=3, min_side=0))
+    return drawn.input_shapes, {"shape": drawn.result_shape}
+
+
+@st.composite
+def flattened(draw: Any) -> Given:
+    shape = draw(with_axes)
+    first = draw(st.integers(0, len(shape) - 1))
+    last = draw(st.integers(first, len(shape) - 1))
+    return (shape,), {"start_axis": first, "end_axis": last - draw(st.sampled_from([0, len(shape)]))}
+
+
+@st.composite
+def cut(draw: Any) -> Given:
+    (shape,), drawn = draw(along())
+    length = shape[drawn["axis"]]
+    equal = [n for n in range(1, 5) if length % n == 0]
+    places = st.lists(st.integers(0, length), max_size=2).map(sorted)
+    return (shape,), {**drawn, "sections": draw(st.sampled_from(equal) | places)}
+
+
+@st.composite
+def flipped(draw: Any) -> Given:
+    shape = draw(with_axes)
+    return (shape,), {"axis": draw(st.none() | hnp.valid_tuple_axes(len(shape)))}
+
+
+@st.composite
+def rolled(draw: Any) -> Given:
+    (shape,), drawn = draw(along(shift=st.integers(-5, 5)))
+    return (shape,), {**drawn, "axis": draw(st.sampled_from([None, drawn["axis"]]))}
+
+
+@st.composite
+def padded(draw: Any) -> Given:
+    shape = draw(with_axes)
+    width = st.tuples(st.integers(0, 2), st.integers(0, 2))
+    return (shape,), {"pad_width": [draw(width) for _ in shape], "value": draw(st.sampled_from([0.0, -1.5]))}
+
+
+@st.composite
+def diagonals(draw: Any) -> Given:
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=4))
+    axes = draw(st.permutations(range(len(shape))))
+    return (shape,), {"offset": draw(st.integers(-2, 2)), "axis1": axes[0], "axis2": axes[1] - len(shape)}
+
+
+@st.composite
+def windows(draw: Any) -> Given:
+    (shape,), drawn = draw(along(full_with_axes, step=st.integers(1, 3)))
+    return (shape,), {**drawn, "size": draw(st.integers(1, shape[drawn["axis"]]))}
+
+
+@st.composite
+def matrices(draw: Any) -> Given:
+    n, k, m = draw(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)))
+    lead = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=3, max_dims=2)).input_shapes
+    a, b = (*lead[0], n, k), (*lead[1], k, m)
+    kind = draw(st.sampled_from(["stacks", "row", "column", "vectors"]))
+    return ((k,) if kind in ("row", "vectors") else a, (k,) if kind in ("column", "vectors") else b), {}
+
+
+EQUATIONS = ["ij,jk->ik", "bij,bjk->bik", "i,i->", "i,j->ij", "ij->ji", "ij->i", "ij,kj,jl->kil", "...ij,...jk->...ik",
+             "ii->i", "ii", "ij,i", "b...,b...->...", "ij,ij->", "iij,j->i", "...i->..."]  # fmt: skip
+
+
+@st.composite
+def equations(draw: Any) -> Given:
+    subscripts = draw(st.sampled_from(EQUATIONS))
+    size = {letter: draw(st.integers(1, 3)) for letter in "bijkl"}
+    middle = draw(hnp.array_shapes(min_dims=0, max_dims=1, max_side=3))
+    words = subscripts.partition("->")[0].split(",")
+
+    def shape(word: str) -> Shape:
+        before, dots, after = word.partition("...")
+        return (*(size[c] for c in before), *(middle if dots else ()), *(size[c] for c in after))
+
+    return tuple(map(shape, words)), {"subscripts": subscripts}
+
+
+@st.composite
+def linear_shapes(draw: Any) -> Given:
+    lead, inputs, outputs = draw(hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)), draw(lengths), draw(lengths)
+    bias = ((outputs,),) if draw(st.booleans()) else ()
+    return ((*lead, inputs), (outputs, inputs), *bias), {}
+
+
+@st.composite
+def looks(draw: Any) -> Given:
+    """Queries, keys and values; sometimes a mask that gets a gradient, one that does not, or none."""
+    batch, groups, share, time, past, width = (draw(st.integers(1, 3)) for _ in range(6))
+    causal, kind = draw(st.booleans()), draw(st.sampled_from(["none", "additive", "boolean"]))
+    total = time + past - 1
+    mask_shape = draw(st.sampled_from([(time, total), (batch, 1, 1, total), (batch, groups * share, time, total)]))
+    drawn: dict[str, Any] = {"is_causal": causal, "scale": draw(st.sampled_from([None, 0.3]))}
+    if kind == "boolean":
+        drawn["mask"] = numbers(draw(seeds), mask_shape, 3) > 0
+    keys = (batch, groups, total, width)
+    return ((batch, groups * share, time, width), keys, keys, *([mask_shape] if kind == "additive" else [])), drawn
+
+
+@st.composite
+def classified(draw: Any, from_weights: bool, **more: st.SearchStrategy[Any]) -> Given:
+    lead, classes = draw(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=4)), draw(st.integers(2, 5))
+    targets = numbers(draw(seeds), lead, classes + 1)
+    targets = np.where(targets == classes, -100, targets)
+    rest = {name: draw(strategy) for name, strategy in more.items()}
+    width = draw(lengths)
+    shapes = ((*lead, width), (classes, width)) if from_weights else ((*lead, classes),)
+    return shapes, {"targets": targets, **rest}
+
+
+@st.composite
+def turned(draw: Any) -> Given:
+    batch, heads, time, half = (draw(st.integers(1, 3)) for _ in range(4))
+    angles = np.add.outer(np.arange(time), np.linspace(0.3, 1.7, half))
+    return ((batch, heads, time, 2 * half),), {"angles": angles, "heads": draw(st.none() | st.integers(0, heads))}
+
+
+@st.composite
+def table(draw: Any) -> Given:
+    rows = draw(st.integers(1, 6))
+    ids = numbers(draw(seeds), draw(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=4)), rows)
+    return ((rows, draw(lengths)),), {"ids": ids}
+
+
+# References
+
+
+def softmaxed(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    lines = np.moveaxis(x, axis, -1)
+    out = np.empty_like(lines)
+    for place in np.ndindex(lines.shape[:-1]):
+        e = [math.exp(v) for v in lines[place]]
+        out[place] = [v / math.fsum(e) for v in e]
+    return np.moveaxis(out, -1, axis)
+
+
+def attended(
+    q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> np.ndarray:
+    out = np.zeros_like(q)
     share, past = q.shape[1] // k.shape[1], k.shape[2] - q.shape[2]
+    mask = np.broadcast_to(np.zeros(1) if mask is None else mask, (*q.shape[:3], k.shape[2]))
     for b, h, t in np.ndindex(q.shape[:3]):
-        seen = slice(0, past + t + 1)
-        weights = _softmax(k[b, h // share, seen] @ q[b, h, t] / np.sqrt(q.shape[3]))
-        out[b, h, t] = weights @ v[b, h // share, seen]
+        seen = [
+            j
+            for j in range(k.shape[2])
+            if (j <= past + t or not is_causal) and (mask.dtype != bool or mask[b, h, t, j])
+        ]
+        if seen:
+            scores = k[b, h // share, seen] @ q[b, h, t] * (scale or 1 / math.sqrt(q.shape[3]))
+            weights = softmaxed(scores + (0 if mask.dtype == bool else mask[b, h, t, seen]))
+            out[b, h, t] = weights @ v[b, h // share, seen]
     return out
 
 
-def _angles(x: np.ndarray) -> np.ndarray:
-    return np.add.outer(np.arange(x.shape[2]), np.linspace(0.3, 1.7, x.shape[3] // 2))
+def turned_by(x: np.ndarray, angles: np.ndarray, heads: int | None) -> np.ndarray:
+    half = x.shape[3] // 2
+    z = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
+    out = np.concatenate([z.real, z.imag], -1)
+    out[:, x.shape[1] if heads is None else heads :] = x[:, x.shape[1] if heads is None else heads :]
+    return out
 
 
-def _rotary_reference(x: np.ndarray) -> np.ndarray:
-    half, angle = x.shape[3] // 2, np.exp(1j * _angles(x))
-    turned = (x[..., :half] + 1j * x[..., half:]) * angle
-    return np.concatenate([np.concatenate([turned.real, turned.imag], -1)[:, :1], x[:, 1:]], 1)
+def entropies(
+    logits: np.ndarray, targets: np.ndarray, label_smoothing: float = 0, z_loss: float = 0, reduction: str = "sum"
+) -> Any:
+    losses = np.zeros(targets.shape)
+    for place in np.ndindex(targets.shape):
+        if targets[place] >= 0:
+            row = logits[place]
+            z = math.log(math.fsum(math.exp(v) for v in row))
+            wanted = np.full(len(row), label_smoothing / len(row))
+            wanted[targets[place]] += 1 - label_smoothing
+            losses[place] = wanted @ (z - row) + z_loss * z**2
+    return told(losses, reduction, (targets >= 0).sum())
 
 
-def _targets(x: np.ndarray, vocabulary: int) -> np.ndarray:
-    ids = np.arange(x[..., 0].size).reshape(x.shape[:-1]) * 7 % vocabulary
-    return np.where(ids == 1, -100, ids)
+def told(losses: np.ndarray, reduction: str, count: int | None = None) -> Any:
+    if reduction == "none":
+        return losses
+    total = math.fsum(losses.reshape(-1))
+    return total if reduction == "sum" else total / max(losses.size if count is None else int(count), 1)
 
 
-def _cross_entropy_reference(x: np.ndarray, w: np.ndarray) -> float:
-    targets = _targets(x, len(w))
-    probabilities = _softmax(x @ w.T).reshape(-1, len(w))
-    return sum(-np.log(p[t]) for p, t in zip(probabilities, targets.reshape(-1), strict=True) if t >= 0)
+def scattered_sum(x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    out = x.copy()
+    for place in np.ndindex(indices.shape):
+        to = list(place)
+        to[axis] = indices[place]
+        out[tuple(to)] += source[place]
+    return out
 
 
-def _sin_cos(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    return np.cos(_angles(x.data)).astype(x.dtype), np.sin(_angles(x.data)).astype(x.dtype)
+def index_sum(x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    out = np.moveaxis(x.copy(), axis, 0)
+    for i, row in zip(indices, np.moveaxis(source, axis, 0), strict=True):
+        out[i] += row
+    return np.moveaxis(out, 0, axis)
+
+
+def normal_below(x: np.ndarray) -> np.ndarray:
+    return np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x.reshape(-1)]).reshape(x.shape)
+
+
+def in_order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+    return -np.sort(-x, axis=axis) if descending else np.sort(x, axis=axis)
+
+
+def centred(x: np.ndarray, axis: Any, keepdims: bool, ddof: int = 0) -> np.ndarray:
+    """The variance by the other formula: the mean of squares less the square of the mean."""
+    axes = tuple(range(x.ndim)) if axis is None else axis
+    n = np.ones_like(x).sum(axis=axes, keepdims=keepdims)
+    return ((x**2).sum(axis=axes, keepdims=keepdims) - x.sum(axis=axes, keepdims=keepdims) ** 2 / n) / (n - ddof)
+
+
+def window_list(x: np.ndarray, axis: int, size: int, step: int) -> np.ndarray:
+    return np.lib.stride_tricks.sliding_window_view(x, size, axis)[
+        tuple(slice(None, None, step) if i == axis % x.ndim else slice(None) for i in range(x.ndim))
+    ]
+
+
+def first_place(x: np.ndarray, axis: int, keepdims: bool) -> np.ndarray:
+    found = np.apply_along_axis(lambda line: line.tolist().index(max(line.tolist())), axis, x)
+    return np.expand_dims(found, axis) if keepdims else found
+
+
+def stable_order(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+    sign = -1 if descending else 1
+    return np.apply_along_axis(lambda line: sorted(range(len(line)), key=lambda i: sign * line[i]), axis, x)
+
+
+def picked(seed: int, shape: Shape) -> np.ndarray:
+    return numbers(seed, shape, 2).astype(bool)
+
+
+def tiled(x: np.ndarray, reps: tuple[int, ...]) -> np.ndarray:
+    for axis, count in enumerate(reversed(reps)):
+        x = x[None] if axis >= x.ndim else x
+        x = np.concatenate([x] * count + [x[(*(slice(None),) * (x.ndim - axis - 1), slice(0))]], axis=-axis - 1)
+    return x
+
+
+def framed(x: np.ndarray, pad_width: list[tuple[int, int]], value: float) -> np.ndarray:
+    out = np.full([n + a + b for n, (a, b) in zip(x.shape, pad_width, strict=True)], value)
+    out[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, pad_width, strict=True))] = x
+    return out
+
+
+def multiplied(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    left = "k" if a.ndim == 1 else "...ik"
+    right = "k" if b.ndim == 1 else "...kj"
+    out = ("..." if a.ndim > 1 or b.ndim > 1 else "") + ("i" if a.ndim > 1 else "") + ("j" if b.ndim > 1 else "")
+    return np.einsum(f"{left},{right}->{out}", a, b)
+
+
+def layer_normed(x: np.ndarray, gain: np.ndarray, *bias: np.ndarray) -> np.ndarray:
+    mean = np.mean(x, -1, keepdims=True)
+    return (x - mean) / np.sqrt(np.mean(x**2, -1, keepdims=True) - mean**2 + 1e-5) * gain + (bias[0] if bias else 0)
+
+
+def pairwise(name: str, reference: Callable[..., Any], **rest: Any) -> tuple[str, Case]:
+    return case(name, two, reference, **rest)
+
+
+def question(name: str, inputs: Any, reference: Callable[..., Any], **rest: Any) -> tuple[str, Case]:
+    return case(name, inputs, reference, has_gradient=False, **rest)
+
+
+square = plain(hnp.array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=4).map(lambda shape: (shape,)))
+last_even = plain(st.tuples(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3), st.integers(0, 4)).map(
+    lambda t: ((*t[0], 2 * t[1]),)))  # fmt: skip
+tokens_by_experts = st.tuples(st.integers(1, 4), st.integers(2, 4)).map(lambda shape: (shape,))
+constant = st.just(((), {}))
 
 
 CASES = dict([
-    case("add", two_broadcast, lambda a, b: a + b),
-    case("sub", two_broadcast, lambda a, b: a - b),
-    case("mul", two_broadcast, lambda a, b: a * b),
-    case("div", two_broadcast, lambda a, b: a / b, values=away_from_zero),
-    case("neg", same_shape, lambda x: -x),
-    case("pow", same_shape, lambda x: x * x * x, call=lambda x: x**3),
-    case("exp", same_shape, np.exp),
-    case("log", same_shape, np.log, values=positive),
-    case("sqrt", same_shape, np.sqrt, values=positive),
-    case("sigmoid", same_shape, lambda x: 1 / (1 + np.exp(-x))),
-    case("tanh", same_shape, np.tanh),
-    case("relu", same_shape, lambda x: np.where(x > 0, x, 0), values=away_from_zero),
-    case("silu", same_shape, lambda x: x / (1 + np.exp(-x))),
+    # arithmetic
+    pairwise("add", lambda a, b: a + b), pairwise("sub", lambda a, b: a - b), pairwise("mul", lambda a, b: a * b),
+    pairwise("div", lambda a, b: a * (1 / b), values=away_from_zero),
+    pairwise("pow", lambda a, b: np.exp(b * np.log(a)), values=positive),
+    pairwise("maximum", lambda a, b: np.where(a > b, a, b), distinct=True),
+    pairwise("minimum", lambda a, b: np.where(a < b, a, b), distinct=True),
+    pairwise("floor_divide", lambda a, b: np.floor(a / b), values=(between_integers, half)),
+    pairwise("remainder", lambda a, b: a - b * np.floor(a / b), values=(between_integers, half)),
+    case("neg", one, lambda x: 0 - x),
+    case("abs", one, lambda x: np.sqrt(x * x), values=away_from_zero),
+    case("clamp", options(one, min=st.sampled_from([None, -0.5]), max=st.sampled_from([0.5, 1.0])),
+         lambda x, min, max: np.where(x > max, max, x if min is None else np.where(x < min, min, x)), values=between_integers),
+    case("where", options(two, seed=seeds), lambda a, b, seed: np.array(picked(seed, np.broadcast(a, b).shape) * a + ~picked(seed, np.broadcast(a, b).shape) * b),
+         call=lambda a, b, seed: F.where(picked(seed, np.broadcast_shapes(a.shape, b.shape)), a, b)),
+    case("masked_fill", options(one, seed=seeds), lambda x, seed: x - (x + 2) * picked(seed, x.shape),
+         call=lambda x, seed: F.masked_fill(x, picked(seed, x.shape), -2.0)),
+    # elementwise
+    case("exp", one, lambda x: math.e**x), case("expm1", one, lambda x: 2 * np.exp(x / 2) * np.sinh(x / 2)),
+    case("log", one, lambda x: np.log2(x) * math.log(2), values=positive),
+    case("log1p", one, lambda x: np.log2(1 + x) * math.log(2), values=positive),
+    case("sqrt", one, lambda x: x**0.5, values=positive), case("rsqrt", one, lambda x: x**-0.5, values=positive),
+    case("sin", one, lambda x: np.exp(1j * x).imag), case("cos", one, lambda x: np.exp(1j * x).real),
+    case("erf", one, lambda x: 1 - 2 * normal_below(-x * math.sqrt(2))),
+    case("sign", one, lambda x: (x > 0) * 1.0 - (x < 0), values=away_from_zero),
+    case("floor", one, lambda x: x // 1, values=between_integers), case("ceil", one, lambda x: -(-x // 1), values=between_integers),
+    case("round", one, lambda x: (x + 0.5) // 1, values=between_integers),
+    # activation
+    case("sigmoid", one, lambda x: 1 / (1 + np.exp(-x))), case("tanh", one, lambda x: np.sinh(x) / np.cosh(x)),
+    case("relu", one, lambda x: np.where(x > 0, x, 0), values=away_from_zero),
+    case("silu", one, lambda x: x / (1 + np.exp(-x))), case("softplus", one, lambda x: np.log(1 + np.exp(x))),
+    case("gelu", options(one, approximate=st.sampled_from(["none", "tanh"])), lambda x, approximate: x * normal_below(x)
+         if approximate == "none" else x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
     case("swiglu", last_even, lambda x: np.prod(np.split(x, 2, -1), 0) / (1 + np.exp(-np.split(x, 2, -1)[0]))),
-    case("matmul", products, lambda a, b: np.einsum("...ij,...jk->...ik", a, b)),
-    case("linear", linear_shapes, lambda x, w, b: np.einsum("...i,oi->...o", x, w) + b),
-    case("sum", same_shape, lambda x: np.add.reduce(x, axis=None)),
-    case("mean", normed.map(lambda shapes: shapes[:1]), lambda x: np.average(x, axis=-1)[..., None],
-         call=lambda x: x.mean(axis=-1, keepdims=True)),
-    case("reshape", same_shape, np.ravel, call=lambda x: x.reshape(x.size)),
-    case("transpose", same_shape, lambda x: np.moveaxis(x, 0, -1) if x.ndim else x,
-         call=lambda x: x.transpose(*range(1, x.ndim), 0) if x.ndim else x.transpose()),
-    case("getitem", hnp.array_shapes(min_dims=2, max_dims=3, max_side=4).map(lambda shape: (shape,)),
-         lambda x: np.stack(list(x[::-1]))[:, 0][None], call=lambda x: x[None, ::-1, 0]),
-    case("rms_norm", normed, lambda x, g: g * x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6)),
-    case("embedding", table, lambda w: np.stack([w[i % len(w)] for i in (0, 3, 1, 3, 3)]),
-         call=lambda w: functional.embedding(w, np.array([0, 3, 1, 3, 3]) % len(w))),
-    case("rotary", turned, _rotary_reference, call=lambda x: functional.rotary(x, *_sin_cos(x), heads=1)),
-    case("scaled_dot_product_attention", heads, _attention_reference,
-         call=lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True)),
-    case("dropout", same_shape, None, call=lambda x: functional.dropout(x, p=0.4)),
-    case("linear_cross_entropy", losses, _cross_entropy_reference,
-         call=lambda x, w: functional.linear_cross_entropy(x, w, _targets(x.data, len(w)))),
+    case("softmax", along(full_with_axes), softmaxed), case("log_softmax", along(full_with_axes), lambda x, axis: np.log(softmaxed(x, axis))),
+    case("logsumexp", reduced(filled), lambda x, axis, keepdims: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))),
+    # questions
+    question("eq", same_two, lambda a, b: ~((a < b) | (a > b)), values=np.round), question("ne", same_two, lambda a, b: (a < b) | (a > b), values=np.round),
+    question("lt", same_two, lambda a, b: ~(a >= b), values=np.round), question("le", same_two, lambda a, b: ~(a > b), values=np.round),
+    question("gt", same_two, lambda a, b: ~(a <= b), values=np.round), question("ge", same_two, lambda a, b: ~(a < b), values=np.round),
+    question("isnan", one, lambda x: x != x, values=lambda x: np.where(x > 1, np.nan, x)),
+    question("isfinite", one, lambda x: np.abs(x) < 9, values=lambda x: np.where(x > 1, np.inf, np.where(x < -1, np.nan, x))),
+    question("any", reduced(shapes), lambda x, axis, keepdims: np.sum(x != 0, axis=axis, keepdims=keepdims) > 0, values=np.round),
+    question("all", reduced(shapes), lambda x, axis, keepdims: np.sum(x == 0, axis=axis, keepdims=keepdims) == 0, values=np.round),
+    question("argmax", along(full_with_axes, keepdims=st.booleans()), lambda x, axis, keepdims: first_place(x, axis, keepdims), values=np.round),
+    question("argmin", along(full_with_axes, keepdims=st.booleans()), lambda x, axis, keepdims: first_place(-x, axis, keepdims), values=np.round),
+    question("argsort", along(full_with_axes, descending=st.booleans()), stable_order, values=np.round),
+    question("one_hot", st.tuples(seeds, shapes).map(lambda t: ((), {"ids": numbers(t[0], t[1], 4), "classes": 4})),
+             lambda ids, classes: (ids[..., None] == np.arange(classes)) * 1.0),
+    # reductions
+    case("sum", reduced(shapes), lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims)),
+    case("mean", reduced(filled), lambda x, axis, keepdims: np.average(x, axis=axis, keepdims=keepdims)),
+    case("var", reduced(filled), centred),
+    case("std", reduced(hnp.array_shapes(max_dims=3, min_side=2, max_side=4)).filter(lambda given: given[1]["axis"] != ()),
+         lambda x, **o: centred(x, **o) ** 0.5, distinct=True),
+    case("norm", reduced(filled), lambda x, axis, keepdims: np.exp(0.5 * np.log(np.sum(x * x, axis=axis, keepdims=keepdims))), values=away_from_zero),
+    case("max", reduced(filled), lambda x, axis, keepdims: -np.min(-x, axis=axis, keepdims=keepdims), distinct=True),
+    case("min", reduced(filled), lambda x, axis, keepdims: -np.max(-x, axis=axis, keepdims=keepdims), distinct=True),
+    case("prod", reduced(shapes), lambda x, axis, keepdims: np.multiply.reduce(x, axis=axis, keepdims=keepdims)),
+    case("cumsum", along(), lambda x, axis: np.add.accumulate(x, axis=axis)),
+    # shape
+    case("reshape", reshaped(), lambda x, shape: np.array(list(x.flat)).reshape(shape)),
+    case("flatten", flattened(), lambda x, start_axis, end_axis: np.array(list(x.flat)).reshape(
+        *x.shape[:start_axis], math.prod(x.shape[start_axis : end_axis % x.ndim + 1]), *x.shape[end_axis % x.ndim + 1 :])),
+    case("transpose", transposed(), lambda x, axes: np.einsum(x, list(range(x.ndim)), [a % x.ndim for a in axes] if axes is not None else list(range(x.ndim))[::-1])),
+    case("swapaxes", swapped(), lambda x, axis1, axis2: np.swapaxes(x, axis2, axis1)),
+    case("squeeze", squeezed(), lambda x, axis: np.squeeze(x, axis)), case("expand_dims", expanded(), lambda x, axis: np.stack([x], axis=axis)),
+    case("broadcast_to", broadcast(), lambda x, shape: x + np.zeros(shape)),
+    case("concatenate", joined(), lambda *xs, axis: np.concatenate(xs, axis)),
+    case("stack", stacked(), lambda *xs, axis: np.concatenate([np.expand_dims(x, axis) for x in xs], axis)),
+    case("split", cut(), lambda x, sections, axis: np.concatenate([p * (i + 1) for i, p in enumerate(np.split(x, sections, axis))], axis),
+         call=lambda x, sections, axis: F.concatenate([p * (i + 1.0) for i, p in enumerate(F.split(x, sections, axis))], axis=axis)),
+    case("flip", flipped(), lambda x, axis: x[tuple(slice(None, None, -1) if axis is None or i in [a % x.ndim for a in axis] else slice(None) for i in range(x.ndim))]),
+    case("roll", rolled(), lambda x, shift, axis: np.take(x, (np.arange(x.shape[axis]) - shift) % max(x.shape[axis], 1), axis) if axis is not None
+         else np.array([x.flat[(i - shift) % x.size] for i in range(x.size)]).reshape(x.shape)),
+    case("repeat", along(repeats=st.integers(0, 3)), lambda x, repeats, axis: np.take(x, np.arange(x.shape[axis] * repeats) // max(repeats, 1), axis)),
+    case("tile", options(one, reps=st.lists(st.integers(0, 3), max_size=4).map(tuple)), tiled),
+    case("pad", padded(), lambda x, pad_width, value: framed(x, pad_width, value)),
+    case("tril", options(square, k=st.integers(-2, 2)), lambda x, k: x * (np.subtract.outer(np.arange(x.shape[-2]), np.arange(x.shape[-1])) >= -k)),
+    case("triu", options(square, k=st.integers(-2, 2)), lambda x, k: x * (np.subtract.outer(np.arange(x.shape[-2]), np.arange(x.shape[-1])) <= -k)),
+    case("diagonal", diagonals(), lambda x, **where: np.diagonal(x, **where)),
+    case("unfold", windows(), window_list), case("contiguous", one, np.positive), case("copy", one, np.positive),
+    case("astype", one, np.positive, call=lambda x: F.astype(F.astype(x, dtype=np.float64), dtype=x.dtype)),
+    # indexing
+    case("getitem", indexed(), lambda x, index: np.array(list(x.flat)).reshape(x.shape)[index]),
+    case("take", taken(), lambda x, indices, axis: np.moveaxis(np.array([np.moveaxis(x, axis, 0)[i] for i in indices.flat]).reshape(
+        (*indices.shape, *np.delete(x.shape, axis))), range(indices.ndim), range(axis % x.ndim, axis % x.ndim + indices.ndim)),
+        call=lambda x, indices, axis: F.take(x, indices, axis=axis)),
+    case("take_along_axis", taken_along(), lambda x, indices, axis: np.array([x[(*p[: axis % x.ndim], i, *p[axis % x.ndim + 1 :])]
+         for p, i in np.ndenumerate(indices)]).reshape(indices.shape), call=lambda x, indices, axis: F.take_along_axis(x, indices, axis=axis)),
+    case("scatter_add", scattered(), scattered_sum, call=lambda x, source, indices, axis: F.scatter_add(x, indices, source, axis=axis)),
+    case("index_add", index_added(), index_sum, call=lambda x, source, indices, axis: F.index_add(x, indices, source, axis=axis)),
+    case("sort", along(full_with_axes, descending=st.booleans()), in_order, call=lambda x, **o: F.sort(x, **o)[0], distinct=True),
+    case("topk", along(full_with_axes).map(lambda g: (g[0], {**g[1], "k": (g[0][0][g[1]["axis"]] + 1) // 2})),
+         lambda x, axis, k: np.take(in_order(x, axis, True), range(k), axis), call=lambda x, axis, k: F.topk(x, k, axis)[0], distinct=True),
+    case("embedding", table(), lambda w, ids: np.array([w[i] for i in ids.flat]).reshape(*ids.shape, w.shape[1]), call=lambda w, ids: F.embedding(w, ids)),
+    # products
+    case("matmul", matrices(), multiplied), case("linear", linear_shapes(), lambda x, w, *b: np.tensordot(x, w, (-1, 1)) + (b[0] if b else 0)),
+    case("outer", plain(st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda n: ((n[0],), (n[1],)))), lambda a, b: a[:, None] * b),
+    case("einsum", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),
+    case("contract", plain(st.just(((2, 3), (3, 4)))), lambda a, b: a @ b, call=lambda a, b: F.contract(a, b, letters=("ij", "jk", "ik"))),
+    # network
+    case("rms_norm", plain(normed), lambda x, g: g * x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6)),
+    case("layer_norm", plain(st.tuples(normed, st.booleans()).map(lambda t: (*t[0], *t[0][1:] * t[1]))), layer_normed),
+    case("rotary", turned(), turned_by, call=lambda x, angles, heads: F.rotary(
+        x, np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype), heads=heads)),
+    case("scaled_dot_product_attention", looks(), attended),
+    case("dropout", options(one, p=st.sampled_from([0.0, 0.4])), None),
+    # losses
+    case("cross_entropy", classified(False, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
+         entropies, call=lambda x, targets, **o: F.cross_entropy(x, targets, **o)),
+    case("linear_cross_entropy", classified(True, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
+         lambda x, w, **o: entropies(x @ w.T, **o), call=lambda x, w, targets, **o: F.linear_cross_entropy(x, w, targets, **o)),
+    case("nll_loss", classified(False, reduction=reductions), lambda x, targets, reduction: told(
+        np.where(targets < 0, 0, -np.take_along_axis(x, np.maximum(targets, 0)[..., None], -1)[..., 0]), reduction, (targets >= 0).sum()),
+        call=lambda x, targets, **o: F.nll_loss(x, targets, **o)),
+    case("mse_loss", options(same_two, reduction=reductions), lambda a, b, reduction: told(a * a - 2 * a * b + b * b, reduction)),
+    case("binary_cross_entropy_with_logits", options(same_two, reduction=reductions), lambda x, t, reduction: told(
+        -t * np.log(1 / (1 + np.exp(-x))) - (1 - t) * np.log(1 / (1 + np.exp(x))), reduction)),
+    case("kl_div", options(same_two, reduction=reductions), lambda q, p, reduction: told(p * np.log(p / np.exp(q)), reduction), values=positive),
+    # experts
+    case("topk_routing", options(plain(tokens_by_experts), k=st.integers(1, 2), normalize=st.booleans()),
+         lambda x, k, normalize: -np.sort(-softmaxed(x))[:, :k] / (-np.sort(-softmaxed(x))[:, :k].sum(-1, keepdims=True) if normalize else 1),
+         call=lambda x, k, normalize: F.topk_routing(x, k, normalize=normalize)[0], distinct=True),
+    case("load_balance_loss", plain(tokens_by_experts), lambda p: p.shape[1] * p.mean(0) @ np.bincount(p[0].argsort()[:1], minlength=p.shape[1]),
+         call=lambda p: F.load_balance_loss(p, np.repeat(p.data[0].argsort()[:1], len(p))[:, None])),
+    case("router_z_loss", plain(tokens_by_experts), lambda x: np.mean(np.log(np.exp(x).sum(-1)) ** 2)),
+    # constants
+    question("sinusoidal_positions", constant, lambda: np.array([[math.sin(t), math.cos(t), math.sin(t / 100), math.cos(t / 100)] for t in range(5)], np.float32),
+             call=lambda: F.sinusoidal_positions(5, 4)),
+    question("alibi_bias", constant, lambda: np.array([[[-s * abs(t + 1 - j) for j in range(3)] for t in range(2)] for s in (1 / 16, 1 / 256, 1 / 4)]),
+             call=lambda: F.alibi_bias(3, 2, 3)),
+    question("relative_position_buckets", constant, lambda: np.array([[0, 17, 18], [1, 0, 17], [2, 1, 0]]), call=lambda: F.relative_position_buckets(3, 3)),
 ])  # fmt: skip

@@ -15,13 +15,13 @@ MAY_IMPORT = {
 ENGINE = [
     "errors",
     "backend",
-    ("threads", "random"),
+    ("threads", "random", "callers", "closures"),
     "autograd",
     "tensor",
     "ops",
     "functional",
-    ("kernels", "recomputation", "gradient_check", "nn"),
-    ("optim", "files"),
+    ("kernels", "recomputation", "gradient_check", "nn", "anomaly", "creation"),
+    ("optim", "files", "testing"),
 ]
 
 

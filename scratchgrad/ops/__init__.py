@@ -2,19 +2,26 @@
 
 from scratchgrad.ops import (
     activation,
+    arithmetic,
     attention,
+    comparison,
+    cross_entropy,
     dropout,
     elementwise,
     embedding,
+    indexing,
     linalg,
     loss,
     norm,
+    positions,
     reduction,
     rotary,
+    routing,
     shape,
+    softmax,
 )
 
 __all__ = [
-    "activation", "attention", "dropout", "elementwise", "embedding", "linalg", "loss", "norm", "reduction", "rotary",
-    "shape",
+    "activation", "arithmetic", "attention", "comparison", "cross_entropy", "dropout", "elementwise", "embedding",
+    "indexing", "linalg", "loss", "norm", "positions", "reduction", "rotary", "routing", "shape", "softmax",
 ]  # fmt: skip

@@ -1,7 +1,10 @@
 """The curves between the linear maps."""
 
+import math
+from typing import Literal
+
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import Array, array_module, erf
 from scratchgrad.tensor import op
 
 
@@ -35,6 +38,31 @@ def silu(x: Array) -> tuple[Array, Backward]:
     """x * sigmoid(x) (Elfwing et al. 2017)."""
     s = logistic(x)
     return x * s, lambda grad: (grad * s * (1 + x * (1 - s)),)
+
+
+@op
+def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> tuple[Array, Backward]:
+    """x times the normal distribution's share below x (Hendrycks and Gimpel 2016).
+
+    approximate: "none" for 0.5 x (1 + erf(x / sqrt 2)), as BERT has it; "tanh" for
+    0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as GPT-2 has it.
+    """
+    xp = array_module(x)
+    if approximate == "tanh":
+        scale = math.sqrt(2 / math.pi)
+        t = xp.tanh(scale * (x + 0.044715 * x * x * x))
+        slope = scale * (1 + 3 * 0.044715 * x * x)  # of what tanh is applied to
+        return 0.5 * x * (1 + t), lambda grad: (grad * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope),)
+    if approximate != "none":
+        raise ValueError(f"approximate is 'none' or 'tanh', and it is {approximate!r}")
+    below = 0.5 * (1 + erf(x / math.sqrt(2)))
+    return x * below, lambda grad: (grad * (below + x * xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)),)
+
+
+@op
+def softplus(x: Array) -> tuple[Array, Backward]:
+    """log(1 + e^x), which cannot overflow here."""
+    return array_module(x).logaddexp(x, 0), lambda grad: (grad * logistic(x),)
 
 
 @op

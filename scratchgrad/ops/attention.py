@@ -3,22 +3,32 @@
 import math
 
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import Array, array_module, device_of
+from scratchgrad.random import uniform
 from scratchgrad.tensor import op
 
 
 @op
 def scaled_dot_product_attention(
-    query: Array, key: Array, value: Array, *, is_causal: bool = False, scale: float | None = None
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
 ) -> tuple[Array, Backward]:
-    """softmax(query @ key.T * scale) @ value, head by head.
+    """softmax(query @ key.T * scale + mask) @ value, head by head.
 
     query (batch, head, time, width); key and value (batch, group, past + time, width), where `group` divides `head` and
-    neighbouring query heads share a group. Causal: query t sees the keys up to past + t. scale: 1 / sqrt(width) if
-    None. Returns query's shape.
+    neighbouring query heads share a group. mask broadcasts to (batch, head, time, past + time): booleans say what may
+    be seen, numbers are added to the scores and get their gradient. Causal: query t sees the keys up to past + t. A
+    query that sees nothing gets zeros. scale: 1 / sqrt(width) if None. dropout_p: the share of weights that is dropped.
+    Returns query's shape.
     """
-    batch, _, time, width = query.shape
-    groups, total = check_shapes(query, key, value)
+    batch, heads, time, width = query.shape
+    groups, total = check_shapes(query, key, value, is_causal)
     scale = 1 / math.sqrt(width) if scale is None else scale
     xp = array_module(query)
 
@@ -27,29 +37,43 @@ def scaled_dot_product_attention(
 
     weights = grouped(query) @ key.swapaxes(-1, -2)
     weights *= scale
+    scores = weights.reshape(batch, heads, time, total)
+    if mask is not None:
+        scores += xp.where(mask, 0, -math.inf).astype(scores.dtype) if mask.dtype == bool else mask
     if is_causal:
-        scores = weights.reshape(batch, groups, -1, time, total)
-        scores += xp.triu(xp.full((time, total), -math.inf, weights.dtype), k=total - time + 1)
-    weights -= weights.max(axis=-1, keepdims=True)
+        scores += xp.triu(xp.full((time, total), -math.inf, scores.dtype), k=total - time + 1)
+    if total:
+        top = weights.max(axis=-1, keepdims=True)
+        weights -= xp.where(top == -math.inf, 0, top)
     xp.exp(weights, out=weights)
-    weights /= weights.sum(axis=-1, keepdims=True)
+    sums = weights.sum(axis=-1, keepdims=True)
+    weights /= sums + (sums == 0)
+    kept = None
+    if dropout_p > 0:
+        kept = (uniform(weights.shape, device_of(query)) >= dropout_p).astype(weights.dtype) / (1 - dropout_p)
 
-    def backward(grad: Array) -> tuple[Array, Array, Array]:
+    def backward(grad: Array) -> tuple[Array, Array, Array, Array | None]:
         grad_out = grouped(grad)
         grad_weights = grad_out @ value.swapaxes(-1, -2)
+        seen = weights
+        if kept is not None:
+            seen = weights * kept
+            grad_weights *= kept
         grad_weights -= (grad_weights * weights).sum(axis=-1, keepdims=True)
         grad_weights *= weights
-        grad_weights *= scale
+        grad_mask = None if mask is None or mask.dtype == bool else grad_weights.reshape(batch, heads, time, total)
+        grad_scores = grad_weights * scale
         return (
-            (grad_weights @ key).reshape(query.shape),
-            grad_weights.swapaxes(-1, -2) @ grouped(query),
-            weights.swapaxes(-1, -2) @ grad_out,
+            (grad_scores @ key).reshape(query.shape),
+            grad_scores.swapaxes(-1, -2) @ grouped(query),
+            seen.swapaxes(-1, -2) @ grad_out,
+            grad_mask,
         )
 
-    return (weights @ value).reshape(query.shape), backward
+    return ((weights if kept is None else weights * kept) @ value).reshape(query.shape), backward
 
 
-def check_shapes(query: Array, key: Array, value: Array) -> tuple[int, int]:
+def check_shapes(query: Array, key: Array, value: Array, is_causal: bool) -> tuple[int, int]:
     """(groups, keys), or an error that names the axis that disagrees."""
     batch, heads, time, width = query.shape
     if key.shape != value.shape or key.shape[0] != batch or key.shape[3] != width:
@@ -57,6 +81,6 @@ def check_shapes(query: Array, key: Array, value: Array) -> tuple[int, int]:
     groups, total = key.shape[1:3]
     if heads % groups:
         raise ValueError(f"the {groups} heads of key and value must divide the {heads} heads of query")
-    if total < time:
+    if is_causal and total < time:
         raise ValueError(f"{time} queries need {time} keys or more, as they are the last positions; there are {total}")
     return groups, total

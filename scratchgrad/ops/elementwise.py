@@ -1,39 +1,11 @@
-"""Ops that treat every element alike."""
+"""Functions of one number, for every element."""
+
+import math
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import erf as erf_of
 from scratchgrad.tensor import op
-
-
-@op
-def add(a: Array, b: Array) -> tuple[Array, Backward]:
-    return a + b, lambda grad: (grad, grad)
-
-
-@op
-def sub(a: Array, b: Array) -> tuple[Array, Backward]:
-    return a - b, lambda grad: (grad, lambda: -grad)
-
-
-@op
-def mul(a: Array, b: Array) -> tuple[Array, Backward]:
-    return a * b, lambda grad: (lambda: grad * b, lambda: grad * a)
-
-
-@op
-def div(a: Array, b: Array) -> tuple[Array, Backward]:
-    return a / b, lambda grad: (lambda: grad / b, lambda: -grad * a / (b * b))
-
-
-@op
-def neg(x: Array) -> tuple[Array, Backward]:
-    return -x, lambda grad: (-grad,)
-
-
-@op
-def pow(x: Array, *, exponent: float) -> tuple[Array, Backward]:
-    """x ** exponent for a number as exponent."""
-    return x**exponent, lambda grad: (grad * (exponent * x ** (exponent - 1)),)
 
 
 @op
@@ -43,11 +15,78 @@ def exp(x: Array) -> tuple[Array, Backward]:
 
 
 @op
+def expm1(x: Array) -> tuple[Array, Backward]:
+    """e^x - 1, exact near 0."""
+    y = array_module(x).expm1(x)
+    return y, lambda grad: (grad * (y + 1),)
+
+
+@op
 def log(x: Array) -> tuple[Array, Backward]:
     return array_module(x).log(x), lambda grad: (grad / x,)
+
+
+@op
+def log1p(x: Array) -> tuple[Array, Backward]:
+    """log(1 + x), exact near 0."""
+    return array_module(x).log1p(x), lambda grad: (grad / (1 + x),)
 
 
 @op
 def sqrt(x: Array) -> tuple[Array, Backward]:
     y = array_module(x).sqrt(x)
     return y, lambda grad: (grad / (2 * y),)
+
+
+@op
+def rsqrt(x: Array) -> tuple[Array, Backward]:
+    """1 / sqrt(x)."""
+    y = 1 / array_module(x).sqrt(x)
+    return y, lambda grad: (grad * (-0.5 * y * y * y),)
+
+
+@op
+def sin(x: Array) -> tuple[Array, Backward]:
+    xp = array_module(x)
+    return xp.sin(x), lambda grad: (grad * xp.cos(x),)
+
+
+@op
+def cos(x: Array) -> tuple[Array, Backward]:
+    xp = array_module(x)
+    return xp.cos(x), lambda grad: (-grad * xp.sin(x),)
+
+
+@op
+def erf(x: Array) -> tuple[Array, Backward]:
+    """The integral of 2 / sqrt(pi) * e^(-t^2) from 0 to x."""
+    xp = array_module(x)
+    return erf_of(x), lambda grad: (grad * (2 / math.sqrt(math.pi) * xp.exp(-x * x)),)
+
+
+@op
+def sign(x: Array) -> tuple[Array, Backward]:
+    """-1, 0 or 1: steps, whose gradient is 0."""
+    return array_module(x).sign(x), _zeros
+
+
+@op
+def floor(x: Array) -> tuple[Array, Backward]:
+    """The next integer below: steps, whose gradient is 0."""
+    return array_module(x).floor(x), _zeros
+
+
+@op
+def ceil(x: Array) -> tuple[Array, Backward]:
+    """The next integer above: steps, whose gradient is 0."""
+    return array_module(x).ceil(x), _zeros
+
+
+@op
+def round(x: Array) -> tuple[Array, Backward]:
+    """The nearest integer, the even one of two: steps, whose gradient is 0."""
+    return array_module(x).rint(x), _zeros
+
+
+def _zeros(grad: Array) -> tuple[Array]:
+    return (array_module(grad).zeros_like(grad),)

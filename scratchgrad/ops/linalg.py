@@ -1,25 +1,44 @@
-"""Products of matrices."""
+"""Products of vectors, matrices and stacks of them."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array
+from scratchgrad.backend import Array, array_module
 from scratchgrad.tensor import op
+
+if TYPE_CHECKING:
+    from scratchgrad.tensor import Tensor
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @op
 def matmul(a: Array, b: Array) -> tuple[Array, Backward]:
-    """Matrix product over the last two axes; leading axes broadcast.
+    """Matrix product over the last two axes; leading axes broadcast. A vector is a row on the left, a column on the
+    right, and its axis is not there in the result.
 
     a (..., n, k); b (..., k, m); returns (..., n, m).
     """
-    if a.ndim < 2 or b.ndim < 2:
-        raise ValueError("both arguments need two axes or more")
-    if a.shape[-1] != b.shape[-2]:
-        raise ValueError(f"the last axis of a ({a.shape[-1]}) and the second to last of b ({b.shape[-2]}) must agree")
+    if a.ndim < 1 or b.ndim < 1:
+        raise ValueError("a number has no axis to multiply over: use *")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+        which = "second to last of b" if b.ndim > 1 else "axis of b"
+        raise ValueError(f"the last axis of a ({a.shape[-1]}) and the {which} ({b.shape[max(-2, -b.ndim)]}) must agree")
+    left, right = a[None, :] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
 
     def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array]]:
-        return lambda: grad @ b.swapaxes(-1, -2), lambda: a.swapaxes(-1, -2) @ grad
+        grad = grad[..., None] if b.ndim == 1 else grad
+        grad = grad[..., None, :] if a.ndim == 1 else grad
+
+        def of_right() -> Array:
+            product = left.swapaxes(-1, -2) @ grad
+            return product[..., 0] if b.ndim == 1 else product
+
+        return lambda: grad @ right.swapaxes(-1, -2), of_right
 
     return a @ b, backward
 
@@ -47,3 +66,64 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         )
 
     return out.reshape(*shape[:-1], weight.shape[0]), backward
+
+
+def outer(a: Tensor, b: Tensor) -> Tensor:
+    """a[i] * b[j] for two vectors: (n,) and (m,) give (n, m)."""
+    return einsum("i,j->ij", a, b)
+
+
+def einsum(subscripts: str, *operands: Tensor) -> Tensor:
+    """Einstein's sum: a letter names an axis, letters that are not in the result are summed over.
+
+    einsum("bqd,bkd->bqk", query, key). `...` stands for axes without a name; a letter that one operand has twice takes
+    its diagonal. Without `->`, the result has the letters that occur once, in alphabetical order.
+    """
+    return contract(*operands, letters=_spelt_out(subscripts, [operand.ndim for operand in operands]))
+
+
+@op
+def contract(*operands: Array, letters: tuple[str, ...]) -> tuple[Array, Backward]:
+    """einsum with one word of letters for each operand, and the result's word last."""
+    xp, *inputs, output = array_module(operands[0]), *letters
+    lengths = dict(pair for word, a in zip(inputs, operands, strict=True) for pair in zip(word, a.shape, strict=True))
+
+    def backward(grad: Array) -> list[Callable[[], Array]]:
+        return [partial(of_operand, grad, position) for position in range(len(inputs))]
+
+    def of_operand(grad: Array, position: int) -> Array:
+        word = inputs[position]
+        rest = [(w, a) for i, (w, a) in enumerate(zip(inputs, operands, strict=True)) if i != position]
+        once = "".join(dict.fromkeys(word))
+        known = "".join(letter for letter in once if letter in output or any(letter in w for w, _ in rest))
+        equation = ",".join([output, *(w for w, _ in rest)]) + "->" + known
+        gradient = xp.einsum(equation, grad, *(a for _, a in rest))
+        shape = [lengths[letter] if letter in known else 1 for letter in once]
+        gradient = xp.broadcast_to(gradient.reshape(shape), [lengths[letter] for letter in once])
+        if once == word:
+            return gradient
+        out = xp.zeros(operands[position].shape, gradient.dtype)
+        xp.einsum(f"{word}->{once}", out)[...] = gradient  # a view of the diagonal
+        return out
+
+    return xp.asarray(xp.einsum(",".join(inputs) + "->" + output, *operands)), backward
+
+
+def _spelt_out(subscripts: str, ndims: list[int]) -> tuple[str, ...]:
+    """One word for each operand and one for the result, with letters for `...` and the result always said."""
+    left, arrow, output = subscripts.replace(" ", "").partition("->")
+    words = left.split(",")
+    if len(words) != len(ndims):
+        raise ValueError(f"einsum('{subscripts}'): there are {len(words)} words for {len(ndims)} operands")
+    unnamed = [ndim - len(word.replace("...", "")) for word, ndim in zip(words, ndims, strict=True)]
+    for word, ndim, rest in zip(words, ndims, unnamed, strict=True):
+        if rest < 0 or (rest and "..." not in word):
+            raise ValueError(f"einsum('{subscripts}'): '{word}' names {ndim - rest} axes of an operand that has {ndim}")
+    free = [letter for letter in LETTERS if letter not in subscripts]
+    most = max(unnamed, default=0)
+    shared = "".join(free[:most])
+    spelt = [word.replace("...", shared[most - rest :]) for word, rest in zip(words, unnamed, strict=True)]
+    if not arrow:
+        named = "".join(words).replace(".", "")
+        output = "..." * ("..." in left) + "".join(sorted(letter for letter in set(named) if named.count(letter) == 1))
+    return (*spelt, output.replace("...", shared))

@@ -1,89 +1,86 @@
-"""Losses of a prediction against the tokens that came."""
+"""Losses of a prediction against what came. `reduction` is "mean", "sum" or "none"."""
 
-import operator
 from collections.abc import Callable
+from typing import Literal
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
+from scratchgrad.ops.activation import logistic
 from scratchgrad.tensor import op
-from scratchgrad.threads import tiles
 
-IGNORE = -100  # a target that does not count, as in PyTorch
-CHUNK_ELEMENTS = 1 << 24  # of logits at a time: 64 MiB in float32
+Reduction = Literal["mean", "sum", "none"]
 
 
 @op
-def linear_cross_entropy(
-    x: Array, weight: Array, targets: Array, *, ignore_index: int = IGNORE, needs_grad: tuple[bool, ...]
-) -> tuple[Array, Backward]:
-    """The sum over tokens of -log softmax(weight @ x)[target], without ever holding all logits.
+def mse_loss(prediction: Array, target: Array, *, reduction: Reduction = "mean") -> tuple[Array, Backward]:
+    """(prediction - target)^2."""
+    difference = prediction - target
+    value, spread = reduced(difference * difference, reduction)
 
-    x (..., width); weight (vocabulary, width); targets integers of x's leading shape, `ignore_index` where nothing is
-    asked. Returns one number. Tokens are taken chunk by chunk; while a chunk's logits are at hand its share of both
-    gradients is made, so that nothing of the size (tokens, vocabulary) is kept or computed twice.
+    def backward(grad: Array) -> tuple[Array, Array]:
+        each = spread(grad) * 2 * difference
+        return each, -each
+
+    return value, backward
+
+
+@op
+def binary_cross_entropy_with_logits(
+    logits: Array, target: Array, *, reduction: Reduction = "mean"
+) -> tuple[Array, Backward]:
+    """-target * log(p) - (1 - target) * log(1 - p) for p = sigmoid(logits), exact however large the logits are."""
+    value, spread = reduced(array_module(logits).logaddexp(logits, 0) - logits * target, reduction)
+    return value, lambda grad: (
+        lambda: spread(grad) * (logistic(logits) - target),
+        lambda: spread(grad) * -logits,
+    )
+
+
+@op
+def kl_div(log_q: Array, p: Array, *, reduction: Reduction = "mean") -> tuple[Array, Backward]:
+    """p * (log(p) - log_q), the terms of Kullback and Leibler's divergence of p from q; 0 where p is 0.
+
+    Both have one shape. Summed over a distribution they are its divergence: use "sum", and divide by the batch.
     """
-    return chunk_by_chunk(x, weight, targets, ignore_index, needs_grad, softmax_minus_target, operator.matmul)
+    xp = array_module(p)
+    log_p = xp.log(xp.where(p > 0, p, 1))
+    value, spread = reduced(p * (log_p - log_q), reduction)
+    return value, lambda grad: (
+        lambda: spread(grad) * -p,
+        lambda: spread(grad) * (log_p + 1 - log_q) * (p > 0),
+    )
 
 
-def chunk_by_chunk(
-    x: Array,
-    weight: Array,
-    targets: Array,
-    ignore_index: int,
-    needs_grad: tuple[bool, ...],
-    from_logits: Callable[[Array, Array, int], Array],
-    product: Callable[[Array, Array], Array],
+@op
+def nll_loss(
+    log_probabilities: Array, targets: Array, *, ignore_index: int = -100, reduction: Reduction = "mean"
 ) -> tuple[Array, Backward]:
-    """`from_logits` gives the losses of a chunk's rows and turns its logits into their gradient; `product` is a @ b."""
-    check_targets(x, weight, targets, ignore_index)
-    xp = array_module(x)
-    rows, ids = x.reshape(-1, x.shape[-1]), targets.reshape(-1)
-    needs_x, needs_weight, _ = needs_grad
-    grad_x = xp.empty_like(rows) if needs_x else None
-    grad_weight = None
-    losses = xp.empty(len(rows), x.dtype)
-    for chunk in tiles(len(rows), rows_at_a_time(len(weight))):
-        logits = product(rows[chunk], weight.T)
-        losses[chunk] = from_logits(logits, ids[chunk], ignore_index)
-        if grad_x is not None:
-            grad_x[chunk] = product(logits, weight)
-        if needs_weight:
-            share = product(logits.T, rows[chunk])
-            grad_weight = share if grad_weight is None else xp.add(grad_weight, share, out=grad_weight)
+    """-log_probabilities[target]. log_probabilities (..., classes); targets integers of its leading shape."""
+    xp, shape, dtype = array_module(log_probabilities), log_probabilities.shape, log_probabilities.dtype
+    if targets.shape != shape[:-1]:
+        raise ValueError(f"targets must have the leading shape {shape[:-1]}, not {targets.shape}")
+    counted = targets != ignore_index
+    at = xp.where(counted, targets, 0)[..., None]
+    total = counted.sum()
+    losses = xp.where(counted, -xp.take_along_axis(log_probabilities, at, axis=-1)[..., 0], 0)
+    value, spread = reduced(losses, reduction, total + (total == 0))
 
-    def backward(grad: Array) -> tuple[Array | None, Array | None, None]:
-        for made in (grad_x, grad_weight):  # ours alone, and used once: scaled where they are
-            if made is not None:
-                made *= grad
-        return None if grad_x is None else grad_x.reshape(x.shape), grad_weight, None
+    def backward(grad: Array) -> tuple[Array, None]:
+        out = xp.zeros(shape, dtype)
+        xp.put_along_axis(out, at, -(spread(grad) * counted)[..., None].astype(dtype), axis=-1)
+        return out, None
 
-    return losses.sum(), backward
+    return value, backward
 
 
-def softmax_minus_target(logits: Array, ids: Array, ignore_index: int) -> Array:
-    """The losses of these rows; `logits` becomes their gradient, softmax(logits) - onehot(id), or 0 where ignored."""
-    xp = array_module(logits)
-    counted = ids != ignore_index
-    at = xp.arange(len(ids)), xp.where(counted, ids, 0)
-    logits -= logits.max(axis=-1, keepdims=True)
-    at_target = logits[at]
-    xp.exp(logits, out=logits)
-    total = logits.sum(axis=-1)
-    logits *= (counted / total).astype(logits.dtype)[:, None]
-    logits[at] -= counted
-    return xp.where(counted, xp.log(total) - at_target, 0)
-
-
-def rows_at_a_time(vocabulary: int) -> int:
-    """How many tokens' logits are held at once: by shape alone, so that the bits are the same everywhere."""
-    return max(64, CHUNK_ELEMENTS // vocabulary // 64 * 64)
-
-
-def check_targets(x: Array, weight: Array, targets: Array, ignore_index: int) -> None:
-    if x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"the last axes of x ({x.shape[-1]}) and of weight ({weight.shape[1]}) must agree")
-    if targets.shape != x.shape[:-1]:
-        raise ValueError(f"targets must have x's leading shape {x.shape[:-1]}, not {targets.shape}")
-    wrong = targets[((targets < 0) | (targets >= len(weight))) & (targets != ignore_index)]
-    if wrong.size:
-        raise IndexError(f"linear_cross_entropy: target {int(wrong[0])} is outside the vocabulary of {len(weight)}")
+def reduced(losses: Array, reduction: Reduction, count: Array | None = None) -> tuple[Array, Callable[[Array], Array]]:
+    """The reduction of losses, and what it makes of the gradient: one number for each loss. count: of the mean."""
+    xp, shape, dtype = array_module(losses), losses.shape, losses.dtype
+    if reduction == "none":
+        return losses, lambda grad: grad
+    if reduction == "sum":
+        return losses.sum(), lambda grad: xp.broadcast_to(grad, shape)
+    if reduction == "mean":
+        each = (1 / (max(losses.size, 1) if count is None else count)) if count is None else (1 / count).astype(dtype)
+        return losses.sum() * each, lambda grad: xp.broadcast_to(grad * each, shape)
+    raise ValueError(f"reduction is 'mean', 'sum' or 'none', and it is {reduction!r}")

@@ -1,6 +1,7 @@
-"""Ops that add elements up."""
+"""Ops that make one number of many. `axis` is one, several, or None for all; `keepdims` keeps them with length 1."""
 
 import math
+from collections.abc import Callable
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
@@ -11,28 +12,124 @@ Axis = int | tuple[int, ...] | None
 
 @op
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
-    """The sum over `axis`: one, several, or all."""
-    return x.sum(axis=axis, keepdims=keepdims), _stretch_back(x, axis, keepdims)
+    stretch = stretching(x, axis)
+    return x.sum(axis=axis, keepdims=keepdims), lambda grad: (stretch(grad),)
 
 
 @op
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
-    """The mean over `axis`: one, several, or all."""
-    stretch = _stretch_back(x, axis, keepdims)
-    out = x.mean(axis=axis, keepdims=keepdims)
-    share = math.prod(out.shape) / x.size if x.size else 1.0
-    return out, lambda grad: stretch(grad * share)
+    count, stretch = _count(x, axis), stretching(x, axis)
+    return x.mean(axis=axis, keepdims=keepdims), lambda grad: (stretch(grad / count),)
 
 
-def _stretch_back(x: Array, axis: Axis, keepdims: bool) -> Backward:
-    """Every element that was added gets the gradient of the sum."""
-    shape, xp = x.shape, array_module(x)
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    kept = list(shape)
-    for position in axes:
-        kept[position] = 1
+@op
+def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Backward]:
+    """The mean squared distance from the mean, with count - ddof in place of the count."""
+    count, stretch = _count(x, axis) - ddof, stretching(x, axis)
+    centred = x - x.mean(axis=axis, keepdims=True)
+    y = (centred * centred).sum(axis=axis, keepdims=keepdims) / count
+    return y, lambda grad: (stretch(grad * 2 / count) * centred,)
+
+
+@op
+def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Backward]:
+    """The square root of the variance; the gradient where it is 0 is 0."""
+    count, stretch = _count(x, axis) - ddof, stretching(x, axis)
+    centred = x - x.mean(axis=axis, keepdims=True)
+    y = array_module(x).sqrt((centred * centred).sum(axis=axis, keepdims=keepdims) / count)
+    return y, lambda grad: (stretch(_over(grad / count, y)) * centred,)
+
+
+@op
+def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
+    """The Euclidean length; the gradient where it is 0 is 0."""
+    y, stretch = array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims)), stretching(x, axis)
+    return y, lambda grad: (stretch(_over(grad, y)) * x,)
+
+
+@op
+def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
+    """The largest; several that are equal share the gradient evenly."""
+    y = x.max(axis=axis, keepdims=keepdims)
+    return y, lambda grad: (_shared(grad, x, y, axis),)
+
+
+@op
+def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
+    """The smallest; several that are equal share the gradient evenly."""
+    y = x.min(axis=axis, keepdims=keepdims)
+    return y, lambda grad: (_shared(grad, x, y, axis),)
+
+
+@op
+def prod(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
+    """The product. An element's gradient is the product of the others, which is right for zeros, too."""
+    xp, axes, count, stretch = array_module(x), _axes(x, axis), _count(x, axis), stretching(x, axis)
 
     def backward(grad: Array) -> tuple[Array]:
-        return (xp.broadcast_to(grad if keepdims else grad.reshape(kept), shape),)
+        last = tuple(range(x.ndim - len(axes), x.ndim))
+        moved = xp.moveaxis(x, axes, last)
+        flat = moved.reshape(*moved.shape[: x.ndim - len(axes)], count)
+        ones = xp.ones_like(flat[..., :1])
+        before = xp.concatenate([ones, flat[..., :-1]], axis=-1).cumprod(axis=-1)
+        after = xp.concatenate([ones, flat[..., :0:-1]], axis=-1).cumprod(axis=-1)[..., ::-1]
+        return (stretch(grad) * xp.moveaxis((before * after).reshape(moved.shape), last, axes),)
 
-    return backward
+    return x.prod(axis=axis, keepdims=keepdims), backward
+
+
+@op
+def cumsum(x: Array, *, axis: int) -> tuple[Array, Backward]:
+    """Along `axis`, the sum of all up to here."""
+    xp = array_module(x)
+    return x.cumsum(axis=axis), lambda grad: (xp.flip(xp.flip(grad, axis).cumsum(axis=axis), axis),)
+
+
+@op
+def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> tuple[Array, None]:
+    """Where the first largest stands; with no axis, in the flattened array."""
+    return array_module(x).argmax(x, axis=axis, keepdims=keepdims), None
+
+
+@op
+def argmin(x: Array, *, axis: int | None = None, keepdims: bool = False) -> tuple[Array, None]:
+    """Where the first smallest stands; with no axis, in the flattened array."""
+    return array_module(x).argmin(x, axis=axis, keepdims=keepdims), None
+
+
+@op
+def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, None]:
+    return x.any(axis=axis, keepdims=keepdims), None
+
+
+@op
+def all(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, None]:
+    return x.all(axis=axis, keepdims=keepdims), None
+
+
+def stretching(x: Array, axis: Axis) -> Callable[[Array], Array]:
+    """The way back from a reduction of x over `axis`: it stretches the result to x's shape again, without copying."""
+    shape, xp, axes = x.shape, array_module(x), _axes(x, axis)
+    kept = [1 if position in axes else length for position, length in enumerate(shape)]
+    return lambda reduced: xp.broadcast_to(reduced.reshape(kept), shape)
+
+
+def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(position % x.ndim for position in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _count(x: Array, axis: Axis) -> int:
+    return math.prod(x.shape[position] for position in _axes(x, axis))
+
+
+def _over(grad: Array, y: Array) -> Array:
+    """grad / y, and 0 where y is 0."""
+    return grad * (y != 0) / (y + (y == 0))
+
+
+def _shared(grad: Array, x: Array, y: Array, axis: Axis) -> Array:
+    stretch = stretching(x, axis)
+    chosen = x == stretch(y)
+    return stretch(grad) * chosen / chosen.sum(axis=axis, keepdims=True)

@@ -1,12 +1,19 @@
-"""Ops that move elements and leave them as they are."""
+"""Ops that move, repeat or leave out elements. They speak NumPy: names, arguments and order of axes."""
 
-from types import EllipsisType
+from __future__ import annotations
 
-from scratchgrad.autograd import Backward, Part
-from scratchgrad.backend import Array
+import builtins
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from scratchgrad.autograd import Backward
+from scratchgrad.backend import Array, array_module
 from scratchgrad.tensor import op
 
-Index = int | slice | EllipsisType | None
+if TYPE_CHECKING:
+    from scratchgrad.tensor import Tensor
 
 
 @op
@@ -14,6 +21,26 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     """The same elements in another shape; one length may be -1."""
     before = x.shape
     return x.reshape(shape), lambda grad: (grad.reshape(before),)
+
+
+def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
+    """The axes from `start_axis` to `end_axis` as one."""
+    first, last = (axis % max(x.ndim, 1) for axis in (start_axis, end_axis))
+    return reshape(x, shape=(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+
+
+@op
+def squeeze(x: Array, *, axis: int | tuple[int, ...] | None = None) -> tuple[Array, Backward]:
+    """Without the axes of length 1: all of them, or those named."""
+    before = x.shape
+    return x.squeeze(axis), lambda grad: (grad.reshape(before),)
+
+
+@op
+def expand_dims(x: Array, *, axis: int | tuple[int, ...]) -> tuple[Array, Backward]:
+    """With a new axis of length 1 at `axis` of the result."""
+    before = x.shape
+    return array_module(x).expand_dims(x, axis), lambda grad: (grad.reshape(before),)
 
 
 @op
@@ -25,9 +52,155 @@ def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, 
 
 
 @op
-def getitem(x: Array, *, index: Index | tuple[Index, ...]) -> tuple[Array, Backward]:
-    """x[index] for integers, slices, `...` and None: a view of x, which gets its gradient as a part."""
-    for entry in index if isinstance(index, tuple) else (index,):
-        if not (entry is None or isinstance(entry, int | slice | EllipsisType)):
-            raise TypeError(f"getitem: an index holds integers, slices, ... and None, not {type(entry).__name__}")
-    return x[index], lambda grad: (Part(grad, index),)
+def swapaxes(x: Array, *, axis1: int, axis2: int) -> tuple[Array, Backward]:
+    return x.swapaxes(axis1, axis2), lambda grad: (grad.swapaxes(axis1, axis2),)
+
+
+@op
+def broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Backward]:
+    """Repeated along axes of length 1 and new leading axes, without copying."""
+    return array_module(x).broadcast_to(x, shape), lambda grad: (grad,)  # the engine sums what was stretched
+
+
+@op
+def concatenate(*arrays: Array, axis: int = 0) -> tuple[Array, Backward]:
+    """Joined along `axis`; the other axes agree. Takes the tensors one by one or as one list."""
+    if not arrays:
+        raise ValueError("there is nothing to join")
+    ends = [0]
+    for array in arrays:
+        ends.append(ends[-1] + array.shape[axis])
+    xp, cuts = array_module(arrays[0]), ends[1:-1]
+    return xp.concatenate(arrays, axis=axis), lambda grad: xp.split(grad, cuts, axis=axis)
+
+
+@op
+def stack(*arrays: Array, axis: int = 0) -> tuple[Array, Backward]:
+    """Joined along a new axis; all shapes agree. Takes the tensors one by one or as one list."""
+    if not arrays:
+        raise ValueError("there is nothing to join")
+    xp = array_module(arrays[0])
+    return xp.stack(arrays, axis=axis), lambda grad: tuple(xp.moveaxis(grad, axis, 0))
+
+
+def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Cut along `axis`: into equal parts, or at the positions of a list. ValueError where parts cannot be equal."""
+    length = x.shape[axis]
+    if isinstance(sections, int):
+        if length % sections:
+            raise ValueError(f"split(): axis {axis} of length {length} cannot be cut into {sections} equal parts")
+        sections = range(length // sections, length, length // sections) if length else [0] * (sections - 1)
+    lead = (builtins.slice(None),) * (axis % x.ndim)
+    ends = [0, *sections, length]
+    return [x[(*lead, builtins.slice(a, b))] for a, b in pairwise(ends)]
+
+
+@op
+def flip(x: Array, *, axis: int | tuple[int, ...] | None = None) -> tuple[Array, Backward]:
+    xp = array_module(x)
+    return xp.flip(x, axis), lambda grad: (xp.flip(grad, axis),)
+
+
+@op
+def roll(x: Array, *, shift: int, axis: int | None = None) -> tuple[Array, Backward]:
+    """Shifted along `axis`; what leaves at the end comes in at the beginning."""
+    xp = array_module(x)
+    return xp.roll(x, shift, axis), lambda grad: (xp.roll(grad, -shift, axis),)
+
+
+@op
+def repeat(x: Array, *, repeats: int, axis: int) -> tuple[Array, Backward]:
+    """Every element `repeats` times in a row (PyTorch's repeat_interleave)."""
+    shape, axis = x.shape, axis % x.ndim
+    grouped = (*shape[: axis + 1], repeats, *shape[axis + 1 :])
+    return array_module(x).repeat(x, repeats, axis), lambda grad: (grad.reshape(grouped).sum(axis=axis + 1),)
+
+
+@op
+def tile(x: Array, *, reps: tuple[int, ...]) -> tuple[Array, Backward]:
+    """The whole array reps[i] times along axis i; missing entries of either are ones in front."""
+    ndim = max(x.ndim, len(reps))
+    shape, counts = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(reps)) + tuple(reps)
+    woven = [length for pair in zip(counts, shape, strict=True) for length in pair]
+    before = x.shape
+
+    def backward(grad: Array) -> tuple[Array]:
+        return (grad.reshape(woven).sum(axis=tuple(range(0, 2 * ndim, 2))).reshape(before),)
+
+    return array_module(x).tile(x, reps), backward
+
+
+@op
+def pad(x: Array, *, pad_width: Sequence[tuple[int, int]], value: float = 0.0) -> tuple[Array, Backward]:
+    """With `value` around it: pad_width[i] says how often before and after along axis i."""
+    inside = tuple(
+        builtins.slice(before, before + length) for (before, _), length in zip(pad_width, x.shape, strict=True)
+    )
+    return array_module(x).pad(x, pad_width, constant_values=value), lambda grad: (grad[inside],)
+
+
+@op
+def tril(x: Array, *, k: int = 0) -> tuple[Array, Backward]:
+    """Zero above the k-th diagonal of the last two axes."""
+    xp = array_module(x)
+    return xp.tril(x, k), lambda grad: (xp.tril(grad, k),)
+
+
+@op
+def triu(x: Array, *, k: int = 0) -> tuple[Array, Backward]:
+    """Zero below the k-th diagonal of the last two axes."""
+    xp = array_module(x)
+    return xp.triu(x, k), lambda grad: (xp.triu(grad, k),)
+
+
+@op
+def diagonal(x: Array, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> tuple[Array, Backward]:
+    """The elements (i, i + offset) of two axes, as a new last axis."""
+    xp, shape, dtype = array_module(x), x.shape, x.dtype
+    count = max(0, min(shape[axis1] + min(offset, 0), shape[axis2] - max(offset, 0)))
+    places = (..., xp.arange(count) - min(offset, 0), xp.arange(count) + max(offset, 0))
+
+    def backward(grad: Array) -> tuple[Array]:
+        out = xp.zeros(shape, dtype)
+        xp.moveaxis(out, (axis1, axis2), (-2, -1))[places] = grad
+        return (out,)
+
+    return xp.moveaxis(x, (axis1, axis2), (-2, -1))[places], backward
+
+
+@op
+def unfold(x: Array, *, axis: int, size: int, step: int = 1) -> tuple[Array, Backward]:
+    """Windows of `size` neighbours, `step` apart, along `axis`; what is in a window becomes a new last axis."""
+    xp, shape, dtype, axis = array_module(x), x.shape, x.dtype, axis % x.ndim
+    if size > shape[axis]:
+        raise ValueError(f"a window of {size} does not fit into axis {axis} of length {shape[axis]}")
+    starts = xp.arange(0, shape[axis] - size + 1, step)
+    windows = xp.take(x, starts[:, None] + xp.arange(size), axis=axis)
+
+    def backward(grad: Array) -> tuple[Array]:
+        out = xp.zeros(shape, dtype)
+        lead = (builtins.slice(None),) * axis
+        for i in range(size):  # neighbouring windows overlap; the i-th elements of all windows do not
+            out[(*lead, starts + i)] += grad[..., i]
+        return (out,)
+
+    return xp.moveaxis(windows, axis + 1, -1), backward
+
+
+@op
+def contiguous(x: Array) -> tuple[Array, Backward]:
+    """The same values in the order of C; itself if they are already."""
+    return array_module(x).ascontiguousarray(x).reshape(x.shape), lambda grad: (grad,)
+
+
+@op
+def copy(x: Array) -> tuple[Array, Backward]:
+    """The same values in memory of their own."""
+    return x.copy(), lambda grad: (grad,)
+
+
+@op
+def astype(x: Array, *, dtype: Any) -> tuple[Array, Backward | None]:
+    """The same values in another dtype; the gradient comes back in that of x. Integers have none."""
+    y = x.astype(dtype)
+    return y, None if y.dtype.kind in "iub" else lambda grad: (grad,)

@@ -41,13 +41,13 @@ def run(name: str) -> list[np.ndarray]:
 
 
 def test_every_kernel_is_tested_here():
-    assert {name for name, _ in KERNELS} == set(INPUTS)
+    assert {name for name, kernels in KERNELS.items() if kernels} == set(INPUTS)
 
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_kernel_agrees_with_its_op(name, monkeypatch):
     fast = run(name)
-    monkeypatch.delitem(KERNELS, (name, "cpu"))
+    monkeypatch.delitem(KERNELS[name], "cpu")
     for got, want in zip(fast, run(name), strict=True):
         assert got.dtype == want.dtype
         assert np.linalg.norm(got - want) <= 2e-6 * np.linalg.norm(want)  # a dozen roundings of float32
@@ -66,8 +66,8 @@ def test_the_number_of_threads_changes_no_bit(name):
 
 
 def test_the_environment_can_turn_them_off():
-    code = "import scratchgrad; from scratchgrad.tensor import KERNELS; print(len(KERNELS))"
-    for setting, want in (("off", "0"), ("on", str(len(KERNELS)))):
+    code = "import scratchgrad; from scratchgrad.tensor import KERNELS; print(sum(map(len, KERNELS.values())))"
+    for setting, want in (("off", "0"), ("on", str(sum(map(len, KERNELS.values()))))):
         out = subprocess.run(
             [sys.executable, "-c", code],
             env={"SCRATCHGRAD_KERNELS": setting, "PATH": ""},

@@ -7,6 +7,7 @@ import numpy as np
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.ops.attention import check_shapes
+from scratchgrad.ops.attention import scaled_dot_product_attention as specification
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
@@ -15,15 +16,25 @@ TILE = 1 << 18  # weights: a megabyte of float32
 
 @kernel("scaled_dot_product_attention", "cpu")
 def scaled_dot_product_attention(
-    query: Array, key: Array, value: Array, *, is_causal: bool = False, scale: float | None = None
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
 ) -> tuple[Array, Backward]:
     """As the specification, but the softmax is divided by its sum where that is cheap: in (time, width).
 
     With e = exp(score - max), s = its row sums and g = grad / s, the value is e @ value / s, and the gradient of the
     scores is e * (g @ value.T - rowsum(g * out)).
     """
+    if mask is not None or dropout_p > 0:
+        whole = specification.__wrapped__  # type: ignore[attr-defined]
+        return whole(query, key, value, mask, is_causal=is_causal, scale=scale, dropout_p=dropout_p)  # type: ignore[no-any-return]
     batch, heads, time, width = query.shape
-    groups, total = check_shapes(query, key, value)
+    groups, total = check_shapes(query, key, value, is_causal)
     share = heads // groups
     scale = 1 / math.sqrt(width) if scale is None else scale
     hidden = np.triu(np.full((time, total), -math.inf, query.dtype), k=total - time + 1) if is_causal else None
@@ -52,7 +63,7 @@ def scaled_dot_product_attention(
 
     spread(forward, places)
 
-    def backward(grad: Array) -> tuple[Array, Array, Array]:
+    def backward(grad: Array) -> tuple[Array, Array, Array, None]:
         grad_query = np.empty((batch, groups, share * time, width), query.dtype)
         grad_key, grad_value = np.empty(key.shape, key.dtype), np.empty(value.shape, value.dtype)
 
@@ -68,6 +79,6 @@ def scaled_dot_product_attention(
             np.matmul(grad_scores.swapaxes(-1, -2), stacked(query, b, cut) * scale, out=grad_key[place])
 
         spread(of_place, places)
-        return grad_query.reshape(query.shape), grad_key, grad_value
+        return grad_query.reshape(query.shape), grad_key, grad_value, None
 
     return out.reshape(query.shape), backward

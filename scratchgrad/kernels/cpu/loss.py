@@ -5,7 +5,7 @@ import numpy as np
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.kernels.cpu.products import product
-from scratchgrad.ops.loss import IGNORE, chunk_by_chunk, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE, chunk_by_chunk, softmax_minus_target
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
@@ -14,11 +14,19 @@ TILE = 1 << 17  # logits: half a megabyte of float32, a quarter of a core's cach
 
 @kernel("linear_cross_entropy", "cpu")
 def linear_cross_entropy(
-    x: Array, weight: Array, targets: Array, *, ignore_index: int = IGNORE, needs_grad: tuple[bool, ...]
+    x: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    ignore_index: int = IGNORE,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    needs_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
-    return chunk_by_chunk(x, weight, targets, ignore_index, needs_grad, _by_tiles, product)
+    def by_tiles(logits: Array, ids: Array) -> Array:
+        def of_tile(tile: slice) -> Array:
+            return softmax_minus_target(logits[tile], ids[tile], ignore_index, label_smoothing, z_loss)
 
+        return np.concatenate(spread(of_tile, tiles(len(logits), max(1, TILE // logits.shape[1]))))
 
-def _by_tiles(logits: Array, ids: Array, ignore_index: int) -> Array:
-    cuts = tiles(len(logits), max(1, TILE // logits.shape[1]))
-    return np.concatenate(spread(lambda tile: softmax_minus_target(logits[tile], ids[tile], ignore_index), cuts))
+    return chunk_by_chunk(x, weight, targets, ignore_index, needs_grad, by_tiles, product)

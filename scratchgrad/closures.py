@@ -1,0 +1,50 @@
+"""What a backward pass keeps in memory: the arrays that an op's closure names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from scratchgrad.backend import Array, array_module
+
+
+def kept_arrays(backward: Any) -> list[Array]:
+    """Every array that `backward` holds on to, once each, however deep in functions and tuples."""
+    found: dict[int, Array] = {}
+    for array in _arrays(backward, set()):
+        found.setdefault(id(array), array)
+    return list(found.values())
+
+
+def owner(array: Array) -> Array:
+    """The array whose memory this one looks into: two views of it keep it once."""
+    while getattr(array, "base", None) is not None and isinstance(array.base, type(array)):
+        array = array.base
+    return array
+
+
+def _arrays(held: Any, seen: set[int]) -> Iterator[Array]:
+    if id(held) in seen:
+        return
+    seen.add(id(held))
+    if isinstance(held, np.ndarray) or (hasattr(held, "__cuda_array_interface__") and array_module(held) is not np):
+        yield held
+    elif isinstance(held, FunctionType):
+        for cell in held.__closure__ or ():
+            try:
+                content = cell.cell_contents
+            except ValueError:  # not yet bound
+                continue
+            yield from _arrays(content, seen)
+        yield from _arrays(held.__defaults__ or (), seen)
+    elif isinstance(held, partial):
+        yield from _arrays((held.func, held.args, held.keywords), seen)
+    elif isinstance(held, tuple | list):
+        for entry in held:
+            yield from _arrays(entry, seen)
+    elif isinstance(held, dict):
+        yield from _arrays(list(held.values()), seen)

@@ -1,0 +1,76 @@
+"""Tensors from nothing. Random ones are drawn by counter: `manual_seed` and the place in the program decide them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scratchgrad import random
+from scratchgrad.backend import array_module
+from scratchgrad.backend import from_dlpack as _from_dlpack
+from scratchgrad.tensor import Tensor
+
+
+def zeros(*shape: int, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.zeros(shape, dtype), requires_grad)
+
+
+def ones(*shape: int, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.ones(shape, dtype), requires_grad)
+
+
+def full(shape: tuple[int, ...], value: float, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.full(shape, value, dtype), requires_grad)
+
+
+def eye(rows: int, columns: int | None = None, dtype: Any = np.float32) -> Tensor:
+    return Tensor(np.eye(rows, columns, dtype=dtype))
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+    """From start (0 if only one number is given) to before stop; int64 for integers, float32 otherwise."""
+    first, last = (0, start) if stop is None else (start, stop)
+    numbers = np.arange(first, last, step, dtype=dtype)
+    return Tensor(numbers.astype(np.float32) if dtype is None and numbers.dtype == np.float64 else numbers)
+
+
+def zeros_like(t: Tensor) -> Tensor:
+    """Zeros of the shape, dtype and device of t."""
+    return Tensor(array_module(t.data).zeros_like(t.data))
+
+
+def ones_like(t: Tensor) -> Tensor:
+    """Ones of the shape, dtype and device of t."""
+    return Tensor(array_module(t.data).ones_like(t.data))
+
+
+def full_like(t: Tensor, value: float) -> Tensor:
+    """One value in the shape, dtype and device of t."""
+    return Tensor(array_module(t.data).full_like(t.data, value))
+
+
+def rand(*shape: int, requires_grad: bool = False) -> Tensor:
+    """float32, even in [0, 1)."""
+    return Tensor(random.next_generator(random.Purpose.USER).random(shape, dtype=np.float32), requires_grad)
+
+
+def randn(*shape: int, requires_grad: bool = False) -> Tensor:
+    """float32 of the standard normal distribution."""
+    draws = random.next_generator(random.Purpose.USER).standard_normal(shape, dtype=np.float32)
+    return Tensor(draws, requires_grad)
+
+
+def multinomial(probabilities: Tensor, count: int) -> Tensor:
+    """(..., count) int64: classes drawn with replacement. probabilities (..., classes), not negative, of any sum."""
+    weights = probabilities.numpy().astype(np.float64).cumsum(axis=-1)
+    if not np.all(np.isfinite(weights) & (weights[..., -1:] > 0)) or np.any(probabilities.numpy() < 0):
+        raise ValueError("multinomial() needs finite probabilities that are not negative and not all 0")
+    draws = random.next_generator(random.Purpose.USER).random((*weights.shape[:-1], count)) * weights[..., -1:]
+    chosen = (draws[..., None] >= weights[..., None, :]).sum(axis=-1)
+    return Tensor(np.minimum(chosen, weights.shape[-1] - 1))  # a draw may round up to the sum
+
+
+def from_dlpack(array: Any) -> Tensor:
+    """A tensor on the memory of another library's array (PyTorch, CuPy, JAX, ...); nothing is copied."""
+    return Tensor(_from_dlpack(array))

@@ -1,0 +1,98 @@
+"""Arithmetic of two arrays, and what stands beside it: powers, signs, bounds, choices. Shapes broadcast."""
+
+from scratchgrad.autograd import Backward
+from scratchgrad.backend import Array, array_module
+from scratchgrad.tensor import op
+
+
+@op
+def add(a: Array, b: Array) -> tuple[Array, Backward]:
+    return a + b, lambda grad: (grad, grad)
+
+
+@op
+def sub(a: Array, b: Array) -> tuple[Array, Backward]:
+    return a - b, lambda grad: (grad, lambda: -grad)
+
+
+@op
+def mul(a: Array, b: Array) -> tuple[Array, Backward]:
+    return a * b, lambda grad: (lambda: grad * b, lambda: grad * a)
+
+
+@op
+def div(a: Array, b: Array) -> tuple[Array, Backward]:
+    return a / b, lambda grad: (lambda: grad / b, lambda: -grad * a / (b * b))
+
+
+@op
+def floor_divide(a: Array, b: Array) -> tuple[Array, Backward]:
+    """floor(a / b): steps, whose gradient is 0 between the jumps."""
+    xp = array_module(a)
+    return a // b, lambda grad: (xp.zeros_like(grad), xp.zeros_like(grad))
+
+
+@op
+def remainder(a: Array, b: Array) -> tuple[Array, Backward]:
+    """a - b * floor(a / b), with the sign of b."""
+    return a % b, lambda grad: (grad, lambda: -grad * (a // b))
+
+
+@op
+def neg(x: Array) -> tuple[Array, Backward]:
+    return -x, lambda grad: (-grad,)
+
+
+@op
+def pow(a: Array, b: Array) -> tuple[Array, Backward]:
+    """a ** b. Where b is 0, so is the gradient of a; where a is 0, so is that of b."""
+    y, xp = a**b, array_module(a)
+    return y, lambda grad: (
+        lambda: grad * (b * a ** (b - (b != 0))),
+        lambda: grad * y * xp.log(xp.where(a == 0, 1, a)),
+    )
+
+
+@op
+def abs(x: Array) -> tuple[Array, Backward]:
+    """|x|; the gradient at 0 is 0."""
+    xp = array_module(x)
+    return xp.abs(x), lambda grad: (grad * xp.sign(x),)
+
+
+@op
+def maximum(a: Array, b: Array) -> tuple[Array, Backward]:
+    """The larger of two; where they are equal, each gets half of the gradient."""
+    y = array_module(a).maximum(a, b)
+    return y, lambda grad: (lambda: grad * _share(a, b, y), lambda: grad * _share(b, a, y))
+
+
+@op
+def minimum(a: Array, b: Array) -> tuple[Array, Backward]:
+    """The smaller of two; where they are equal, each gets half of the gradient."""
+    y = array_module(a).minimum(a, b)
+    return y, lambda grad: (lambda: grad * _share(a, b, y), lambda: grad * _share(b, a, y))
+
+
+def _share(mine: Array, other: Array, chosen: Array) -> Array:
+    """1 where mine was chosen, 1/2 where both were, 0 elsewhere."""
+    xp = array_module(chosen)
+    return ((mine == chosen) * xp.where(mine == other, 0.5, 1)).astype(chosen.dtype)
+
+
+@op
+def clamp(x: Array, *, min: float | None = None, max: float | None = None) -> tuple[Array, Backward]:
+    """x, but not below min and not above max. The gradient passes inside the bounds and on them."""
+    y = array_module(x).clip(x, min, max)
+    return y, lambda grad: (grad * (y == x),)
+
+
+@op
+def where(condition: Array, a: Array, b: Array) -> tuple[Array, Backward]:
+    """a where the condition holds, b elsewhere."""
+    xp = array_module(condition)
+    return xp.where(condition, a, b), lambda grad: (
+        None,
+        lambda: xp.where(condition, grad, 0),
+        lambda: xp.where(condition, 0, grad),
+    )

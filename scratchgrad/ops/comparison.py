@@ -1,0 +1,44 @@
+"""Questions: the answers are True and False, and have no gradient."""
+
+from scratchgrad.backend import Array, array_module
+from scratchgrad.tensor import op
+
+
+@op
+def eq(a: Array, b: Array) -> tuple[Array, None]:
+    return a == b, None
+
+
+@op
+def ne(a: Array, b: Array) -> tuple[Array, None]:
+    return a != b, None
+
+
+@op
+def lt(a: Array, b: Array) -> tuple[Array, None]:
+    return a < b, None
+
+
+@op
+def le(a: Array, b: Array) -> tuple[Array, None]:
+    return a <= b, None
+
+
+@op
+def gt(a: Array, b: Array) -> tuple[Array, None]:
+    return a > b, None
+
+
+@op
+def ge(a: Array, b: Array) -> tuple[Array, None]:
+    return a >= b, None
+
+
+@op
+def isnan(x: Array) -> tuple[Array, None]:
+    return array_module(x).isnan(x), None
+
+
+@op
+def isfinite(x: Array) -> tuple[Array, None]:
+    return array_module(x).isfinite(x), None

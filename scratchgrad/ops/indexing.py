@@ -1,0 +1,164 @@
+"""Ops that pick elements by number, and those that add to elements by number.
+
+Where a number occurs several times its gradients are added up by sorting and summing segments. Unlike scattered
+addition that gives the same bits on every run.
+"""
+
+from __future__ import annotations
+
+import math
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scratchgrad.autograd import Backward, Part
+from scratchgrad.backend import Array, array_module, segment_sum
+from scratchgrad.ops.arithmetic import where
+from scratchgrad.tensor import op, raw
+
+if TYPE_CHECKING:
+    from scratchgrad.tensor import Tensor
+
+
+@op
+def getitem(x: Array, *, index: Any) -> tuple[Array, Backward]:
+    """x[index] as NumPy has it: integers, slices, `...`, None, integer arrays, boolean masks. Views where it can."""
+    entries = index if isinstance(index, tuple) else (index,)
+    if all(entry is None or isinstance(entry, int | slice | EllipsisType) for entry in entries):
+        return x[index], lambda grad: (Part(grad, index),)
+    shape, xp = x.shape, array_module(x)
+
+    def backward(grad: Array) -> tuple[Array]:
+        places = xp.arange(math.prod(shape)).reshape(shape)[index]
+        return (sum_rows(places.reshape(-1), grad.reshape(-1, 1), math.prod(shape)).reshape(shape),)
+
+    return x[index], backward
+
+
+@op
+def take(x: Array, indices: Array, *, axis: int = 0) -> tuple[Array, Backward]:
+    """Slices of x along `axis`, by number (PyTorch's index_select); the axes of `indices` stand where `axis` stood."""
+    shape, xp = x.shape, array_module(x)
+    axis %= x.ndim
+    check_indices("take", indices, shape[axis])
+
+    def backward(grad: Array) -> tuple[Array, None]:
+        inner = shape[:axis] + shape[axis + 1 :]
+        last = tuple(range(axis, axis + indices.ndim))
+        rows = xp.moveaxis(grad, last, range(indices.ndim)).reshape(indices.size, math.prod(inner))
+        summed = sum_rows(indices.reshape(-1) % max(shape[axis], 1), rows, shape[axis])
+        return xp.moveaxis(summed.reshape(shape[axis], *inner), 0, axis), None
+
+    return xp.take(x, indices, axis=axis), backward
+
+
+@op
+def take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, Backward]:
+    """x[..., indices[..., i, ...], ...]: for each place of `indices` an element of its line of x (PyTorch's gather).
+
+    The other axes of `indices` have x's lengths, or 1.
+    """
+    shape, xp = x.shape, array_module(x)
+    axis %= x.ndim
+    check_indices("take_along_axis", indices, shape[axis])
+
+    def backward(grad: Array) -> tuple[Array, None]:
+        return _scattered(xp.broadcast_to(indices, grad.shape), grad, shape, axis), None
+
+    return xp.take_along_axis(x, indices, axis=axis), backward
+
+
+@op
+def scatter_add(x: Array, indices: Array, source: Array, *, axis: int) -> tuple[Array, Backward]:
+    """x, with each element of `source` added to its line of x at the place that `indices` says.
+
+    indices and source have one shape; their axes other than `axis` have x's lengths.
+    """
+    xp = array_module(x)
+    axis %= x.ndim
+    check_indices("scatter_add", indices, x.shape[axis])
+    if indices.shape != source.shape:
+        raise ValueError(f"indices {indices.shape} and source {source.shape} must have one shape")
+    y = x + _scattered(indices, source, x.shape, axis)
+    return y, lambda grad: (grad, None, lambda: xp.take_along_axis(grad, indices, axis=axis))
+
+
+@op
+def index_add(x: Array, indices: Array, source: Array, *, axis: int = 0) -> tuple[Array, Backward]:
+    """x, with the i-th slice of `source` along `axis` added to the slice number indices[i] of x. indices (count,)."""
+    xp = array_module(x)
+    axis %= x.ndim
+    check_indices("index_add", indices, x.shape[axis])
+    if source.shape != (*x.shape[:axis], len(indices), *x.shape[axis + 1 :]):
+        raise ValueError(f"source {source.shape} must have x's shape {x.shape} with {len(indices)} at axis {axis}")
+    inner = x.shape[:axis] + x.shape[axis + 1 :]
+    rows = xp.moveaxis(source, axis, 0).reshape(len(indices), math.prod(inner))
+    summed = sum_rows(indices % max(x.shape[axis], 1), rows, x.shape[axis])
+    y = x + xp.moveaxis(summed.reshape(x.shape[axis], *inner), 0, axis)
+    return y, lambda grad: (grad, None, lambda: xp.take(grad, indices, axis=axis))
+
+
+@op
+def one_hot(ids: Array, *, classes: int) -> tuple[Array, None]:
+    """float32 with a new last axis of length `classes`: 1 at the id, 0 elsewhere."""
+    check_indices("one_hot", ids, classes)
+    return array_module(ids).eye(classes, dtype=np.float32)[ids], None
+
+
+@op
+def argsort(x: Array, *, axis: int = -1, descending: bool = False) -> tuple[Array, None]:
+    """The order in which elements along `axis` rise (or fall); equal ones keep their order."""
+    if not descending:
+        return x.argsort(axis=axis, kind="stable"), None
+    xp = array_module(x)
+    backwards = xp.flip(x, axis).argsort(axis=axis, kind="stable")
+    return xp.flip(x.shape[axis] - 1 - backwards, axis), None
+
+
+def sort(x: Tensor, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
+    """(values in order, where they stood)."""
+    order = argsort(x, axis=axis, descending=descending)
+    return take_along_axis(x, order, axis=axis), order
+
+
+def topk(x: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """(the k largest along `axis` in falling order, where they stood); of equal ones the first."""
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"topk(): k = {k} of an axis of length {x.shape[axis]}")
+    order = argsort(x, axis=axis, descending=True)
+    first = order[(*(slice(None),) * (axis % x.ndim), slice(k))]
+    return take_along_axis(x, first, axis=axis), first
+
+
+def masked_fill(x: Tensor, mask: Tensor | Array, value: float) -> Tensor:
+    """`value` where the mask holds, x elsewhere."""
+    return where(raw(mask), value, x)
+
+
+def sum_rows(ids: Array, rows: Array, count: int) -> Array:
+    """out[id] = the sum of all rows with that id. ids (n,); rows (n, width); out (count, width)."""
+    xp = array_module(rows)
+    out = xp.zeros((count, rows.shape[1]), rows.dtype)
+    if ids.size:
+        order = xp.argsort(ids, kind="stable")
+        in_order = ids[order]
+        starts = xp.flatnonzero(xp.append(xp.ones(1, bool), in_order[1:] != in_order[:-1]))
+        out[in_order[starts]] = segment_sum(rows[order], starts)
+    return out
+
+
+def check_indices(name: str, ids: Array, length: int) -> None:
+    """IndexError unless every id names one of `length` places; negative ones count from the end."""
+    if ids.size and (int(ids.min()) < -length or int(ids.max()) >= length):
+        raise IndexError(f"{name}(): indices from {int(ids.min())} to {int(ids.max())} on an axis of length {length}")
+
+
+def _scattered(indices: Array, source: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """Zeros of `shape`, with source added along `axis` at indices."""
+    xp = array_module(source)
+    flat = xp.zeros(indices.shape, np.int64)
+    for position, length in enumerate(indices.shape):
+        line = xp.arange(length).reshape(-1, *(1,) * (indices.ndim - position - 1))
+        flat += (indices % max(shape[axis], 1) if position == axis else line) * math.prod(shape[position + 1 :])
+    return sum_rows(flat.reshape(-1), source.reshape(-1, 1), math.prod(shape)).reshape(shape)
