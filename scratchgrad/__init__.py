@@ -26,15 +26,17 @@ from scratchgrad.creation import (
     zeros,
     zeros_like,
 )
+from scratchgrad.drawing import draw, memory_table, play_backward
 from scratchgrad.errors import UserError
 from scratchgrad.gradient_check import GradcheckError, gradcheck
 from scratchgrad.random import manual_seed
 from scratchgrad.recomputation import recompute
-from scratchgrad.tensor import Tensor, grad, op
+from scratchgrad.tensor import Tensor, grad, op, trace_backward
 from scratchgrad.threads import set_threads
 
 __all__ = [
-    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "eye", "from_dlpack", "full",
-    "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed", "multinomial", "nn", "no_grad", "ones",
-    "ones_like", "op", "optim", "rand", "randn", "recompute", "set_threads", "zeros", "zeros_like",
+    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "draw", "eye", "from_dlpack",
+    "full", "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed", "memory_table", "multinomial",
+    "nn", "no_grad", "ones", "ones_like", "op", "optim", "play_backward", "rand", "randn", "recompute", "set_threads",
+    "trace_backward", "zeros", "zeros_like",
 ]  # fmt: skip

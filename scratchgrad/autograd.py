@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
 from scratchgrad.backend import Array, array_module
+from scratchgrad.closures import kept_arrays
 
 
 class Part(NamedTuple):
@@ -97,7 +98,7 @@ class Node:
 
     def hear(self, gradient: Array) -> Array:
         """The gradient as the hooks leave it."""
-        for hook in self.hooks or ():
+        for hook in tuple(self.hooks or ()):  # a hook may take itself away
             answer = hook(gradient)
             if answer is not None:
                 if answer.shape != self.shape:
@@ -154,12 +155,20 @@ class Step:
     """One node of a backward pass: the gradient that has come in is complete, and what goes out is on its way.
 
     An op's step has `sent`; a leaf's has none, and its gradient is final. depth: 1 and more inside recomputed blocks.
+    freed: the bytes that the op's closure kept until now.
     """
 
     node: Node
     gradient: Array | None
     sent: list[Sent]
     depth: int
+    freed: int = 0
+
+    def __str__(self) -> str:
+        shape = "nothing" if self.gradient is None else f"gradient {self.gradient.shape}"
+        sent = ", ".join(f"{to.name} {array.shape}" + " (summed)" * summed for to, array, summed in self.sent)
+        told = f"{'  ' * self.depth}{self.node.name}: {shape}" + (f" -> {sent}" if sent else "")
+        return told + (f"; {self.freed:,} bytes freed" if self.freed else "")
 
 
 class Walk:
@@ -218,6 +227,7 @@ class Walk:
                     gradient = node.hear(gradient)
                 if needed is None or node in needed:
                     sent: list[Sent] | None = [] if shows else None
+                    freed = sum(array.nbytes for array in kept_arrays(backward)) if shows else 0
                     if isinstance(backward, Again):
                         yield from self._into(backward, gradient, shows)
                     elif watch is not None:
@@ -227,7 +237,7 @@ class Walk:
                         self._pass_on(node, gradient, sources, backward, needed, sent)
                     if sent is not None:
                         backward = None  # what it kept is let go before the step is shown
-                        yield Step(node, gradient, sent, self._depth)
+                        yield Step(node, gradient, sent, self._depth, freed)
             for source in sources:
                 if source is not None:
                     left = readers[source] - 1

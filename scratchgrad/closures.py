@@ -43,6 +43,10 @@ def _arrays(held: Any, seen: set[int]) -> Iterator[Array]:
         yield from _arrays(held.__defaults__ or (), seen)
     elif isinstance(held, partial):
         yield from _arrays((held.func, held.args, held.keywords), seen)
+    elif hasattr(held, "outside"):  # a recomputed block keeps its inputs
+        yield from _arrays(held.block, seen)
+    elif hasattr(held, "node") and hasattr(held, "data"):  # a tensor
+        yield from _arrays(held.data, seen)
     elif isinstance(held, tuple | list):
         for entry in held:
             yield from _arrays(entry, seen)

@@ -10,7 +10,7 @@ from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import Backward, Hook, Node, Walk, accumulate, state
+from scratchgrad.autograd import Backward, Hook, Node, Step, Walk, accumulate, state
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
 from scratchgrad.callers import users_line
 
@@ -440,6 +440,15 @@ def grad(
         for remove in takers:
             remove()
     return [found.get(t.node) for t in inputs if t.node is not None]
+
+
+def trace_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Iterator[Step]:
+    """root.backward(gradient), one node at a time: which op runs, what comes in and goes out, what is summed and freed.
+
+    for step in trace_backward(loss):
+        print(step)
+    """
+    yield from Walk([root._root(gradient)], accumulate).steps()
 
 
 def op(forward: Forward) -> Callable[..., Tensor]:

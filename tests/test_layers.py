@@ -21,7 +21,7 @@ ENGINE = [
     "ops",
     "functional",
     ("kernels", "recomputation", "gradient_check", "nn", "anomaly", "creation"),
-    ("optim", "files", "testing"),
+    ("optim", "files", "testing", "drawing"),
 ]
 
 

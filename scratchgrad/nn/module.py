@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any, Self
+from weakref import ref
 
 import numpy as np
 
+from scratchgrad.autograd import Scope, state
 from scratchgrad.backend import device_of, to_device
 from scratchgrad.tensor import Tensor
+
+_calls = count()
 
 
 class Parameter(Tensor):
@@ -33,7 +38,12 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        outer = state.scope
+        state.scope = Scope(ref(self), outer, next(_calls))
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            state.scope = outer
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right below, by name: `layers.0` for one in a list, `heads.qa` for one in a dict."""

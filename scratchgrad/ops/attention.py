@@ -35,9 +35,9 @@ def scaled_dot_product_attention(
     def grouped(x: Array) -> Array:  # the heads of one group stand below each other: one product for all of them
         return x.reshape(batch, groups, -1, x.shape[-1])
 
-    weights = grouped(query) @ key.swapaxes(-1, -2)
+    weights = xp.ascontiguousarray(grouped(query) @ key.swapaxes(-1, -2))
     weights *= scale
-    scores = weights.reshape(batch, heads, time, total)
+    scores = weights.reshape(batch, heads, time, total)  # the same memory, by heads
     if mask is not None:
         scores += xp.where(mask, 0, -math.inf).astype(scores.dtype) if mask.dtype == bool else mask
     if is_causal:
