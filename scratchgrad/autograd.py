@@ -34,6 +34,7 @@ class Scope(NamedTuple):
     """A call of a module, in which nodes are made; `outer` is the call that it is part of."""
 
     module: ref[Any]
+    kind: str  # the name of its class
     outer: Scope | None
     number: int
 
@@ -277,6 +278,11 @@ class Walk:
                 self._add_part(source, piece)
                 continue
             if piece.shape != source.shape:
+                if not fits(piece.shape, source.shape):
+                    raise ValueError(
+                        f"the backward of '{node.name}' gave a gradient of shape {piece.shape} for argument "
+                        f"{position}, which has shape {source.shape}"
+                    )
                 piece = unbroadcast(piece, source.shape)
             if piece.dtype != source.dtype:
                 piece = piece.astype(source.dtype)
@@ -349,8 +355,14 @@ def accumulate(leaf: Any, gradient: Array | None, fresh: bool) -> None:
         leaf.grad = gradient if fresh else gradient.copy()
 
 
+def fits(gradient: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Could an input of `shape` have been stretched to the shape of this gradient?"""
+    lead = len(gradient) - len(shape)
+    return lead >= 0 and all(m in (1, n) for n, m in zip(gradient[lead:], shape, strict=True))
+
+
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient back to the shape that its input had before broadcasting stretched it."""
     lead = gradient.ndim - len(shape)
     stretched = tuple(i for i in range(gradient.ndim) if i < lead or (shape[i - lead] == 1 != gradient.shape[i]))
-    return array_module(gradient).asarray(gradient.sum(axis=stretched, keepdims=True)).reshape(shape)
+    return array_module(gradient).asarray(gradient.sum(axis=stretched)).reshape(shape)

@@ -317,6 +317,8 @@ def looks(draw: Any) -> Given:
     total = time + past - 1
     mask_shape = draw(st.sampled_from([(time, total), (batch, 1, 1, total), (batch, groups * share, time, total)]))
     drawn: dict[str, Any] = {"is_causal": causal, "scale": draw(st.sampled_from([None, 0.3]))}
+    if draw(st.booleans()):
+        drawn["dropout_p"] = 0.3
     if kind == "boolean":
         drawn["mask"] = numbers(draw(seeds), mask_shape, 3) > 0
     keys = (batch, groups, total, width)
@@ -361,8 +363,10 @@ def softmaxed(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def attended(
-    q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: float | None = None
-) -> np.ndarray:
+    q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: float | None = None, dropout_p: float = 0
+) -> np.ndarray | None:
+    if dropout_p:
+        return None  # only the op knows which weights it dropped
     out = np.zeros_like(q)
     share, past = q.shape[1] // k.shape[1], k.shape[2] - q.shape[2]
     mask = np.broadcast_to(np.zeros(1) if mask is None else mask, (*q.shape[:3], k.shape[2]))
@@ -581,7 +585,7 @@ CASES = dict([
     case("triu", options(square, k=st.integers(-2, 2)), lambda x, k: x * (np.subtract.outer(np.arange(x.shape[-2]), np.arange(x.shape[-1])) <= -k)),
     case("diagonal", diagonals(), lambda x, **where: np.diagonal(x, **where)),
     case("unfold", windows(), window_list), case("contiguous", one, np.positive), case("copy", one, np.positive),
-    case("astype", one, np.positive, call=lambda x: F.astype(F.astype(x, dtype=np.float64), dtype=x.dtype)),
+    case("astype", one, np.positive, call=lambda x: F.astype(x, dtype=x.dtype)),
     # indexing
     case("getitem", indexed(), lambda x, index: np.array(list(x.flat)).reshape(x.shape)[index]),
     case("take", taken(), lambda x, indices, axis: np.moveaxis(np.array([np.moveaxis(x, axis, 0)[i] for i in indices.flat]).reshape(
@@ -599,7 +603,7 @@ CASES = dict([
     case("matmul", matrices(), multiplied), case("linear", linear_shapes(), lambda x, w, *b: np.tensordot(x, w, (-1, 1)) + (b[0] if b else 0)),
     case("outer", plain(st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda n: ((n[0],), (n[1],)))), lambda a, b: a[:, None] * b),
     case("einsum", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),
-    case("contract", plain(st.just(((2, 3), (3, 4)))), lambda a, b: a @ b, call=lambda a, b: F.contract(a, b, letters=("ij", "jk", "ik"))),
+    case("contract", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),
     # network
     case("rms_norm", plain(normed), lambda x, g: g * x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6)),
     case("layer_norm", plain(st.tuples(normed, st.booleans()).map(lambda t: (*t[0], *t[0][1:] * t[1]))), layer_normed),

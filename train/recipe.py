@@ -57,7 +57,7 @@ class TrainRecipe(Section):
     eps: Annotated[float, Field(gt=0)] = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"
     )
@@ -76,8 +76,6 @@ class TrainRecipe(Section):
             raise ValueError(f"train.shards = {self.shards} is not a power of two")
         if self.batch_size % self.shards:
             raise ValueError(f"train.batch_size = {self.batch_size} is not divisible by train.shards = {self.shards}")
-        if self.warmup_steps > self.steps:
-            raise ValueError(f"train.warmup_steps = {self.warmup_steps} is more than train.steps = {self.steps}")
         if (self.recompute == "every") != (self.recompute_every is not None):
             raise ValueError("train.recompute_every = k belongs to train.recompute = every, and only there")
         return self

@@ -203,17 +203,11 @@ class _Grid:
             height=self.tops[-1][1] if self.tops else 0.0,
         )
         found.boxes = dict(zip(self.frame.boxes, self.places, strict=False))
-        passing: dict[Edge, list[Point]] = {}
+        passing = {edge: self._points(*edge) for edge in self.edges}
         for i, (child, inside) in enumerate(zip(self.frame.frames, self.insides, strict=True), len(self.frame.boxes)):
             inside.move(self.places[i].x, self.places[i].y)
             found.frames += [(child, self.places[i]), *inside.frames]
             found.boxes |= inside.boxes
-        for source, number in self.edges:
-            points = []
-            for layer in self._span(source, number):
-                place, (top, bottom) = self.places[self.bends[source, layer]], self.tops[layer]
-                points += [(place.x + BEND / 2, top), (place.x + BEND / 2, bottom)]
-            passing[source, number] = points
         for inside in self.insides:
             for edge, points in inside.routes.items():
                 if edge not in passing:
@@ -224,6 +218,19 @@ class _Grid:
                     passing[edge] = points + passing[edge]
         found.routes |= passing
         return found
+
+    def _points(self, source: int, number: int) -> list[Point]:
+        """Straight down through each layer, from below the source on: curves are for the room between layers."""
+        points = []
+        if source in self.item_of:
+            item = self.item_of[source]
+            place = self.places[item]
+            x = place.x + self._port(item, source, number, -1)
+            points += [(x, place.y + place.height), (x, self.tops[self.depth[item]][1])]
+        for layer in self._span(source, number):
+            x = self.places[self.bends[source, layer]].x + BEND / 2
+            points += [(x, self.tops[layer][0]), (x, self.tops[layer][1])]
+        return points
 
 
 def _mean(numbers: list[float], otherwise: float) -> float:

@@ -50,7 +50,8 @@ class Drawing:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="scratchgrad" viewBox="0 0 {width:.0f} {height:.0f}" '
             f'width="{width:.0f}" height="{height:.0f}">',
             f"<style>{STYLE}</style>",
-            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            'markerUnits="userSpaceOnUse" orient="auto">'
             '<path d="M0 0 8 4 0 8z" fill="#8a97a3"/></marker></defs>',
             f'<g transform="translate({EDGE:.0f} {EDGE:.0f})">',
         ]

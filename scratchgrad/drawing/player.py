@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad.autograd import Step
+from scratchgrad.autograd import Node, Step
 from scratchgrad.backend import Array, to_numpy
 from scratchgrad.drawing.picture import draw
-from scratchgrad.drawing.record import in_bytes, record_of
+from scratchgrad.drawing.record import Record, in_bytes, record_of
 from scratchgrad.tensor import Tensor, trace_backward
 
 
@@ -45,19 +45,22 @@ def play_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Playe
         tensor = node.leaf() if node.leaf is not None else None
         if tensor is not None:
             values[number] = _shown(tensor.data)
-    return Player(svg, [_told(step, set(record.boxes)) for step in trace_backward(root, gradient)], values)
+    return Player(svg, [_told(step, record) for step in trace_backward(root, gradient)], values)
 
 
-def _told(step: Step, drawn: set[int]) -> dict[str, Any]:
+def _told(step: Step, record: Record) -> dict[str, Any]:
+    def name(node: Node) -> str:
+        return record.boxes[node.birth].name if node.birth in record.boxes else node.name
+
     return {
         "node": step.node.birth,
-        "name": step.node.name,
-        "drawn": step.node.birth in drawn,
+        "name": name(step.node),
+        "drawn": step.node.birth in record.boxes,
         "leaf": step.node.leaf is not None,
         "depth": step.depth,
         "gradient": None if step.gradient is None else _gradient(step.gradient),
         "sent": [
-            {"to": to.birth, "name": to.name, "summed": summed, **_gradient(array)} for to, array, summed in step.sent
+            {"to": to.birth, "name": name(to), "summed": summed, **_gradient(array)} for to, array, summed in step.sent
         ],
         "freed": in_bytes(step.freed) if step.freed else "",
     }
@@ -69,4 +72,4 @@ def _gradient(array: Array) -> dict[str, Any]:
 
 
 def _shown(array: Array) -> str:
-    return np.array2string(to_numpy(array), precision=4, threshold=60, edgeitems=3, suppress_small=True)
+    return np.array2string(to_numpy(array), precision=4, threshold=60, edgeitems=3)

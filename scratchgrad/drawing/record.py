@@ -118,12 +118,9 @@ def _framed(nodes: list[Node], scopes: dict[Node, tuple[Scope, ...]]) -> Frame:
 
 def _title(scopes: tuple[Scope, ...], depth: int) -> str:
     """'layers.0: Block', with the name that the call around it has for the module."""
-    module = scopes[depth].module()
-    if module is None:
-        return "a module that is gone"
+    module, kind = scopes[depth].module(), scopes[depth].kind
     outer = scopes[depth - 1].module() if depth else None
     names = [name for name, other in outer.named_modules() if other is module] if outer is not None else []
-    kind = type(module).__name__
     return f"{names[0]}: {kind}" if names and names[0] else kind
 
 

@@ -39,7 +39,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outer = state.scope
-        state.scope = Scope(ref(self), outer, next(_calls))
+        state.scope = Scope(ref(self), type(self).__name__, outer, next(_calls))
         try:
             return self.forward(*args, **kwargs)
         finally:

@@ -102,9 +102,7 @@ def chunk_by_chunk(
     return losses.sum(), backward
 
 
-def softmax_minus_target(
-    logits: Array, ids: Array, ignore_index: int, label_smoothing: float = 0.0, z_loss: float = 0.0
-) -> Array:
+def softmax_minus_target(logits: Array, ids: Array, ignore_index: int, label_smoothing: float, z_loss: float) -> Array:
     """The losses of these rows; `logits` becomes their gradient, softmax(logits) - target, or 0 where ignored.
 
     The target is 1 at the id; smoothed by s, 1 - s there and s / classes everywhere. With z = log(sum(e^logits)), a z
@@ -112,15 +110,16 @@ def softmax_minus_target(
     """
     xp, classes = array_module(logits), logits.shape[1]
     counted = ids != ignore_index
-    at = xp.arange(len(ids)), xp.where(counted, ids, 0)
+    at = xp.arange(len(ids)), ids * counted
     top = logits.max(axis=-1)
     logits -= top[:, None]
-    at_target = logits[at]
-    average = logits.mean(axis=-1) if label_smoothing else 0
+    wanted = (1 - label_smoothing) * logits[at]
+    if label_smoothing:
+        wanted += label_smoothing * logits.mean(axis=-1)
     xp.exp(logits, out=logits)
     total = logits.sum(axis=-1)
     log_total = xp.log(total)
-    losses = log_total - (1 - label_smoothing) * at_target - label_smoothing * average
+    losses = log_total - wanted
     share = counted / total
     if z_loss:
         z = log_total + top

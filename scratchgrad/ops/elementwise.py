@@ -67,26 +67,26 @@ def erf(x: Array) -> tuple[Array, Backward]:
 @op
 def sign(x: Array) -> tuple[Array, Backward]:
     """-1, 0 or 1: steps, whose gradient is 0."""
-    return array_module(x).sign(x), _zeros
+    xp = array_module(x)
+    return xp.sign(x), lambda grad: (xp.zeros_like(grad),)
 
 
 @op
 def floor(x: Array) -> tuple[Array, Backward]:
     """The next integer below: steps, whose gradient is 0."""
-    return array_module(x).floor(x), _zeros
+    xp = array_module(x)
+    return xp.floor(x), lambda grad: (xp.zeros_like(grad),)
 
 
 @op
 def ceil(x: Array) -> tuple[Array, Backward]:
     """The next integer above: steps, whose gradient is 0."""
-    return array_module(x).ceil(x), _zeros
+    xp = array_module(x)
+    return xp.ceil(x), lambda grad: (xp.zeros_like(grad),)
 
 
 @op
 def round(x: Array) -> tuple[Array, Backward]:
     """The nearest integer, the even one of two: steps, whose gradient is 0."""
-    return array_module(x).rint(x), _zeros
-
-
-def _zeros(grad: Array) -> tuple[Array]:
-    return (array_module(grad).zeros_like(grad),)
+    xp = array_module(x)
+    return xp.rint(x), lambda grad: (xp.zeros_like(grad),)

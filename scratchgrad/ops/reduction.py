@@ -125,8 +125,8 @@ def _count(x: Array, axis: Axis) -> int:
 
 
 def _over(grad: Array, y: Array) -> Array:
-    """grad / y, and 0 where y is 0."""
-    return grad * (y != 0) / (y + (y == 0))
+    """grad / y; where y is 0, so is what this is multiplied by, and grad will do."""
+    return grad / (y + (y == 0))
 
 
 def _shared(grad: Array, x: Array, y: Array, axis: Axis) -> Array:

@@ -122,10 +122,9 @@ def tile(x: Array, *, reps: tuple[int, ...]) -> tuple[Array, Backward]:
     ndim = max(x.ndim, len(reps))
     shape, counts = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(reps)) + tuple(reps)
     woven = [length for pair in zip(counts, shape, strict=True) for length in pair]
-    before = x.shape
 
     def backward(grad: Array) -> tuple[Array]:
-        return (grad.reshape(woven).sum(axis=tuple(range(0, 2 * ndim, 2))).reshape(before),)
+        return (grad.reshape(woven).sum(axis=tuple(range(0, 2 * ndim, 2))),)
 
     return array_module(x).tile(x, reps), backward
 

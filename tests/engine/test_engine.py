@@ -49,10 +49,9 @@ def test_a_frozen_input_costs_no_product(frozen):
 
 @pytest.mark.parametrize("call", [matmul, linear])
 def test_products_promise_their_gradients_and_do_not_make_them(call):
-    backward = call.__wrapped__(draw((3, 3)), draw((3, 3)))[1]
-    assert all(callable(piece) for piece in backward(draw((3, 3))))
-    backward = KERNELS[call.__name__]["cpu"](draw((3, 3)), draw((3, 3)))[1]
-    assert all(callable(piece) for piece in backward(draw((3, 3))))
+    for forward in (call.__wrapped__, KERNELS[call.__name__]["cpu"]):
+        backward = forward(draw((3, 3)), draw((3, 3)))[1]
+        assert all(callable(piece) for piece in backward(draw((3, 3)))[:2])
 
 
 def test_a_graph_that_was_walked_says_so():

@@ -85,6 +85,18 @@ def test_a_hook_on_a_leaf_and_one_of_the_wrong_shape():
         Tensor(np.ones(2)).register_hook(print)
 
 
+def test_a_backward_that_gives_a_gradient_of_another_shape_is_told_so():
+    @op
+    def turned(x):
+        return x * 1, lambda g: (g.T,)
+
+    x = Tensor(np.ones((2, 3)), True)
+    words = r"'turned' gave a gradient of shape \(3, 2\) for argument 0, which has shape \(2, 3\)"
+    with pytest.raises(ValueError, match=words):
+        turned(x).sum().backward()
+    del OPS["turned"]
+
+
 def test_retain_grad_does_not_keep_the_tensor_alive():
     x = Tensor(np.ones(2), True)
     middle = (x * 2.0).retain_grad()

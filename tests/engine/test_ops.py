@@ -42,8 +42,9 @@ def check_op(case: Case, data: st.DataObject, seed: int, layout: str) -> None:
 
     # values, in float64 and float32
     out = call(*(Tensor(a) for a in arrays))
-    if case.reference is not None:
-        expected = np.asarray(case.reference(*before, **options))
+    expected = None if case.reference is None else case.reference(*before, **options)
+    if expected is not None:
+        expected = np.asarray(expected)
         assert out.shape == expected.shape
         np.testing.assert_allclose(out.data, expected, rtol=1e-9, atol=1e-11)
     narrow = [a.astype(np.float32) for a in arrays]

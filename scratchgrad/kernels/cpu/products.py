@@ -43,13 +43,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     if bias is not None:
         out += bias
 
-    def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Callable[[], Array]]:
+    def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Array]:
         grad_rows = grad.reshape(-1, grad.shape[-1])
-        return (
-            lambda: product(grad_rows, weight).reshape(shape),
-            lambda: product(grad_rows.T, rows),
-            lambda: grad_rows.sum(axis=0),
-        )
+        return lambda: product(grad_rows, weight).reshape(shape), lambda: product(grad_rows.T, rows), grad
 
     return out.reshape(*shape[:-1], weight.shape[0]), backward
 

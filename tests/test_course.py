@@ -1,0 +1,56 @@
+"""The course runs: every block of every page, the exercises as they are printed (and must fail), and the solutions."""
+
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from scratchgrad.tensor import OPS
+
+COURSE = Path(__file__).parents[1] / "docs" / "course"
+PAGES = sorted(path.stem for path in COURSE.glob("[0-9]*.md"))
+FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """(language, title, text) of the code on a page."""
+    return FENCE.findall((COURSE / f"{page}.md").read_text(encoding="utf-8"))
+
+
+SOLUTIONS = {title: text for _, title, text in blocks("solutions")}
+
+
+@pytest.fixture(autouse=True)
+def no_op_stays_registered():
+    before = dict(OPS)
+    yield
+    OPS.clear()
+    OPS.update(before)
+
+
+def test_every_page_has_an_exercise_with_a_check_and_a_solution():
+    assert len(PAGES) == 6
+    assert set(SOLUTIONS) == set(PAGES)
+    for page in PAGES:
+        assert [title for _, title, _ in blocks(page) if title] == ["exercise", "check"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", sysconfig.get_path("scripts"), prepend=":")
+    here = {"__name__": page}
+    file = tmp_path / f"{page}.py"  # ops are asked for their source
+    for language, title, text in blocks(page):
+        if language == "sh":
+            ran = subprocess.run(["sh", "-ec", text], capture_output=True, text=True, timeout=300)
+            assert ran.returncode == 0, ran.stderr
+        elif title == "check":
+            with pytest.raises(AssertionError):  # GradcheckError is one
+                exec(compile(text, file, "exec"), here)
+            exec(compile(SOLUTIONS[page], file, "exec"), here)
+            exec(compile(text, file, "exec"), here)
+        else:
+            exec(compile(text, file, "exec"), here)
