@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: toy test lint clean
+.PHONY: toy test lint fuzz mutants docs clean
 
 toy: .venv/installed
 	mpirun -n 4 scratchgrad-train toy.yaml
@@ -20,6 +20,24 @@ lint: .venv/installed
 	ruff check .
 	ruff format --check .
 	mypy scratchgrad
+
+# The table of ops with new examples each time, for as long as it is let: make fuzz SECONDS=3600
+SECONDS ?= 600
+fuzz: .venv/installed
+	@end=$$(( $$(date +%s) + $(SECONDS) )); \
+	while [ $$(date +%s) -lt $$end ]; do \
+		SCRATCHGRAD_HYPOTHESIS_PROFILE=fuzz pytest -q tests/engine/test_ops.py tests/engine/test_drawing.py; \
+	done
+
+# Faults planted into every backward pass, one at a time: the tests must see each.
+mutants: .venv/installed
+	python -m tests.mutants
+
+# The course as a site, in build/site.
+docs: .venv/installed
+	python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -32,9 +32,16 @@ def test_the_bench_tells_time_and_memory_and_writes_them_down(tmp_path, start):
     assert side["peak_bytes"] > 50e6
 
 
+def test_the_bench_of_the_engine(tmp_path, start):
+    job = start("scratchgrad-bench", "engine", "--length", 50, "--rounds", 1, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    assert 0 < json.loads((tmp_path / "figures.json").read_text())["scratchgrad"] < 0.1
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
     (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
+    (["engine", "--against", "chainer"], "the peer 'chainer' is not installed here"),
     (["memory", "--model", "gpt9"], "the model 'gpt9' is not known"),
 ])  # fmt: skip
 def test_mistakes(start, arguments, words):

@@ -15,10 +15,12 @@ from rich.table import Table
 from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
+from scratchgrad.train.bench.engine import bench_engine
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.shapes import SHAPES, Shape
 from scratchgrad.train.bench.training import bench_training
 
+against_option = click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: torch.")
 threads_option = click.option("--threads", type=click.IntRange(min=1), help="By default all cores.")
 json_option = click.option(
     "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there, too."
@@ -36,13 +38,14 @@ def main() -> None:
 
     \b
     scratchgrad-bench train --model stories15M --against torch
+    scratchgrad-bench engine --against torch
     scratchgrad-bench memory
     """
 
 
 @main.command()
 @model_option("stories15M")
-@click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: torch.")
+@against_option
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="Of a round, after a warm-up.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
 @threads_option
@@ -51,9 +54,8 @@ def main() -> None:
 def train(model: str, against: str, steps: int, rounds: int, threads: int | None, json_path: Path | None) -> None:
     """The time of a training step: forward, backward, clipping, AdamW, in float32."""
     shape = _shape(model)
-    peers = [peer for peer in against.split(",") if peer]
     count = threads or usable_cores()
-    sides = bench_training(shape, peers, threads=count, steps=steps, rounds=rounds, say=say)
+    sides = bench_training(shape, _peers(against), threads=count, steps=steps, rounds=rounds, say=say)
     ours = sides[0]
     table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {count} thread(s)")
     for heading in ("", "s a step", "spread", "tokens/s", "peak memory", "ours is"):
@@ -66,6 +68,26 @@ def train(model: str, against: str, steps: int, rounds: int, threads: int | None
         )  # fmt: skip
     Console(highlight=False).print(table)
     _write_json(json_path, [asdict(side) for side in sides])
+
+
+@main.command()
+@against_option
+@click.option("--length", type=click.IntRange(min=1), default=1000, show_default=True, help="Additions in the chain.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
+@tells_mistakes
+def engine(against: str, length: int, rounds: int, json_path: Path | None) -> None:
+    """The cost of autograd itself: a chain of additions of 8 elements, forward and backward, on one thread."""
+    results = bench_engine(_peers(against), length=length, rounds=rounds, say=say)
+    ours = results["scratchgrad"]
+    table = Table(title=f"{length:,} additions")
+    for heading in ("", "ms", "an op", "ours is"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, seconds in results.items():
+        ratio = f"{seconds / ours:.2f}x as fast" if name != "scratchgrad" else ""
+        table.add_row(name, f"{seconds * 1e3:.2f}", f"{seconds / length * 1e6:.2f} µs", ratio)
+    Console(highlight=False).print(table)
+    _write_json(json_path, results)
 
 
 @main.command()
@@ -90,6 +112,10 @@ def memory(model: str, steps: int, threads: int | None, json_path: Path | None) 
         )  # fmt: skip
     Console(highlight=False).print(table)
     _write_json(json_path, {way: asdict(result) for way, result in results.items()})
+
+
+def _peers(against: str) -> list[str]:
+    return [peer for peer in against.split(",") if peer]
 
 
 def _shape(model: str) -> Shape:
