@@ -2,11 +2,13 @@
 
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
 from scratchgrad.models.families import build, config_from_dict
 from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.model import Model
 
 __all__ = [
-    "Cache", "Llama", "LlamaConfig", "ModelConfig", "build", "config_from_dict", "load", "load_generation_config",
-    "save",
+    "Cache", "Decoder", "Llama", "LlamaConfig", "Model", "ModelConfig", "build", "config_from_dict", "load",
+    "load_generation_config", "save",
 ]  # fmt: skip

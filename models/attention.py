@@ -1,6 +1,8 @@
-"""Self-attention of a decoder."""
+"""Attention with its projections: to the tokens of the same text, and to a memory."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
@@ -8,30 +10,113 @@ from scratchgrad.models.cache import LayerCache
 from scratchgrad.nn import Linear, Module
 
 
-class CausalSelfAttention(Module):
-    """Every token looks at itself and those before it; `groups` heads of keys and values serve `heads` of queries.
+class AttentionInputs(NamedTuple):
+    """What all blocks of a stack are told beside the tokens. Masks are as `F.scaled_dot_product_attention` takes them.
 
-    One product makes queries, keys and values: the rows of `qkv` are those of all query heads, then keys, then values.
+    rotary: cosines and sines (time, width / 2). memory (batch, length, hidden): what cross-attention looks at.
     """
 
-    def __init__(self, hidden: int, heads: int, groups: int, *, out_std: float) -> None:
-        self.heads, self.groups = heads, groups
-        width = hidden // heads
-        self.qkv = Linear(hidden, (heads + 2 * groups) * width, bias=False)
-        self.o_proj = Linear(hidden, hidden, bias=False, std=out_std)
+    rotary: tuple[Tensor, Tensor] | None = None
+    mask: Tensor | None = None
+    memory: Tensor | None = None
+    memory_mask: Tensor | None = None
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: LayerCache | None = None) -> Tensor:
-        """x (batch, time, hidden); cos, sin (time, width / 2) of x's positions; returns x's shape."""
-        batch, time, hidden = x.shape
+
+class SelfAttention(Module):
+    """Every token looks at the tokens of its own text, or, if causal, at itself and those before it.
+
+    `groups` heads of keys and values serve `heads` of queries, each `width` wide: as many as heads, and hidden / heads,
+    where they are left out. One product makes queries, keys and values: the rows of `qkv` are those of all query heads,
+    then keys, then values. scale: of the scores; 1 / sqrt(width) if None.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        heads: int,
+        *,
+        groups: int | None = None,
+        width: int | None = None,
+        bias: bool = False,
+        is_causal: bool = False,
+        scale: float | None = None,
+        std: float = 0.02,
+        out_std: float = 0.02,
+    ) -> None:
+        self.heads, self.groups = heads, groups or heads
+        self.is_causal, self.scale = is_causal, scale
+        width = width or hidden // heads
+        self.qkv = Linear(hidden, (heads + 2 * self.groups) * width, bias=bias, std=std)
+        self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
+
+    def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
+        """x (batch, time, hidden); returns x's shape. With a cache, x follows what the cache holds."""
         turned = self.heads + self.groups  # queries and keys have positions, values have not
-        stacked = self.qkv(x).reshape(batch, time, turned + self.groups, -1).transpose(0, 2, 1, 3)
-        stacked = F.rotary(stacked, cos, sin, heads=turned)
+        stacked = split_heads(self.qkv(x), turned + self.groups)
+        if inputs.rotary is not None:
+            stacked = F.rotary(stacked, *inputs.rotary, heads=turned)
+        else:
+            stacked = F.contiguous(stacked)
         query, key, value = stacked[:, : self.heads], stacked[:, self.heads : turned], stacked[:, turned:]
         if cache is not None:
             key, value = cache.extend(key, value)
-        out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        merged: Tensor = self.o_proj(out.transpose(0, 2, 1, 3).reshape(batch, time, hidden))
+        out = F.scaled_dot_product_attention(query, key, value, inputs.mask, is_causal=self.is_causal, scale=self.scale)
+        merged: Tensor = self.o_proj(merge_heads(out))
         return merged
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, groups={self.groups}"
+
+
+class CrossAttention(Module):
+    """Every token looks at a memory, as a decoder does at what its encoder read. Arguments as of SelfAttention.
+
+    The rows of `kv` are those of all heads of keys, then values.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        heads: int,
+        *,
+        width: int | None = None,
+        bias: bool = False,
+        scale: float | None = None,
+        std: float = 0.02,
+        out_std: float = 0.02,
+    ) -> None:
+        self.heads, self.scale = heads, scale
+        width = width or hidden // heads
+        self.q_proj = Linear(hidden, heads * width, bias=bias, std=std)
+        self.kv = Linear(hidden, 2 * heads * width, bias=bias, std=std)
+        self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
+
+    def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
+        """x (batch, time, hidden); returns x's shape. A cache keeps the memory's keys and values from call to call."""
+        assert inputs.memory is not None, "cross-attention needs a memory"
+        query = F.contiguous(split_heads(self.q_proj(x), self.heads))
+        if cache is not None and cache.memory is not None:
+            key, value = cache.memory
+        else:
+            stacked = F.contiguous(split_heads(self.kv(inputs.memory), 2 * self.heads))
+            key, value = stacked[:, : self.heads], stacked[:, self.heads :]
+            if cache is not None:
+                cache.memory = key, value
+        out = F.scaled_dot_product_attention(query, key, value, inputs.memory_mask, scale=self.scale)
+        merged: Tensor = self.o_proj(merge_heads(out))
+        return merged
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}"
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(batch, time, heads * width) -> (batch, heads, time, width), a view."""
+    batch, time, _ = x.shape
+    return x.reshape(batch, time, heads, -1).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(batch, heads, time, width) -> (batch, time, heads * width)."""
+    batch, heads, time, width = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, time, heads * width)

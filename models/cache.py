@@ -7,10 +7,14 @@ from scratchgrad.backend import Array, array_module
 
 
 class LayerCache:
-    """One layer's keys and values, in arrays (batch, group, capacity, width) that are made once and filled."""
+    """One layer's keys and values, in arrays (batch, group, capacity, width) that are made once and filled.
+
+    memory: the keys and values of what cross-attention looks at, once it has made them.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.length = capacity, 0
+        self.memory: tuple[Tensor, Tensor] | None = None
         self._keys: Array = None
         self._values: Array = None
 

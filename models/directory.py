@@ -11,18 +11,17 @@ from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_file, write_tensors
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import build, config_from_dict
-from scratchgrad.models.llama import Llama
+from scratchgrad.models.model import Model
 from scratchgrad.models.weights import read_hugging_face, to_hugging_face
 
 LARGEST_CONFIG = 1 << 20  # bytes; a config.json has a few thousand
 
 
-def save(model: Llama, folder: Path, generation_config: Mapping[str, Any] | None = None) -> None:
+def save(model: Model, folder: Path, generation_config: Mapping[str, Any] | None = None) -> None:
     """Write the model into `folder`, which is made if it is not there. Each file is whole or as it was before."""
     folder.mkdir(parents=True, exist_ok=True)
-    architecture = f"{type(model).__name__}ForCausalLM"
-    config = {"architectures": [architecture], "torch_dtype": "float32", **model.config.model_dump(exclude_none=True)}
-    _write_json(folder / "config.json", config)
+    told = {"architectures": [model.architecture], "torch_dtype": "float32"}
+    _write_json(folder / "config.json", told | model.config.model_dump(exclude_none=True))
     if generation_config is not None:
         _write_json(folder / "generation_config.json", dict(generation_config))
     tensors = to_hugging_face(model.state_dict(), model.weight_map(model.config))
@@ -30,7 +29,7 @@ def save(model: Llama, folder: Path, generation_config: Mapping[str, Any] | None
         write_tensors(Path(file.name), tensors, {"format": "pt"})  # the mark that transformers looks for
 
 
-def load(folder: Path) -> Llama:
+def load(folder: Path) -> Model:
     """The model in `folder`, on the CPU and in float32; UserError where a file is missing, damaged or does not fit."""
     values = _read_json(folder / "config.json")
     config = config_from_dict({key: value for key, value in values.items() if key not in BOOKKEEPING})

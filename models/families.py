@@ -8,11 +8,12 @@ from typing import Any
 from scratchgrad.errors import UserError
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.llama import Llama
+from scratchgrad.models.model import Model
 
-FAMILIES = {"llama": Llama}
+FAMILIES: dict[str, type[Model]] = {"llama": Llama}
 
 
-def family_of(model_type: object) -> type[Llama]:
+def family_of(model_type: object) -> type[Model]:
     """The class of models with this `model_type`, or a UserError that names the known ones."""
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(f"model.model_type = {model_type!r} is not known; it is one of: {', '.join(FAMILIES)}")
@@ -24,8 +25,6 @@ def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
     return family_of(values.get("model_type")).config_class.checked(values)
 
 
-def build(config: ModelConfig, *, dropout: float = 0.0) -> Llama:
+def build(config: ModelConfig, *, dropout: float = 0.0) -> Model:
     """A fresh model of this config, its weights drawn where `scratchgrad.random` stands."""
-    family = family_of(config.model_type)
-    assert isinstance(config, family.config_class)
-    return family(config, dropout=dropout)
+    return family_of(config.model_type)(config, dropout=dropout)

@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 from scratchgrad import Tensor
 from scratchgrad import functional as F
+from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.nn import Linear, Module
 
+Activation = Literal["relu", "gelu", "gelu_new", "silu"]
 
-class SwiGLU(Module):
-    """down(silu(gate(x)) * up(x)) (Shazeer 2020). The rows of `gate_up` are those of the gate, then those of up."""
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {  # by Hugging Face's names
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
 
-    def __init__(self, hidden: int, intermediate: int, *, out_std: float) -> None:
-        self.gate_up = Linear(hidden, 2 * intermediate, bias=False)
+
+class FeedForward(Module):
+    """down(activation(up(x)))."""
+
+    def __init__(
+        self,
+        hidden: int,
+        intermediate: int,
+        activation: Activation,
+        *,
+        bias: bool = False,
+        std: float = 0.02,
+        out_std: float = 0.02,
+    ) -> None:
+        self.activation = activation
+        self.up_proj = Linear(hidden, intermediate, bias=bias, std=std)
+        self.down_proj = Linear(intermediate, hidden, bias=bias, std=out_std)
+
+    def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
+        """x (..., hidden); returns x's shape."""
+        out: Tensor = self.down_proj(ACTIVATIONS[self.activation](self.up_proj(x)))
+        return out
+
+    def extra_repr(self) -> str:
+        return self.activation
+
+
+class GatedFeedForward(Module):
+    """down(activation(gate(x)) * up(x)) (Shazeer 2020, "GLU variants"); with silu it is SwiGLU.
+
+    The rows of `gate_up` are those of the gate, then those of up.
+    """
+
+    def __init__(
+        self, hidden: int, intermediate: int, activation: Activation, *, std: float = 0.02, out_std: float = 0.02
+    ) -> None:
+        self.activation = activation
+        self.gate_up = Linear(hidden, 2 * intermediate, bias=False, std=std)
         self.down_proj = Linear(intermediate, hidden, bias=False, std=out_std)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
         """x (..., hidden); returns x's shape."""
-        out: Tensor = self.down_proj(F.swiglu(self.gate_up(x)))
+        stacked = self.gate_up(x)
+        if self.activation == "silu":
+            gated = F.swiglu(stacked)
+        else:
+            gate, up = F.split(stacked, 2, axis=-1)
+            gated = ACTIVATIONS[self.activation](gate) * up
+        out: Tensor = self.down_proj(gated)
         return out
+
+    def extra_repr(self) -> str:
+        return self.activation

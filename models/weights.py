@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from scratchgrad.errors import UserError
 
-WeightMap = dict[str, list[tuple[str, int]]]  # our name -> [(their name, how many rows of ours it fills), ...]
+
+class Piece(NamedTuple):
+    """One of their tensors, and how many rows of one of our parameters it fills."""
+
+    name: str
+    rows: int
+    is_transposed: bool = False  # theirs stores (inputs, outputs) where ours has (outputs, inputs)
+
+
+WeightMap = dict[str, list[Piece]]  # our parameter -> the tensors whose rows stand in it, one below the other
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -20,9 +29,10 @@ def to_hugging_face(state: Mapping[str, np.ndarray[Any, Any]], weight_map: Weigh
     tensors: Arrays = {}
     for ours, pieces in weight_map.items():
         start = 0
-        for theirs, rows in pieces:
-            tensors[theirs] = state[ours][start : start + rows]
-            start += rows
+        for piece in pieces:
+            rows = state[ours][start : start + piece.rows]
+            tensors[piece.name] = rows.T if piece.is_transposed else rows
+            start += piece.rows
     return tensors
 
 
@@ -38,9 +48,10 @@ def read_hugging_face(file: Path, shapes: Mapping[str, tuple[int, ...]], weight_
             state: Arrays = {}
             for ours, pieces in weight_map.items():
                 state[ours], start = np.empty(shapes[ours], np.float32), 0
-                for theirs, rows in pieces:
-                    state[ours][start : start + rows] = stored.get_tensor(theirs)
-                    start += rows
+                for piece in pieces:
+                    tensor = stored.get_tensor(piece.name)
+                    state[ours][start : start + piece.rows] = tensor.T if piece.is_transposed else tensor
+                    start += piece.rows
             return state
     except SafetensorError as error:
         raise UserError(f"'{file}' is not a whole safetensors file: {error}") from None
@@ -54,7 +65,11 @@ def _check(
     shapes: Mapping[str, tuple[int, ...]],
     weight_map: WeightMap,
 ) -> None:
-    needed = {theirs: (rows, *shapes[ours][1:]) for ours, pieces in weight_map.items() for theirs, rows in pieces}
+    needed = {}
+    for ours, pieces in weight_map.items():
+        for piece in pieces:
+            shape = (piece.rows, *shapes[ours][1:])
+            needed[piece.name] = shape[::-1] if piece.is_transposed else shape
     faults = [f"'{name}' is missing" for name in needed.keys() - stored.keys()]
     faults += [f"'{name}' belongs to no part of the model" for name in stored.keys() - needed.keys()]
     faults += [

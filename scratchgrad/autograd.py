@@ -223,18 +223,17 @@ class Walk:
                 continue  # a leaf is delivered below, as soon as its last reader has passed
             gradient, _ = sums.pop(node, (None, False))
             node.sources, node.backward = (), None
-            if gradient is not None:
-                if node.hooks is not None:
+            if gradient is not None or (isinstance(backward, Again) and backward.others):
+                if node.hooks is not None and gradient is not None:
                     gradient = node.hear(gradient)
                 if needed is None or node in needed:
                     sent: list[Sent] | None = [] if shows else None
                     freed = sum(array.nbytes for array in kept_arrays(backward)) if shows else 0
                     if isinstance(backward, Again):
                         yield from self._into(backward, gradient, shows)
-                    elif watch is not None:
-                        watch.before(node)
-                        self._pass_on(node, gradient, sources, backward, needed, sent)
                     else:
+                        if watch is not None:
+                            watch.before(node)
                         self._pass_on(node, gradient, sources, backward, needed, sent)
                     if sent is not None:
                         backward = None  # what it kept is let go before the step is shown
@@ -246,13 +245,17 @@ class Walk:
                     if left == 0 and source.leaf is not None and source not in until:
                         yield from self._finish(source, shows)
 
-    def _into(self, again: Again, gradient: Array, shows: bool) -> Iterator[Step]:
+    def _into(self, again: Again, gradient: Array | None, shows: bool) -> Iterator[Step]:
         """Run a forgotten block once more, and walk on into what it reads."""
-        root = again.block().node
-        if root is not None:
-            self.add(root, gradient, fresh=False)
+        gradients, roots = {0: gradient, **again.others}, []
+        for position, value in enumerate(again.block()):
+            piece = gradients.get(position)
+            if value.node is not None and piece is not None:
+                self.add(value.node, piece, fresh=False)
+                roots.append(value.node)
+        if roots:
             self._depth += 1
-            yield from self.descend([root], again.outside, shows)
+            yield from self.descend(roots, again.outside, shows)
             self._depth -= 1
 
     def _pass_on(
@@ -336,10 +339,24 @@ class Walk:
 
 
 class Again:
-    """The backward of a block that kept only its inputs: run it once more, and walk on into what it reads."""
+    """The backward of a block that kept only its inputs: run it once more, and walk on into what it reads.
 
-    def __init__(self, block: Callable[[], Value], outside: frozenset[Node]) -> None:
+    `block` gives its values anew. The gradient of the first arrives at the block's own node. Each other value has a
+    node of its own, younger than the block's, whose backward leaves its gradient in `others`.
+    """
+
+    def __init__(self, block: Callable[[], Sequence[Value]], outside: frozenset[Node]) -> None:
         self.block, self.outside = block, outside
+        self.others: dict[int, Array] = {}
+
+    def listens(self, position: int) -> Backward:
+        """The backward of the value at `position`."""
+
+        def backward(gradient: Array) -> tuple[None]:
+            self.others[position] = gradient
+            return (None,)
+
+        return backward
 
     def __call__(self, gradient: Array) -> Sequence[Gradient]:
         raise TypeError("a recomputed block is walked into, not called")

@@ -4,32 +4,49 @@ Chen et al. 2016, "Training deep nets with sublinear memory cost".
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from scratchgrad.autograd import Again, Node, reachable, state
 from scratchgrad.random import drawing_at, place
 from scratchgrad.tensor import Tensor
 
+Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
 
-def recompute(block: Callable[..., Tensor], *inputs: Any) -> Tensor:
+
+def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
     """block(*inputs), keeping only the inputs. Whatever the block reads gets its gradient as usual, bit for bit.
 
-    The first run is recorded only to learn which leaves the block reads, then its record is dropped. Dropout inside the
-    block falls on the same elements both times.
+    The block returns a tensor or a tuple of tensors. Tensors that were made outside of it and need a gradient are to be
+    among its inputs; leaves, such as parameters, need not be. The first run is recorded only to learn which leaves the
+    block reads, then its record is dropped. Dropout inside the block falls on the same elements both times.
     """
     where = place()
-    out = block(*inputs)
-    if not state.recording or out.node is None:
-        return out
+    result = block(*inputs)
+    values = _several(result)
+    roots = [value.node for value in values if value.node is not None]
+    if not state.recording or not roots:
+        return result
     entrances = frozenset(t.node for t in inputs if isinstance(t, Tensor) and t.node is not None)
-    read = reachable([out.node], until=entrances)
+    read = reachable(roots, until=entrances)
     outside = frozenset(node for node in read if node.leaf is not None or node in entrances)
     sources = tuple(sorted(outside, key=lambda node: node.birth))
 
-    def run_again() -> Tensor:
+    def run_again() -> tuple[Tensor, ...]:
         with drawing_at(where):
-            return block(*inputs)
+            return _several(block(*inputs))
 
-    forgetful = Tensor(out.data)
-    forgetful.node = Node("recompute", out.data, sources, Again(run_again, outside))
-    return forgetful
+    again = Again(run_again, outside)
+    first = Node("recompute", values[0].data, sources, again)
+    outs = []
+    for position, value in enumerate(values):
+        out = Tensor(value.data)
+        if position == 0:
+            out.node = first
+        elif value.node is not None:
+            out.node = Node("recomputed", value.data, (first,), again.listens(position))
+        outs.append(out)
+    return tuple(outs) if isinstance(result, tuple) else outs[0]
+
+
+def _several(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)

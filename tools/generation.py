@@ -9,13 +9,13 @@ import numpy as np
 from scratchgrad import Tensor, no_grad
 from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.errors import UserError
-from scratchgrad.models import Llama
+from scratchgrad.models import Decoder
 from scratchgrad.tools.sampling import Sampling
 from scratchgrad.tools.tokenizer import Tokenizer
 
 
 def generate_ids(
-    model: Llama,
+    model: Decoder,
     prompt: Sequence[int],
     max_tokens: int,
     sampling: Sampling,
@@ -65,7 +65,7 @@ def _overlap(text: str, stop: str) -> int:
 
 
 def _generate(
-    model: Llama,
+    model: Decoder,
     ids: list[int],
     max_tokens: int,
     sampling: Sampling,
@@ -73,7 +73,7 @@ def _generate(
     ends: Collection[int],
     use_cache: bool,
 ) -> Iterator[int]:
-    device = model.embed_tokens.weight.device
+    device = model.device
     cache = model.new_cache(len(ids) + max_tokens) if use_cache else None
     was_training = model.training
     model.eval()

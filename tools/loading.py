@@ -9,7 +9,7 @@ from scratchgrad import models
 from scratchgrad.errors import UserError
 from scratchgrad.files import DamagedFiles, verify_manifest
 from scratchgrad.files.manifest import NAME as MANIFEST
-from scratchgrad.models import Llama
+from scratchgrad.models import Decoder
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.runs import checkpoint_before
 from scratchgrad.tools.tokenizer import Tokenizer
@@ -19,7 +19,7 @@ from scratchgrad.tools.tokenizer import Tokenizer
 class LanguageModel:
     """What it takes to turn text into more text."""
 
-    model: Llama
+    model: Decoder
     tokenizer: Tokenizer
     begin: int | None  # the id that a text begins with, where the model was trained so
     ends: frozenset[int]  # ids that end a text
@@ -34,6 +34,8 @@ def load_language_model(folder: Path) -> LanguageModel:
             before = checkpoint_before(folder)
             raise UserError(f"{damage}" + (f"; the one before it: --model {before}" if before else "")) from None
     model, tokenizer = models.load(folder), tokenizers.load(folder)
+    if not isinstance(model, Decoder):
+        raise UserError(f"'{folder}' holds a {model.config.model_type}, which does not write text from left to right")
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
             f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "

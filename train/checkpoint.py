@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from scratchgrad import models
 from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_directory, atomic_file, verify_manifest, write_manifest, write_tensors
-from scratchgrad.models import Llama
+from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
 from scratchgrad.tools.runs import checkpoints
 from scratchgrad.tools.tokenizer import Tokenizer
@@ -36,7 +36,7 @@ class Progress:
     fit: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(run: Path, model: Llama, optimizer: Optimizer, tokenizer: Tokenizer, progress: Progress) -> Path:
+def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: Tokenizer, progress: Progress) -> Path:
     """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind."""
     end = tokenizer.end_of_text
     target = run / "checkpoints" / f"step-{progress.step}"
@@ -51,10 +51,10 @@ def save_checkpoint(run: Path, model: Llama, optimizer: Optimizer, tokenizer: To
     return target
 
 
-def load_checkpoint(folder: Path, model: Llama, optimizer: Optimizer) -> Progress:
+def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progress:
     """Put the checkpoint's values into the model and the optimizer; DamagedFiles where its manifest does not hold."""
     verify_manifest(folder)
-    device = model.embed_tokens.weight.device
+    device = model.device
     saved = models.load(folder)
     if saved.config != model.config:
         raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")

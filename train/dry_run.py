@@ -6,13 +6,13 @@ import math
 import sys
 import time
 
-from scratchgrad.train.data import TrainBatches
+from scratchgrad.train.data import Batches
 from scratchgrad.train.gradients import Shards, descend, sum_gradients
 from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.run import Run
 
 
-def dry_run(run: Run, batches: TrainBatches, text_tokens: int, ranks: Ranks) -> str:
+def dry_run(run: Run, batches: Batches, text_tokens: int, ranks: Ranks) -> str:
     """Take two steps of the run (the first one warms up) and tell parameters, tokens, memory and time."""
     settings, optimizer = run.recipe.train, run.optimizer
     shards = Shards.of(settings.batch_size, settings.shards, ranks)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
-from scratchgrad.models import Llama
+from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.random import Place, drawing_at
-from scratchgrad.train.data import Batches
+from scratchgrad.train.data import Batches, count_targets, on_device
 from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.reduction import ShardSum, tree_sum
 
@@ -56,7 +55,7 @@ class BatchResult:
 
 
 def sum_gradients(
-    model: Llama, batches: Batches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
+    model: Model, batches: Batches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
 ) -> BatchResult:
     """Leave in every parameter's `.grad` the sum of its gradients over all target tokens of step's global batch.
 
@@ -68,12 +67,12 @@ def sum_gradients(
     losses, tokens = [], []
     for shard in shards.mine:
         rows = shards.rows_of(shard)
-        inputs, targets = (_on_device(ids, model) for ids in batches.rows(step, rows.start, rows.stop))
+        batch = batches.rows(step, rows.start, rows.stop)
         with drawing_at(Place(seed, step, shard)):
-            loss = model.loss(inputs, targets)
+            loss = model.loss(**on_device(batch, model.device))
             loss.backward()
         losses.append(loss.item())
-        tokens.append(targets.size)
+        tokens.append(count_targets(batch))
         gradients.add(flat.take())
 
     said = ranks.gather_values(np.array([*losses, *tokens, *flags], np.float64))
@@ -109,7 +108,7 @@ def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
 class FlatGradients:
     """All gradients of a model as one array, in the order of its parameters."""
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: Model) -> None:
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def take(self) -> Array:
@@ -134,7 +133,3 @@ class FlatGradients:
             parts.append((parameter, flat[start : start + parameter.size].reshape(parameter.shape)))
             start += parameter.size
         return parts
-
-
-def _on_device(ids: np.ndarray[Any, Any], model: Llama) -> Tensor:
-    return Tensor(to_device(ids, model.embed_tokens.weight.device))

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from scratchgrad.train.data import HeldOut, TrainBatches
+from scratchgrad.train.data import Batches, HeldOut
 from scratchgrad.train.evaluation import evaluate
 from scratchgrad.train.fit import FitWatch
 from scratchgrad.train.gradients import Shards, descend, sum_gradients
@@ -20,7 +20,7 @@ from scratchgrad.train.signals import StopRequest
 from scratchgrad.train.watchdog import Watchdog
 
 
-def train(run: Run, batches: TrainBatches, held_out: HeldOut, ranks: Ranks, watchdog: Watchdog) -> bool:
+def train(run: Run, batches: Batches, held_out: HeldOut, ranks: Ranks, watchdog: Watchdog) -> bool:
     """Train from where the run stands to its recipe's end; True if that was reached, False if a signal came first."""
     settings, progress = run.recipe.train, run.progress
     model, optimizer = run.model, run.optimizer
@@ -58,7 +58,7 @@ def train(run: Run, batches: TrainBatches, held_out: HeldOut, ranks: Ranks, watc
             if is_evaluated:
                 watchdog.phase("evaluation", progress.step)
                 evaluation = evaluate(model, held_out, shards, ranks)
-                row |= asdict(evaluation)
+                row |= {name: value for name, value in asdict(evaluation).items() if value is not None}
                 for warning in fit.see(row["loss"], evaluation.val_loss):
                     display.say(warning)
                 ends = ends or fit.stops

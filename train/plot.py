@@ -21,10 +21,11 @@ def plot_loss(run: Path) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
     above.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
     above.plot(steps, _smoothed(losses), color="tab:blue", label="training")
-    held_out = [(row["step"], row["val_loss"], row["val_bpb"]) for row in rows if "val_loss" in row]
+    held_out = [row for row in rows if "val_loss" in row]
     if held_out:
-        at, val_losses, bits = zip(*held_out, strict=True)
-        label = f"held out: {val_losses[-1]:.3f} ({bits[-1]:.3f} bits per byte)"
+        at, val_losses = [row["step"] for row in held_out], [row["val_loss"] for row in held_out]
+        bits = f" ({held_out[-1]['val_bpb']:.3f} bits per byte)" if "val_bpb" in held_out[-1] else ""
+        label = f"held out: {val_losses[-1]:.3f}{bits}"
         above.plot(at, val_losses, color="tab:orange", marker="o", markersize=4, label=label)
     above.set(ylabel="loss (nats per token)", title=run.name)
     above.grid(alpha=0.25)

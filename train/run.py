@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scratchgrad.errors import UserError
 from scratchgrad.files import DamagedFiles, atomic_file
-from scratchgrad.models import Llama
+from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
 from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, next_run_dir
 from scratchgrad.tools.tokenizer import Tokenizer
@@ -31,7 +31,7 @@ class Run:
     folder: Path
     recipe: Recipe
     tokenizer: Tokenizer
-    model: Llama = field(init=False)
+    model: Model = field(init=False)
     optimizer: Optimizer = field(init=False)
     progress: Progress = field(init=False, default_factory=Progress)
 

@@ -1,15 +1,16 @@
-"""A recipe's parts, built: the model, the optimizer and its schedule."""
+"""A recipe's parts, built: the model, the optimizer and its schedule, the batches."""
 
 from __future__ import annotations
 
 from scratchgrad import manual_seed, models, optim
 from scratchgrad.errors import UserError
-from scratchgrad.models import Llama
+from scratchgrad.models import Model
 from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.train.data import Batches, HeldOut, NextToken, Objective, Prepared, TrainBatches, held_out_batches
 from scratchgrad.train.recipe import Recipe, TrainRecipe
 
 
-def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Llama:
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
     """The recipe's model with fresh weights, drawn from its seed."""
     train = recipe.train
     config = recipe.model_config_for(tokenizer.vocab_size)
@@ -24,7 +25,7 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Llama:
     return model.to(train.device)
 
 
-def build_optimizer(train: TrainRecipe, model: Llama) -> optim.Optimizer:
+def build_optimizer(train: TrainRecipe, model: Model) -> optim.Optimizer:
     schedule = build_schedule(train)
     named = model.named_parameters()
     if train.optimizer == "sgd":
@@ -39,3 +40,20 @@ def build_schedule(train: TrainRecipe) -> optim.Schedule:
         return optim.constant(peak, warmup=warmup)
     shape = optim.cosine if train.schedule == "cosine" else optim.linear
     return shape(peak, train.steps, warmup=warmup, final_ratio=ratio)
+
+
+def build_objective(recipe: Recipe) -> Objective:
+    return NextToken(recipe.train.context)
+
+
+def build_batches(recipe: Recipe, prepared: Prepared) -> Batches:
+    train = recipe.train
+    return TrainBatches(prepared.tokens("train"), build_objective(recipe), train.batch_size, train.seed)
+
+
+def build_held_out(recipe: Recipe, prepared: Prepared) -> HeldOut:
+    """The rows that evaluations read."""
+    train, lengths = recipe.train, prepared.tokenizer.byte_lengths
+    return held_out_batches(
+        prepared.tokens("held_out"), build_objective(recipe), lengths, train.batch_size, train.eval_tokens
+    )

@@ -44,6 +44,18 @@ class RMSNorm(Module):
         return F.rms_norm(x, self.weight, eps=self.eps)
 
 
+class LayerNorm(Module):
+    """weight * (x - mean) / std + bias over the last axis; weight starts at one, bias at zero."""
+
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
+        self.weight = Parameter(np.ones(width, np.float32))
+        self.bias = Parameter(np.zeros(width, np.float32))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight, self.bias, eps=self.eps)
+
+
 class Dropout(Module):
     """Zeroes a share `p` of the elements while training, and is not there otherwise."""
 

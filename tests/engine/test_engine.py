@@ -259,3 +259,26 @@ def test_a_user_writes_an_op_in_a_few_lines():
     del OPS["cube"]
     assert x.grad.tolist() == [12, 27]
     assert repr(x).startswith("Tensor([2., 3.], shape=(2,), dtype=float32, requires_grad=True)")
+
+
+@pytest.mark.parametrize("uses", [(0, 1, 2), (1,), (2, 0), (0,)])
+def test_a_block_of_several_results_is_recomputed_bit_for_bit(uses):
+    values = [draw(shape) for shape in [(4, 5), (4, 5), (5, 5), (5,)]]
+
+    def run(wrap):
+        manual_seed(3)
+        leaves = x, outer, w, v = [Tensor(value, requires_grad=True) for value in values]
+
+        def block(h, made):
+            h = dropout(matmul(h, w), p=0.3)
+            return h * made, (h * v).sum(), h
+
+        h, made = sigmoid(x), sigmoid(outer)
+        for _ in range(2):
+            results = wrap(block, h, made)
+            h = h + sum((results[i] * (i + 1.5) for i in uses), start=made * 0.5)
+        loss = (h * h).sum()
+        loss.backward()
+        return [loss.data.tobytes(), *(leaf.grad.tobytes() for leaf in leaves if leaf.grad is not None)]
+
+    assert run(lambda block, *inputs: block(*inputs)) == run(recompute)

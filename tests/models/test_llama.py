@@ -28,7 +28,7 @@ def test_the_toy_of_llama2c_has_its_number_of_parameters(tied, count):
     )  # fmt: skip
     model = models.build(config)
     assert sum(p.size for p in model.parameters()) == count
-    assert "(layers.0-5): 6 x LlamaBlock(" in repr(model)
+    assert "(layers.0-5): 6 x Block(" in repr(model)
     assert "(qkv): Linear(weight=864x288)" in repr(model)
 
 

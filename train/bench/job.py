@@ -19,7 +19,7 @@ import numpy as np
 from scratchgrad import manual_seed, models
 from scratchgrad.errors import UserError
 from scratchgrad.train.bench.shapes import Shape
-from scratchgrad.train.data import TrainBatches
+from scratchgrad.train.data import NextToken, TrainBatches
 
 SEED = 0
 
@@ -56,9 +56,9 @@ def prepare_job(folder: Path, shape: Shape, settings: Settings) -> None:
     steps = settings.warmup + settings.steps
     count = shape.batch * (steps + 2) * shape.context
     text = np.random.default_rng(SEED).integers(shape.config["vocab_size"], size=count, dtype=np.uint16)
-    batches = TrainBatches(text, shape.context, shape.batch, SEED)
+    batches = TrainBatches(text, NextToken(shape.context), shape.batch, SEED)
     rows = [batches.rows(step, 0, shape.batch) for step in range(steps)]
-    ids = np.stack([np.concatenate([inputs, targets[:, -1:]], axis=1) for inputs, targets in rows])
+    ids = np.stack([np.concatenate([row["ids"], row["targets"][:, -1:]], axis=1) for row in rows])
     np.save(folder / "ids.npy", ids)
     (folder / "settings.json").write_text(json.dumps(asdict(settings)))
 

@@ -22,8 +22,8 @@ class Steps:
     def __init__(self, ids: np.ndarray[Any, Any]) -> None:
         self._ids = ids
 
-    def rows(self, step: int, first: int, last: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return self._ids[step, first:last, :-1], self._ids[step, first:last, 1:]
+    def rows(self, step: int, first: int, last: int) -> dict[str, np.ndarray[Any, Any]]:
+        return {"ids": self._ids[step, first:last, :-1], "targets": self._ids[step, first:last, 1:]}
 
 
 def main(folder: Path) -> None:

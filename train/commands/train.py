@@ -15,7 +15,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
-from scratchgrad.train.data import FilesSource, Prepared, StdlibSource, TrainBatches, held_out_batches, prepare
+from scratchgrad.train.data import FilesSource, Prepared, StdlibSource, prepare
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.launcher import Announcement, announced, threads_per_rank
 from scratchgrad.train.loop import train
@@ -23,6 +23,7 @@ from scratchgrad.train.ranks import Ranks, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
 from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
+from scratchgrad.train.setup import build_batches, build_held_out
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -119,10 +120,7 @@ def _train(
 ) -> None:
     settings = recipe.train
     tokenizer = prepared.tokenizer
-    batches = _batches(recipe, prepared)
-    held_out = held_out_batches(
-        prepared.tokens("held_out"), tokenizer.byte_lengths, settings.context, settings.batch_size, settings.eval_tokens
-    )
+    batches, held_out = build_batches(recipe, prepared), build_held_out(recipe, prepared)
     goes_on = folder is not None
     folder = folder if folder is not None else make_folder(recipe, name, ranks)
     with (
@@ -157,15 +155,10 @@ def _go_back(run: Run, checkpoint: str | None, ranks: Ranks) -> None:
 
 
 def _dry_run(recipe: Recipe, prepared: Prepared, ranks: Ranks) -> None:
-    batches = _batches(recipe, prepared)
+    batches = build_batches(recipe, prepared)
     text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.tokens("train")), ranks)
     if ranks.rank == 0:
         click.echo(text)
-
-
-def _batches(recipe: Recipe, prepared: Prepared) -> TrainBatches:
-    settings = recipe.train
-    return TrainBatches(prepared.tokens("train"), settings.context, settings.batch_size, settings.seed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+"""Blocks, which all families are stacks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scratchgrad import Tensor, recompute
+from scratchgrad.models.attention import AttentionInputs, CrossAttention, SelfAttention
+from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.cache import Cache, LayerCache
+from scratchgrad.nn import Dropout, Module
+
+
+class Block(Module):
+    """Attention, attention to a memory where there is one, and a feed-forward part; each is added to what it reads.
+
+    norm_first: x + part(norm(x)), as in GPT-2, Llama and T5; otherwise norm(x + part(x)), as in the original
+    Transformer and BERT.
+    """
+
+    def __init__(
+        self,
+        attention: SelfAttention,
+        feed_forward: Module,
+        new_norm: Callable[[], Module],
+        *,
+        cross_attention: CrossAttention | None = None,
+        norm_first: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        self.norm_first = norm_first
+        self.attention_norm, self.attention = new_norm(), attention
+        if cross_attention is not None:
+            self.cross_attention_norm = new_norm()
+        self.cross_attention = cross_attention
+        self.feed_forward_norm, self.feed_forward = new_norm(), feed_forward
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, inputs: AttentionInputs, said: Auxiliary, cache: LayerCache | None = None) -> Tensor:
+        """x (batch, time, hidden); returns x's shape."""
+        x = self._added(x, self.attention_norm, lambda h: self.attention(h, inputs, cache))
+        if (cross := self.cross_attention) is not None:
+            x = self._added(x, self.cross_attention_norm, lambda h: cross(h, inputs, cache))
+        return self._added(x, self.feed_forward_norm, lambda h: self.feed_forward(h, said))
+
+    def _added(self, x: Tensor, norm: Module, part: Callable[[Tensor], Tensor]) -> Tensor:
+        out: Tensor = x + self.dropout(part(norm(x))) if self.norm_first else norm(x + self.dropout(part(x)))
+        return out
+
+
+class Stack(Module):
+    """Blocks one after the other, and a norm behind the last where norms stand first."""
+
+    def __init__(self, layers: list[Block], norm: Module | None = None) -> None:
+        self.layers, self.norm = layers, norm
+
+    def forward(
+        self,
+        x: Tensor,
+        inputs: AttentionInputs,
+        said: Auxiliary,
+        *,
+        recompute_every: int = 0,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """x (batch, time, hidden); returns x's shape.
+
+        `recompute_every = k` forgets the inside of every k blocks and runs it again in the backward pass; 0 keeps all.
+        """
+        if cache is not None:
+            for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
+                x = layer(x, inputs, said, layer_cache)
+        elif recompute_every == 0:
+            for layer in self.layers:
+                x = layer(x, inputs, said)
+        else:
+            for start in range(0, len(self.layers), recompute_every):
+                x = _again(self.layers[start : start + recompute_every], x, inputs, said)
+        out: Tensor = x if self.norm is None else self.norm(x)
+        return out
+
+
+def _again(layers: list[Block], x: Tensor, inputs: AttentionInputs, said: Auxiliary) -> Tensor:
+    """The blocks, recomputed. All that may bring a gradient in goes through the front door: x, the mask, the memory."""
+
+    def run(x: Tensor, mask: Tensor | None, memory: Tensor | None) -> tuple[Tensor, ...]:
+        told, inside = inputs._replace(mask=mask, memory=memory), Auxiliary(loads=said.loads)
+        for layer in layers:
+            x = layer(x, told, inside)
+        return x, *inside.losses
+
+    x, *losses = recompute(run, x, inputs.mask, inputs.memory)
+    said.losses += losses
+    return x

@@ -1,0 +1,43 @@
+"""What every model family has."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from scratchgrad import Tensor
+from scratchgrad.backend import Device, device_of
+from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.weights import WeightMap
+from scratchgrad.nn import Module
+
+Objective = Literal["causal"]
+
+
+class Model(Module):
+    """A family defines its config, its parts, `loss` and `weight_map`. It is built as Family(config, dropout=0.1).
+
+    architecture: its name in Hugging Face's config.json. objective: what it is trained for, if the recipe names nothing
+    else; it says which named arrays a batch has, and `loss` takes them by these names.
+    """
+
+    config_class: ClassVar[type[ModelConfig]]
+    architecture: ClassVar[str]
+    objective: ClassVar[Objective]
+
+    recompute_every = 0  # blocks that are forgotten and run again as one in the backward pass; 0 keeps all
+
+    def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
+        self.config = config
+
+    def loss(self, **batch: Tensor) -> Tensor:
+        """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
+        raise TypeError(f"{type(self).__name__} defines no loss()")
+
+    @staticmethod
+    def weight_map(config: Any) -> WeightMap:
+        """Our parameters, each with the Hugging Face tensors that it is made of."""
+        raise TypeError("a family defines its weight_map()")
+
+    @property
+    def device(self) -> Device:
+        return device_of(next(self.parameters()).data)
