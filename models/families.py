@@ -9,8 +9,10 @@ from scratchgrad.errors import UserError
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.llama import Llama
 from scratchgrad.models.model import Model
+from scratchgrad.models.t5 import T5
+from scratchgrad.models.transformer import Transformer
 
-FAMILIES: dict[str, type[Model]] = {"llama": Llama}
+FAMILIES: dict[str, type[Model]] = {"llama": Llama, "t5": T5, "transformer": Transformer}
 
 
 def family_of(model_type: object) -> type[Model]:
