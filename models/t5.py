@@ -26,8 +26,9 @@ from scratchgrad.nn import Dropout, Embedding, Linear, Module, RMSNorm
 class T5Config(ModelConfig):
     """Sizes of a T5, by Hugging Face's names.
 
-    num_decoder_layers is num_layers where it is left out, scale_decoder_outputs is tie_word_embeddings. Relative
-    positions have no end; max_position_embeddings (T5's n_positions) is the length that it was trained for.
+    num_decoder_layers is num_layers where it is left out, scale_decoder_outputs is tie_word_embeddings. Outputs that
+    are not scaled come from a layer of their own: transformers 5 writes `tie_word_embeddings: true` for both versions.
+    Relative positions have no end; max_position_embeddings (T5's n_positions) is the length that it was trained for.
     """
 
     model_type: Literal["t5"] = "t5"
@@ -58,7 +59,8 @@ class T5Config(ModelConfig):
             known["max_position_embeddings"] = known.pop("n_positions")
         if "num_layers" in known:
             known.setdefault("num_decoder_layers", known["num_layers"])
-        known.setdefault("scale_decoder_outputs", known.get("tie_word_embeddings", True))
+        if known.setdefault("scale_decoder_outputs", known.get("tie_word_embeddings", True)) is False:
+            known["tie_word_embeddings"] = False
         return known
 
     @model_validator(mode="after")
