@@ -56,7 +56,7 @@ class TrainRecipe(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"

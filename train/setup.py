@@ -38,6 +38,8 @@ def build_schedule(train: TrainRecipe) -> optim.Schedule:
     peak, warmup, ratio = train.learning_rate, train.warmup_steps, train.final_learning_rate_ratio
     if train.schedule == "constant":
         return optim.constant(peak, warmup=warmup)
+    if train.schedule == "inverse_sqrt":
+        return optim.inverse_sqrt(peak, warmup=warmup)
     shape = optim.cosine if train.schedule == "cosine" else optim.linear
     return shape(peak, train.steps, warmup=warmup, final_ratio=ratio)
 
