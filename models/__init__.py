@@ -4,11 +4,11 @@ from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
-from scratchgrad.models.families import build, config_from_dict
+from scratchgrad.models.families import build, config_from_dict, family_of
 from scratchgrad.models.llama import Llama, LlamaConfig
-from scratchgrad.models.model import Model
+from scratchgrad.models.model import Model, Objective
 
 __all__ = [
-    "Cache", "Decoder", "Llama", "LlamaConfig", "Model", "ModelConfig", "build", "config_from_dict", "load",
-    "load_generation_config", "save",
+    "Cache", "Decoder", "Llama", "LlamaConfig", "Model", "ModelConfig", "Objective", "build", "config_from_dict",
+    "family_of", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scratchgrad.errors import UserError
 
-# Keys of a Hugging Face config.json that say nothing about the mathematics of the model.
+# Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
     "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
     "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
