@@ -77,7 +77,7 @@ class T5Config(ModelConfig):
 class T5(EncoderDecoder):
     config_class = T5Config
     architecture = "T5ForConditionalGeneration"
-    objective = "spans"
+    objectives = ("spans", "pairs")
 
     def __init__(self, config: T5Config, *, dropout: float = 0.0) -> None:
         super().__init__(config)

@@ -59,7 +59,7 @@ class TransformerConfig(ModelConfig):
 class Transformer(EncoderDecoder):
     config_class = TransformerConfig
     architecture = "Transformer"
-    objective = "pairs"
+    objectives = ("pairs",)
     lm_head = None
 
     def __init__(self, config: TransformerConfig, *, dropout: float = 0.0) -> None:
