@@ -20,24 +20,24 @@ def single(*shape: int) -> np.ndarray:
 ids = np.where(np.arange(600) % 7 == 0, -100, np.arange(600) * 11 % 500)
 angles = np.outer(np.arange(96), np.linspace(0.2, 1, 24))
 
-# Shapes that span several tiles of every kernel, with a remainder. name -> (arrays that get gradients, rest, options)
+# Shapes that span several tiles of every kernel, with a remainder. name -> (arrays, options)
 INPUTS = {
-    "linear": ([single(2, 300, 24), single(501, 24), single(501)], [], {}),
-    "matmul": ([single(512, 288), single(288, 4001)], [], {}),
-    "rms_norm": ([single(5, 997, 131), single(131)], [], {}),
-    "swiglu": ([single(3, 701, 262)], [], {}),
-    "rotary": ([single(3, 10, 96, 48)], [np.cos(angles).astype("f"), np.sin(angles).astype("f")], {"heads": 7}),
-    "scaled_dot_product_attention": ([single(2, 6, 130, 24), single(2, 3, 170, 24), single(2, 3, 170, 24)], [], {"is_causal": True}),
-    "linear_cross_entropy": ([single(600, 24), single(500, 24)], [ids], {}),
+    "linear": ([single(2, 300, 24), single(501, 24), single(501)], {}),
+    "matmul": ([single(512, 288), single(288, 4001)], {}),
+    "rms_norm": ([single(5, 997, 131), single(131)], {}),
+    "swiglu": ([single(3, 701, 262)], {}),
+    "rotary": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {"heads": 7}),
+    "scaled_dot_product_attention": ([single(2, 6, 130, 24), single(2, 3, 170, 24), single(2, 3, 170, 24)], {"is_causal": True}),
+    "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
 }  # fmt: skip
 
 
 def run(name: str) -> list[np.ndarray]:
-    arrays, rest, options = INPUTS[name]
-    leaves = [Tensor(a, requires_grad=True) for a in arrays]
-    out = OPS[name](*leaves, *rest, **options)
+    arrays, options = INPUTS[name]
+    leaves = [Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
+    out = OPS[name](*leaves, **options)
     out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
-    return [out.data, *(leaf.grad for leaf in leaves)]
+    return [out.data, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 
 def test_every_kernel_is_tested_here():
