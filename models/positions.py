@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchgrad import Tensor
+from scratchgrad import functional as F
 from scratchgrad.nn import Module
 
 
@@ -19,8 +20,10 @@ class RotaryEmbedding(Module):
         angles = np.outer(np.arange(length), frequencies)
         self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
 
-    def forward(self, first: int, count: int) -> tuple[Tensor, Tensor]:
-        """(cos, sin) of the positions from `first` on, each (count, width / 2)."""
-        if first + count > len(self.cos):
-            raise ValueError(f"position {first + count - 1} lies beyond the context of {len(self.cos)} tokens")
-        return self.cos[first : first + count], self.sin[first : first + count]
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(cos, sin) as `F.rotary` takes them, each (time, width / 2), or (batch, 1, time, width / 2).
+
+        positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
+        """
+        cos, sin = self.cos[positions], self.sin[positions]
+        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))

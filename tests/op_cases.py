@@ -342,7 +342,9 @@ def classified(draw: Any, from_weights: bool, **more: st.SearchStrategy[Any]) ->
 @st.composite
 def turned(draw: Any) -> Given:
     batch, heads, time, half = (draw(st.integers(1, 3)) for _ in range(4))
-    angles = np.add.outer(np.arange(time), np.linspace(0.3, 1.7, half))
+    starts = draw(st.none() | st.lists(st.integers(0, 5), min_size=batch, max_size=batch))  # None: one for all
+    places = np.arange(time) if starts is None else np.add.outer(starts, np.arange(time))[:, None]
+    angles = np.multiply.outer(places, np.linspace(0.3, 1.7, half))
     return ((batch, heads, time, 2 * half),), {"angles": angles, "heads": draw(st.none() | st.integers(0, heads))}
 
 

@@ -18,7 +18,7 @@ def single(*shape: int) -> np.ndarray:
 
 
 ids = np.where(np.arange(600) % 7 == 0, -100, np.arange(600) * 11 % 500)
-angles = np.outer(np.arange(96), np.linspace(0.2, 1, 24))
+angles = np.multiply.outer(np.arange(3 * 96).reshape(3, 1, 96), np.linspace(0.2, 1, 24))
 
 # Shapes that span several tiles of every kernel, with a remainder. name -> (arrays, options)
 INPUTS = {
