@@ -37,11 +37,33 @@ def prepared(source, cache):
 def reads(words: str) -> int:
     """A number in words, by its parts alone."""
     total = part = 0
-    small = (
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+    small = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+    ]
+    small += ["seventeen", "eighteen", "nineteen"]
+    tens = dict(
+        zip(
+            ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
+            range(20, 100, 10),
+            strict=True,
+        )
     )
-    small += "seventeen eighteen nineteen".split()
-    tens = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
     for word in words.replace("-", " ").split():
         if word == "thousand":
             total, part = 1000 * part, 0
@@ -82,9 +104,7 @@ def test_no_source_is_both_trained_on_and_held_out(task):
 
 
 def test_pairs_of_the_users_own(tmp_path):
-    (tmp_path / "a.tsv").write_bytes(
-        "".join(f"{a}\t{b}\n" for a, b in PAIRS[:2]).encode() + b"\n" + "drei\tthree\r\n".encode()
-    )
+    (tmp_path / "a.tsv").write_bytes("".join(f"{a}\t{b}\n" for a, b in PAIRS[:2]).encode() + b"\n" + b"drei\tthree\r\n")
     lines = "".join(json.dumps({"source": a, "target": b, "more": 1}) + "\n" for a, b in PAIRS)
     (tmp_path / "b.jsonl").write_text(lines)
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(lines.encode()))

@@ -96,7 +96,7 @@ def test_a_row_is_a_function_of_the_seed_and_its_number():
 def test_sentinels_are_numbered_as_in_t5s_vocabulary():
     named = [TOKENIZER.special_tokens[f"<extra_id_{i}>"] for i in range(100)]
     assert named == list(range(named[0], named[0] - 100, -1))
-    assert FIRST == max(TOKENIZER.special_tokens.values())
+    assert max(TOKENIZER.special_tokens.values()) == FIRST
 
 
 @pytest.mark.parametrize(("context", "words"), [
