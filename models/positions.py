@@ -20,11 +20,13 @@ class RotaryEmbedding(Module):
         angles = np.outer(np.arange(length), frequencies)
         self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
 
-    def forward(self, first: int, count: int) -> tuple[Tensor, Tensor]:
-        """(cos, sin) of the positions from `first` on, each (count, width / 2)."""
-        if first + count > len(self.cos):
-            raise ValueError(f"position {first + count - 1} lies beyond the context of {len(self.cos)} tokens")
-        return self.cos[first : first + count], self.sin[first : first + count]
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(cos, sin) as `F.rotary` takes them, each (time, width / 2), or (batch, 1, time, width / 2).
+
+        positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
+        """
+        cos, sin = self.cos[positions], self.sin[positions]
+        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))
 
 
 class RelativeBias(Module):
