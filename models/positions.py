@@ -39,15 +39,15 @@ class RelativeBias(Module):
         self.table = Embedding(buckets, heads, std=std)
         self.max_distance, self.bidirectional = max_distance, bidirectional
 
-    def forward(self, first: int, count: int) -> Tensor:
-        """(1, heads, count, first + count): of all keys so far, seen from the `count` queries from `first` on."""
+    def forward(self, queries: int, keys: int) -> Tensor:
+        """(1, heads, queries, keys), where the queries are the last of the keys."""
         weight = self.table.weight
         buckets = F.relative_position_buckets(
-            count,
-            first + count,
+            queries,
+            keys,
             buckets=len(weight),
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,
         )
         by_head: Tensor = self.table(buckets.to(weight.device)).transpose(2, 0, 1)
-        return by_head.reshape(1, -1, count, first + count)
+        return by_head.reshape(1, -1, queries, keys)
