@@ -1,5 +1,12 @@
 """What is trained: parts that models share, one file for each model family, and model directories on disk."""
 
+from scratchgrad.models.bert import BertConfig, BertModel
+from scratchgrad.models.bert_heads import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
@@ -9,6 +16,7 @@ from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.model import Model, Objective
 
 __all__ = [
-    "Cache", "Decoder", "Llama", "LlamaConfig", "Model", "ModelConfig", "Objective", "build", "config_from_dict",
-    "family_of", "load", "load_generation_config", "save",
+    "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering", "BertForSequenceClassification",
+    "BertForTokenClassification", "BertModel", "Cache", "Decoder", "Llama", "LlamaConfig", "Model", "ModelConfig",
+    "Objective", "build", "config_from_dict", "family_of", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -12,8 +12,10 @@ from scratchgrad.errors import UserError
 
 # Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
-    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
-    "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
+    "_name_or_path", "architectures", "attention_dropout", "attention_probs_dropout_prob", "bos_token_id",
+    "chunk_size_feed_forward", "classifier_dropout", "dtype", "eos_token_id", "gradient_checkpointing",
+    "hidden_dropout_prob", "initializer_range", "output_attentions", "output_hidden_states", "pad_token_id",
+    "pretraining_tp", "return_dict", "torch_dtype", "transformers_version", "use_cache",
 }  # fmt: skip
 
 

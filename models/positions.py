@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from scratchgrad import Tensor
-from scratchgrad.nn import Module
+from scratchgrad.nn import Embedding, Module
+
+
+class LearnedPositions(Embedding):
+    """A row of a table for each position (Gehring et al. 2017, section 3.1), to be added to the token that is there."""
+
+    def forward(self, first: int, count: int) -> Tensor:  # type: ignore[override]
+        """The rows of the positions from `first` on: (count, width)."""
+        _check_context(first + count, len(self.weight))
+        return self.weight[first : first + count]
 
 
 class RotaryEmbedding(Module):
@@ -21,6 +30,10 @@ class RotaryEmbedding(Module):
 
     def forward(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """(cos, sin) of the positions from `first` on, each (count, width / 2)."""
-        if first + count > len(self.cos):
-            raise ValueError(f"position {first + count - 1} lies beyond the context of {len(self.cos)} tokens")
+        _check_context(first + count, len(self.cos))
         return self.cos[first : first + count], self.sin[first : first + count]
+
+
+def _check_context(end: int, length: int) -> None:
+    if end > length:
+        raise ValueError(f"position {end - 1} lies beyond the context of {length} tokens")
