@@ -16,6 +16,8 @@ from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTrain
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.llama import Llama
 from scratchgrad.models.model import Model
+from scratchgrad.models.t5 import T5
+from scratchgrad.models.transformer import Transformer
 
 # One config serves all architectures of a family; the first is meant where none is named.
 FAMILIES: dict[str, tuple[type[Model], ...]] = {
@@ -28,6 +30,8 @@ FAMILIES: dict[str, tuple[type[Model], ...]] = {
         BertModel,
     ),
     "llama": (Llama,),
+    "t5": (T5,),
+    "transformer": (Transformer,),
 }
 
 

@@ -10,7 +10,7 @@ from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
 
-Objective = Literal["causal", "masked", "masked_next_sentence"]
+Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
 
 
 class Model(Module):
