@@ -10,7 +10,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.bert import IGNORED, Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
-from scratchgrad.models.model import Objective
+from scratchgrad.models.model import Objective, Scores
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import LayerNorm, Linear, Module, Parameter
 
@@ -36,6 +36,11 @@ class MaskedHead(Module):
         """The sum of -log p(target) over the targets that count; the other states cost nothing here."""
         states, targets = counted(states, targets)
         return F.linear_cross_entropy(self.transformed(states), weight, targets, self.bias)
+
+    def right(self, states: Tensor, weight: Tensor, targets: Tensor) -> tuple[int, int]:
+        """How many targets are the likeliest token, and of how many."""
+        states, targets = counted(states, targets)
+        return right(self(states, weight), targets)
 
 
 class BertForMaskedLM(Bert):
@@ -63,6 +68,13 @@ class BertForMaskedLM(Bert):
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
         return self.masked_head.loss(self.hidden(ids, token_types, mask), self.embed_tokens.weight, targets)
+
+    def scores(  # type: ignore[override]
+        self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
+    ) -> Scores:
+        """masked_accuracy: of tokens."""
+        states = self.hidden(ids, token_types, mask)
+        return {"masked_accuracy": self.masked_head.right(states, self.embed_tokens.weight, targets)}
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
@@ -113,6 +125,27 @@ class BertForPreTraining(BertForMaskedLM):
         pairs = F.cross_entropy(self.next_sentence(self.pooled(states)), next_sentence_targets)
         return loss + pairs * int((targets.data != IGNORED).sum())
 
+    def scores(  # type: ignore[override]
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        next_sentence_targets: Tensor | None = None,
+    ) -> Scores:
+        """masked_accuracy: of tokens. next_sentence_accuracy: of pairs."""
+        states = self.hidden(ids, token_types, mask)
+        scores = {"masked_accuracy": self.masked_head.right(states, self.embed_tokens.weight, targets)}
+        if next_sentence_targets is not None:
+            scores["next_sentence_accuracy"] = right(self.next_sentence(self.pooled(states)), next_sentence_targets)
+        return scores
+
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
         return {**super().weight_map(config), **weight_and_bias("next_sentence", ["cls.seq_relationship"], 2)}
+
+
+def right(logits: Tensor, targets: Tensor) -> tuple[int, int]:
+    """How many targets (count,) are where logits (count, classes) are highest, and how many there are but for -100."""
+    is_right = logits.data.argmax(axis=-1) == targets.data
+    return int(is_right.sum()), int((targets.data != IGNORED).sum())
