@@ -9,6 +9,15 @@ from scratchgrad import functional as F
 from scratchgrad.nn import Embedding, Module
 
 
+class LearnedPositions(Embedding):
+    """A row of a table for each position (Gehring et al. 2017, section 3.1), to be added to the token that is there."""
+
+    def forward(self, first: int, count: int) -> Tensor:  # type: ignore[override]
+        """The rows of the positions from `first` on: (count, width)."""
+        _check_context(first + count, len(self.weight))
+        return self.weight[first : first + count]
+
+
 class RotaryEmbedding(Module):
     """The angles of rotary positions (Su et al. 2021, section 3.2.2): position * theta^(-2i / width) for pair i.
 
@@ -51,3 +60,8 @@ class RelativeBias(Module):
         )
         by_head: Tensor = self.table(buckets.to(weight.device)).transpose(2, 0, 1)
         return by_head.reshape(1, -1, queries, keys)
+
+
+def _check_context(end: int, length: int) -> None:
+    if end > length:
+        raise ValueError(f"position {end - 1} lies beyond the context of {length} tokens")
