@@ -6,9 +6,11 @@ from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
 from scratchgrad.models.families import build, config_from_dict
 from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.mixtral import Mixtral, MixtralConfig
+from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model
 
 __all__ = [
-    "Cache", "Decoder", "Llama", "LlamaConfig", "Model", "ModelConfig", "build", "config_from_dict", "load",
-    "load_generation_config", "save",
+    "Cache", "Decoder", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
+    "build", "config_from_dict", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from scratchgrad.errors import UserError
 # Keys of a Hugging Face config.json that say nothing about the mathematics of the model.
 BOOKKEEPING = {
     "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
-    "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
+    "output_router_logits", "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
 }  # fmt: skip
 
 
@@ -25,6 +25,10 @@ class ModelConfig(BaseModel):
     model_type: str
     vocab_size: int
     max_position_embeddings: int
+
+    def hugging_face_refusal(self) -> str | None:
+        """Why Hugging Face has no class for such a model; None where it has one."""
+        return None
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:

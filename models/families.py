@@ -7,17 +7,20 @@ from typing import Any
 
 from scratchgrad.errors import UserError
 from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.experts import OWN_TYPE
 from scratchgrad.models.llama import Llama
+from scratchgrad.models.mixtral import Mixtral
 from scratchgrad.models.model import Model
 
-FAMILIES: dict[str, type[Model]] = {"llama": Llama}
+FAMILIES: dict[str, type[Model]] = {"llama": Llama, "mixtral": Mixtral}
 
 
 def family_of(model_type: object) -> type[Model]:
-    """The class of models with this `model_type`, or a UserError that names the known ones."""
-    if not isinstance(model_type, str) or model_type not in FAMILIES:
+    """The class of models with this `model_type`, with experts or without; UserError that names the known ones."""
+    name = model_type.removeprefix(OWN_TYPE) if isinstance(model_type, str) else ""
+    if name not in FAMILIES:
         raise UserError(f"model.model_type = {model_type!r} is not known; it is one of: {', '.join(FAMILIES)}")
-    return FAMILIES[model_type]
+    return FAMILIES[name]
 
 
 def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
