@@ -125,7 +125,7 @@ def test_the_gradients_of_the_whole_layer_are_right(changes):
     layer = mixture(**changes)
     x = np.random.default_rng(6).standard_normal((9, 6))
     probabilities = np.sort(softmax(x @ layer.router.weight.data.T))
-    assert np.diff(probabilities, axis=-1).min() > 1e-3
+    assert np.diff(probabilities, axis=-1).min() > 1e-4
     names, parameters = zip(*layer.named_parameters(), strict=True)
 
     def call(x, *tensors):
