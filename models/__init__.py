@@ -1,5 +1,6 @@
 """What is trained: parts that models share, one file for each model family, and model directories on disk."""
 
+from scratchgrad.models.auxiliary import Tallies
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
@@ -12,5 +13,5 @@ from scratchgrad.models.model import Model
 
 __all__ = [
     "Cache", "Decoder", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
-    "build", "config_from_dict", "load", "load_generation_config", "save",
+    "Tallies", "build", "config_from_dict", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -11,6 +11,8 @@ from scratchgrad import Tensor
 from scratchgrad.backend import Array, to_numpy
 from scratchgrad.nn import Module
 
+Tallies = dict[str, np.ndarray[Any, Any]]  # integers by name, which add up over the parts of a batch
+
 
 class Load(NamedTuple):
     """What a layer of experts had to do."""
@@ -36,7 +38,7 @@ class Auxiliary:
             total = total + loss
         return total / len(self.losses)
 
-    def tallies(self) -> dict[str, np.ndarray[Any, Any]]:
+    def tallies(self) -> Tallies:
         """expert_load (layers, experts) and dropped_tokens (layers,), integers; nothing where there are no experts."""
         if not self.loads:
             return {}

@@ -46,6 +46,18 @@ class LlamaConfig(ExpertsConfig):
             values = {**values, "num_key_value_heads": heads}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rope_theta_of_transformers_5(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """It is written as rope_parameters = {"rope_type": "default", "rope_theta": 10000.0} there."""
+        rope = values.get("rope_parameters")
+        if not isinstance(rope, dict):
+            return values
+        rest = {name: value for name, value in values.items() if name != "rope_parameters"}
+        if rope.get("rope_type", "default") != "default" or not rope.keys() <= {"rope_type", "rope_theta"}:
+            raise ValueError(f"model.rope_parameters = {rope} asks for a feature that is not supported")
+        return {**rest, "rope_theta": rope["rope_theta"]} if "rope_theta" in rope else rest
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         heads, groups = self.num_attention_heads, self.num_key_value_heads

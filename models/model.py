@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import Auxiliary, Tallies
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
@@ -31,7 +29,7 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
-        self.tallies: dict[str, np.ndarray[Any, Any]] = {}  # what the last loss counted: integers, added up over shards
+        self.tallies: Tallies = {}  # what the last loss counted
 
     def loss(self, **batch: Tensor) -> Tensor:
         """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
