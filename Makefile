@@ -36,7 +36,7 @@ mutants: .venv/installed
 # The course as a site, in build/site.
 docs: .venv/installed
 	python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 	@echo "open build/site/index.html"
 
 .venv/installed: pyproject.toml

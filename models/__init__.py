@@ -5,13 +5,17 @@ from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
-from scratchgrad.models.families import build, config_from_dict
+from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.families import build, config_from_dict, family_of
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.mixtral import Mixtral, MixtralConfig
 from scratchgrad.models.mixture import MixtureOfExperts
-from scratchgrad.models.model import Model
+from scratchgrad.models.model import Model, Objective
+from scratchgrad.models.t5 import T5, T5Config
+from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "Cache", "Decoder", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
-    "Tallies", "build", "config_from_dict", "load", "load_generation_config", "save",
+    "T5", "Cache", "Decoder", "EncoderDecoder", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts",
+    "Model", "ModelConfig", "Objective", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build",
+    "config_from_dict", "family_of", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scratchgrad.errors import UserError
 
-# Keys of a Hugging Face config.json that say nothing about the mathematics of the model.
+# Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
-    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
-    "output_router_logits", "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
+    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "classifier_dropout", "dense_act_fn",
+    "dropout_rate", "dtype", "eos_token_id", "initializer_factor", "initializer_range", "is_gated_act", "output_past",
+    "output_router_logits", "pad_token_id", "pretraining_tp", "task_specific_params", "torch_dtype",
+    "transformers_version", "use_cache",
 }  # fmt: skip
 
 

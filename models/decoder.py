@@ -15,7 +15,7 @@ from scratchgrad.nn import Embedding, Linear
 class Decoder(Model):
     """A family sets the parts below, and says where tokens stand: in `embed`, in `attention_inputs`, or in both."""
 
-    objective = "causal"
+    objectives = ("causal",)
 
     embed_tokens: Embedding
     decoder: Stack

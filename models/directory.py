@@ -10,7 +10,7 @@ from typing import Any
 from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_file, write_tensors
 from scratchgrad.models.config import BOOKKEEPING
-from scratchgrad.models.families import build, config_from_dict
+from scratchgrad.models.families import config_from_dict, family_of
 from scratchgrad.models.model import Model
 from scratchgrad.models.weights import read_hugging_face, to_hugging_face
 
@@ -32,8 +32,10 @@ def save(model: Model, folder: Path, generation_config: Mapping[str, Any] | None
 def load(folder: Path) -> Model:
     """The model in `folder`, on the CPU and in float32; UserError where a file is missing, damaged or does not fit."""
     values = _read_json(folder / "config.json")
-    config = config_from_dict({key: value for key, value in values.items() if key not in BOOKKEEPING})
-    model = build(config)
+    family = family_of(values.get("model_type"), values.get("architectures"))
+    known = family.config_class.model_fields
+    config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
+    model = family(config)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     model.load_state_dict(read_hugging_face(folder / "model.safetensors", shapes, model.weight_map(model.config)))
     return model

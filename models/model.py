@@ -11,19 +11,19 @@ from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
 
-Objective = Literal["causal"]
+Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
 
 
 class Model(Module):
     """A family defines its config, its parts, `loss` and `weight_map`. It is built as Family(config, dropout=0.1).
 
-    architecture: its name in Hugging Face's config.json. objective: what it is trained for, if the recipe names nothing
-    else; it says which named arrays a batch has, and `loss` takes them by these names.
+    architecture: its name in Hugging Face's config.json. objectives: what a recipe can train it for, the first one
+    if it names none; an objective says which named arrays a batch has, and `loss` takes them by these names.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     architecture: ClassVar[str]
-    objective: ClassVar[Objective]
+    objectives: ClassVar[tuple[Objective, ...]]
 
     recompute_every = 0  # blocks that are forgotten and run again as one in the backward pass; 0 keeps all
 

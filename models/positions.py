@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from scratchgrad import Tensor
-from scratchgrad.nn import Module
+from scratchgrad import functional as F
+from scratchgrad.nn import Embedding, Module
 
 
 class RotaryEmbedding(Module):
@@ -24,3 +25,27 @@ class RotaryEmbedding(Module):
         if first + count > len(self.cos):
             raise ValueError(f"position {first + count - 1} lies beyond the context of {len(self.cos)} tokens")
         return self.cos[first : first + count], self.sin[first : first + count]
+
+
+class RelativeBias(Module):
+    """T5's positions (Raffel et al. 2020, section 2.1): a number for each head and distance, added to the scores.
+
+    table (buckets, heads): near distances have a bucket each, far ones share theirs.
+    """
+
+    def __init__(self, heads: int, *, buckets: int, max_distance: int, bidirectional: bool, std: float) -> None:
+        self.table = Embedding(buckets, heads, std=std)
+        self.max_distance, self.bidirectional = max_distance, bidirectional
+
+    def forward(self, first: int, count: int) -> Tensor:
+        """(1, heads, count, first + count): of all keys so far, seen from the `count` queries from `first` on."""
+        weight = self.table.weight
+        buckets = F.relative_position_buckets(
+            count,
+            first + count,
+            buckets=len(weight),
+            max_distance=self.max_distance,
+            bidirectional=self.bidirectional,
+        )
+        by_head: Tensor = self.table(buckets.to(weight.device)).transpose(2, 0, 1)
+        return by_head.reshape(1, -1, count, first + count)

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     SHUFFLE = 2
     SAMPLE = 3
     USER = 4
+    MASK = 5
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchgrad.autograd import Backward, Hook, Node, Step, Walk, accumulate, state
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
-from scratchgrad.callers import users_line
+from scratchgrad.complaints import explained
 
 Axis = int | tuple[int, ...] | None
 Forward = Callable[..., tuple[Array, Backward | None]]
@@ -463,7 +463,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
     arrays = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     is_told = any(p.name == "needs_grad" for p in parameters)
-    least = len(arrays)
+    names, least = [p.name for p in arrays], len(arrays)
     kernels = KERNELS.setdefault(name, {})
     new, ndarray = object.__new__, np.ndarray
 
@@ -489,8 +489,8 @@ def op(forward: Forward) -> Callable[..., Tensor]:
         run = kernels.get(device_of(values[0]), forward) if kernels else forward
         try:
             value, backward = run(*values, **options)
-        except (ValueError, TypeError) as error:
-            raise _explained(name, arrays, values, error) from error
+        except (ValueError, TypeError, IndexError) as error:
+            raise explained(name, names, values, options, error) from error
         if type(value) is not ndarray:
             value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
         out = new(Tensor)
@@ -546,15 +546,3 @@ def _argument(name: str, parameter: inspect.Parameter, options: dict[str, Any]) 
     if parameter.default is parameter.empty:
         raise TypeError(f"{name}(): the argument '{parameter.name}' is missing")
     return parameter.default
-
-
-def _explained(name: str, arrays: list[inspect.Parameter], values: list[Any], error: Exception) -> Exception:
-    """The complaint with the op, every argument's shape and dtype (and device, if they differ), and the user's line."""
-    if type(error) not in (ValueError, TypeError):
-        return error
-    names = [p.name for p in arrays] + [str(i) for i in range(len(arrays), len(values))]
-    held = [(n, v) for n, v in zip(names, values, strict=True) if hasattr(v, "dtype")]
-    differ = len({device_of(v) for _, v in held}) > 1
-    told = ", ".join(f"{n} {v.shape} {v.dtype}" + f" on {device_of(v)}" * differ for n, v in held)
-    problem = "its arguments are on different devices; move them with .to()" if differ else str(error)
-    return type(error)(f"{name}({told}): {problem} [{users_line()}]")

@@ -289,6 +289,7 @@ EQUATIONS = ["...i->...", "ij,ik->j", "iij,j->i", "ii", "ij,jk->ik", "...ij,...j
 
 @st.composite
 def equations(draw: Any) -> Given:
+    """An equation and lengths for its letters; an operand may have length 1 where others have more."""
     subscripts = draw(st.sampled_from(EQUATIONS))
     size = {letter: draw(st.integers(1, 3)) for letter in "bijkl"}
     middle = draw(hnp.array_shapes(min_dims=0, max_dims=1, max_side=3))
@@ -296,7 +297,9 @@ def equations(draw: Any) -> Given:
 
     def shape(word: str) -> Shape:
         before, dots, after = word.partition("...")
-        return (*(size[c] for c in before), *(middle if dots else ()), *(size[c] for c in after))
+        own = {letter: length if draw(st.booleans()) else 1 for letter, length in size.items()}
+        inside = draw(st.sampled_from([middle, (1,) * len(middle), ()])) if dots else ()
+        return (*(own[c] for c in before), *inside, *(own[c] for c in after))
 
     return tuple(map(shape, words)), {"subscripts": subscripts}
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
 ENGINE = [
     "errors",
     "backend",
-    ("threads", "random", "callers", "closures"),
+    ("threads", "random", "callers", "closures", "complaints"),
     "autograd",
     "tensor",
     "ops",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scratchgrad.errors import UserError
-from scratchgrad.models import ModelConfig, config_from_dict
+from scratchgrad.models import Model, ModelConfig, Objective, config_from_dict, family_of
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -43,6 +43,7 @@ class TrainRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, dropout and the order of the text")
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Count | None = Field(None, description="of each rank; by default its share of the cores")
+    objective: Objective | None = Field(None, description="what the model is asked; by default what its family is for")
     steps: Count = Field(1000, description="of the optimizer")
     batch_size: Count = Field(16, description="sequences in a global batch")
     context: Annotated[int, Field(gt=1)] = Field(256, description="tokens in a sequence")
@@ -56,7 +57,7 @@ class TrainRecipe(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"
@@ -111,7 +112,21 @@ class Recipe(Section):
                 f"train.context = {self.train.context} is longer than model.max_position_embeddings = "
                 f"{config.max_position_embeddings}"
             )
+        trained_for, asked = self.family.objectives, self.train.objective
+        if not trained_for or asked not in (None, *trained_for):
+            raise ValueError(
+                f"train.objective = {asked}: a {self.family.architecture} can be trained for "
+                f"{', '.join(trained_for) or 'none of the objectives that make targets from text'}"
+            )
         return self
+
+    @property
+    def family(self) -> type[Model]:
+        return family_of(self.model.get("model_type"), self.model.get("architectures"))
+
+    @property
+    def objective(self) -> Objective:
+        return self.train.objective or self.family.objectives[0]
 
     def model_config_for(self, vocab_size: int) -> ModelConfig:
         """The model's config, with the tokenizer's vocabulary and the training context where it names none."""

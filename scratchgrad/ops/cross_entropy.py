@@ -30,7 +30,7 @@ def cross_entropy(
     over all classes (Szegedy et al. 2016, section 7). z_loss: times log(sum(e^logits))^2 is added, which keeps logits
     near 0 (Chowdhery et al. 2022, section 5).
     """
-    check_targets("cross_entropy", logits.shape[:-1], targets, logits.shape[-1], ignore_index)
+    check_targets(logits.shape[:-1], targets, logits.shape[-1], ignore_index)
     gradient = logits.reshape(-1, logits.shape[-1]).copy()
     losses = softmax_minus_target(gradient, targets.reshape(-1), ignore_index, label_smoothing, z_loss)
     counted = (targets != ignore_index).sum()
@@ -74,7 +74,7 @@ def chunk_by_chunk(
     """`from_logits` gives the losses of a chunk's rows and turns its logits into their gradient; `product` is a @ b."""
     if x.shape[-1] != weight.shape[1]:
         raise ValueError(f"the last axes of x ({x.shape[-1]}) and of weight ({weight.shape[1]}) must agree")
-    check_targets("linear_cross_entropy", x.shape[:-1], targets, len(weight), ignore_index)
+    check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     xp = array_module(x)
     rows, ids = x.reshape(-1, x.shape[-1]), targets.reshape(-1)
     needs_x, needs_weight, _ = needs_grad
@@ -137,9 +137,9 @@ def rows_at_a_time(vocabulary: int) -> int:
     return max(64, CHUNK_ELEMENTS // vocabulary // 64 * 64)
 
 
-def check_targets(op: str, shape: tuple[int, ...], targets: Array, classes: int, ignore_index: int) -> None:
+def check_targets(shape: tuple[int, ...], targets: Array, classes: int, ignore_index: int) -> None:
     if targets.shape != shape:
         raise ValueError(f"targets must have the leading shape {shape}, not {targets.shape}")
     wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignore_index)]
     if wrong.size:
-        raise IndexError(f"{op}(): target {int(wrong[0])} is none of the {classes} classes")
+        raise IndexError(f"target {int(wrong[0])} is none of the {classes} classes")

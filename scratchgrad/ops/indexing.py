@@ -11,6 +11,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from scratchgrad.autograd import Backward, Part
 from scratchgrad.backend import Array, array_module, segment_sum
@@ -41,7 +42,7 @@ def take(x: Array, indices: Array, *, axis: int = 0) -> tuple[Array, Backward]:
     """Slices of x along `axis`, by number (PyTorch's index_select); the axes of `indices` stand where `axis` stood."""
     shape, xp = x.shape, array_module(x)
     axis %= x.ndim
-    check_indices("take", indices, shape[axis])
+    check_indices(indices, shape[axis])
 
     def backward(grad: Array) -> tuple[Array, None]:
         inner = shape[:axis] + shape[axis + 1 :]
@@ -61,7 +62,7 @@ def take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, Back
     """
     shape, xp = x.shape, array_module(x)
     axis %= x.ndim
-    check_indices("take_along_axis", indices, shape[axis])
+    check_indices(indices, shape[axis])
 
     def backward(grad: Array) -> tuple[Array, None]:
         return _scattered(xp.broadcast_to(indices, grad.shape), grad, shape, axis), None
@@ -77,7 +78,7 @@ def scatter_add(x: Array, indices: Array, source: Array, *, axis: int) -> tuple[
     """
     xp = array_module(x)
     axis %= x.ndim
-    check_indices("scatter_add", indices, x.shape[axis])
+    check_indices(indices, x.shape[axis])
     if indices.shape != source.shape:
         raise ValueError(f"indices {indices.shape} and source {source.shape} must have one shape")
     y = x + _scattered(indices, source, x.shape, axis)
@@ -89,7 +90,7 @@ def index_add(x: Array, indices: Array, source: Array, *, axis: int = 0) -> tupl
     """x, with the i-th slice of `source` along `axis` added to the slice number indices[i] of x. indices (count,)."""
     xp = array_module(x)
     axis %= x.ndim
-    check_indices("index_add", indices, x.shape[axis])
+    check_indices(indices, x.shape[axis])
     if source.shape != (*x.shape[:axis], len(indices), *x.shape[axis + 1 :]):
         raise ValueError(f"source {source.shape} must have x's shape {x.shape} with {len(indices)} at axis {axis}")
     inner = x.shape[:axis] + x.shape[axis + 1 :]
@@ -102,7 +103,7 @@ def index_add(x: Array, indices: Array, source: Array, *, axis: int = 0) -> tupl
 @op
 def one_hot(ids: Array, *, classes: int) -> tuple[Array, None]:
     """float32 with a new last axis of length `classes`: 1 at the id, 0 elsewhere."""
-    check_indices("one_hot", ids, classes)
+    check_indices(ids, classes)
     return array_module(ids).eye(classes, dtype=np.float32)[ids], None
 
 
@@ -127,7 +128,7 @@ def topk(x: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk(): k = {k} of an axis of length {x.shape[axis]}")
     order = argsort(x, axis=axis, descending=True)
-    first = order[(*(slice(None),) * (axis % x.ndim), slice(k))]
+    first = order[(*(slice(None),) * normalize_axis_index(axis, x.ndim), slice(k))]
     return take_along_axis(x, first, axis=axis), first
 
 
@@ -148,10 +149,12 @@ def sum_rows(ids: Array, rows: Array, count: int) -> Array:
     return out
 
 
-def check_indices(name: str, ids: Array, length: int) -> None:
-    """IndexError unless every id names one of `length` places; negative ones count from the end."""
+def check_indices(ids: Array, length: int) -> None:
+    """Ids must be integers (TypeError) and name one of `length` places (IndexError), negative ones from the end."""
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, and they are {ids.dtype}: use .astype(int)")
     if ids.size and (int(ids.min()) < -length or int(ids.max()) >= length):
-        raise IndexError(f"{name}(): indices from {int(ids.min())} to {int(ids.max())} on an axis of length {length}")
+        raise IndexError(f"indices from {int(ids.min())} to {int(ids.max())} on an axis of length {length}")
 
 
 def _scattered(indices: Array, source: Array, shape: tuple[int, ...], axis: int) -> Array:

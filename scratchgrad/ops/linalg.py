@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from scratchgrad.autograd import Backward
+from scratchgrad.autograd import Backward, unbroadcast
 from scratchgrad.backend import Array, array_module
 from scratchgrad.tensor import op
 
@@ -119,7 +119,13 @@ def einsum(subscripts: str, *operands: Tensor) -> Tensor:
 def contract(*operands: Array, letters: tuple[str, ...]) -> tuple[Array, Backward]:
     """einsum with one word of letters for each operand, and the result's word last."""
     xp, *inputs, output = array_module(operands[0]), *letters
-    lengths = dict(pair for word, a in zip(inputs, operands, strict=True) for pair in zip(word, a.shape, strict=True))
+    lengths: dict[str, int] = {}
+    for word, operand in zip(inputs, operands, strict=True):
+        for letter, length in zip(word, operand.shape, strict=True):
+            known = lengths.get(letter, 1)
+            if length != known and 1 not in (length, known):
+                raise ValueError(f"axis '{letter}' has length {known} in one operand and {length} in another")
+            lengths[letter] = length if known == 1 else known
 
     def backward(grad: Array) -> list[Callable[[], Array]]:
         return [partial(of_operand, grad, position) for position in range(len(inputs))]
@@ -131,10 +137,13 @@ def contract(*operands: Array, letters: tuple[str, ...]) -> tuple[Array, Backwar
         known = "".join(letter for letter in once if letter in output or any(letter in w for w, _ in rest))
         equation = ",".join([output, *(w for w, _ in rest)]) + "->" + known
         gradient = xp.einsum(equation, grad, *(a for _, a in rest))
-        shape = [lengths[letter] if letter in known else 1 for letter in once]
-        gradient = xp.broadcast_to(gradient.reshape(shape), [lengths[letter] for letter in once])
+        made = dict(zip(known, gradient.shape, strict=True))
+        gradient = gradient.reshape([made.get(letter, 1) for letter in once])
+        gradient = xp.broadcast_to(gradient, [lengths[letter] for letter in once])
         if once == word:
-            return gradient
+            return gradient  # the engine sums where this operand was stretched
+        own = dict(zip(word, operands[position].shape, strict=True))
+        gradient = unbroadcast(gradient, tuple(own[letter] for letter in once))
         out = xp.zeros(operands[position].shape, gradient.dtype)
         xp.einsum(f"{word}->{once}", out)[...] = gradient  # a view of the diagonal
         return out

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from numpy.lib.array_utils import normalize_axis_tuple
+
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
 from scratchgrad.tensor import op
@@ -117,7 +119,7 @@ def stretching(x: Array, axis: Axis) -> Callable[[Array], Array]:
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
-    return tuple(position % x.ndim for position in (axis if isinstance(axis, tuple) else (axis,)))
+    return normalize_axis_tuple(axis, x.ndim)
 
 
 def _count(x: Array, axis: Axis) -> int:

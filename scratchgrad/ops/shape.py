@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
 from scratchgrad.tensor import op
@@ -25,7 +27,7 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Backward]:
 
 def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """The axes from `start_axis` to `end_axis` as one."""
-    first, last = (axis % max(x.ndim, 1) for axis in (start_axis, end_axis))
+    first, last = (normalize_axis_index(axis, max(x.ndim, 1)) for axis in (start_axis, end_axis))
     return reshape(x, shape=(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
@@ -46,7 +48,9 @@ def expand_dims(x: Array, *, axis: int | tuple[int, ...]) -> tuple[Array, Backwa
 @op
 def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, Backward]:
     """The axes in another order, in reverse if none is given."""
-    order = tuple(axis % x.ndim for axis in axes) if axes is not None else tuple(reversed(range(x.ndim)))
+    order = normalize_axis_tuple(axes, x.ndim) if axes is not None else tuple(reversed(range(x.ndim)))
+    if len(order) != x.ndim:
+        raise ValueError(f"each of the {x.ndim} axes must be named once")
     back = tuple(order.index(axis) for axis in range(x.ndim))
     return x.transpose(order), lambda grad: (grad.transpose(back),)
 
@@ -90,7 +94,7 @@ def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tenso
         if length % sections:
             raise ValueError(f"split(): axis {axis} of length {length} cannot be cut into {sections} equal parts")
         sections = range(length // sections, length, length // sections) if length else [0] * (sections - 1)
-    lead = (builtins.slice(None),) * (axis % x.ndim)
+    lead = (builtins.slice(None),) * normalize_axis_index(axis, x.ndim)
     ends = [0, *sections, length]
     return [x[(*lead, builtins.slice(a, b))] for a, b in pairwise(ends)]
 
@@ -111,7 +115,7 @@ def roll(x: Array, *, shift: int, axis: int | None = None) -> tuple[Array, Backw
 @op
 def repeat(x: Array, *, repeats: int, axis: int) -> tuple[Array, Backward]:
     """Every element `repeats` times in a row (PyTorch's repeat_interleave)."""
-    shape, axis = x.shape, axis % x.ndim
+    shape, axis = x.shape, normalize_axis_index(axis, x.ndim)
     grouped = (*shape[: axis + 1], repeats, *shape[axis + 1 :])
     return array_module(x).repeat(x, repeats, axis), lambda grad: (grad.reshape(grouped).sum(axis=axis + 1),)
 
@@ -132,6 +136,8 @@ def tile(x: Array, *, reps: tuple[int, ...]) -> tuple[Array, Backward]:
 @op
 def pad(x: Array, *, pad_width: Sequence[tuple[int, int]], value: float = 0.0) -> tuple[Array, Backward]:
     """With `value` around it: pad_width[i] says how often before and after along axis i."""
+    if len(pad_width) != x.ndim:
+        raise ValueError(f"pad_width says (before, after) for {len(pad_width)} axes, and there are {x.ndim}")
     inside = tuple(
         builtins.slice(before, before + length) for (before, _), length in zip(pad_width, x.shape, strict=True)
     )
@@ -155,6 +161,8 @@ def triu(x: Array, *, k: int = 0) -> tuple[Array, Backward]:
 @op
 def diagonal(x: Array, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> tuple[Array, Backward]:
     """The elements (i, i + offset) of two axes, as a new last axis."""
+    if x.ndim < 2:
+        raise ValueError(f"a diagonal needs two axes, and there are {x.ndim}")
     xp, shape, dtype = array_module(x), x.shape, x.dtype
     count = max(0, min(shape[axis1] + min(offset, 0), shape[axis2] - max(offset, 0)))
     places = (..., xp.arange(count) - min(offset, 0), xp.arange(count) + max(offset, 0))
@@ -170,7 +178,7 @@ def diagonal(x: Array, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> tu
 @op
 def unfold(x: Array, *, axis: int, size: int, step: int = 1) -> tuple[Array, Backward]:
     """Windows of `size` neighbours, `step` apart, along `axis`; what is in a window becomes a new last axis."""
-    xp, shape, dtype, axis = array_module(x), x.shape, x.dtype, axis % x.ndim
+    xp, shape, dtype, axis = array_module(x), x.shape, x.dtype, normalize_axis_index(axis, x.ndim)
     if size > shape[axis]:
         raise ValueError(f"a window of {size} does not fit into axis {axis} of length {shape[axis]}")
     starts = xp.arange(0, shape[axis] - size + 1, step)

@@ -23,7 +23,7 @@ from scratchgrad.train.ranks import Ranks, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
 from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
-from scratchgrad.train.setup import build_batches, build_held_out
+from scratchgrad.train.setup import OBJECTIVES, build_batches, build_held_out
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -111,6 +111,7 @@ def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
         vocab_size=recipe.tokenizer.vocab_size,
         pattern=recipe.tokenizer.pattern,
         tokenizer_path=Path(recipe.tokenizer.path) if recipe.tokenizer.path is not None else None,
+        special_tokens=OBJECTIVES[recipe.objective].special_tokens,
         say=say,
     )
 
