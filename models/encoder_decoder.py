@@ -107,9 +107,12 @@ class EncoderDecoder(Model):
 
         ids (batch, length) and targets (batch, time) integers. In training, targets are smoothed.
         """
-        states = self.decode(self.shifted_right(targets), self.encode(ids, mask), mask)
+        said = Auxiliary()
+        memory = self.encode(ids, mask, said)
+        states = self.decode(self.shifted_right(targets), memory, mask, said=said)
         smoothing = self.label_smoothing if self.training else 0.0
-        return F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
+        loss = F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
+        return self.with_auxiliary(loss, said, targets)
 
     def shifted_right(self, targets: Tensor) -> Tensor:
         """What the decoder reads to tell targets (batch, time): the start, then all targets but the last."""
