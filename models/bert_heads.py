@@ -16,7 +16,7 @@ class BertForSequenceClassification(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
         self.is_regression = config.problem_type == "regression" or (
             config.problem_type is None and config.classes == 1
         )
@@ -51,7 +51,7 @@ class BertForTokenClassification(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
 
     def forward(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, time, classes)."""
@@ -78,7 +78,7 @@ class BertForQuestionAnswering(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.spans = Linear(config.hidden_size, 2)
+        self.spans = Linear(config.hidden_size, 2, std=config.initializer_range)
 
     def forward(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, 2, time) of the first and of the last token."""

@@ -20,7 +20,7 @@ class MaskedHead(Module):
 
     def __init__(self, config: BertConfig) -> None:
         self.activation = ACTIVATIONS[config.hidden_act]
-        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = Parameter(np.zeros(config.vocab_size, np.float32))
 
@@ -96,7 +96,7 @@ class BertForPreTraining(BertForMaskedLM):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.next_sentence = Linear(config.hidden_size, 2)
+        self.next_sentence = Linear(config.hidden_size, 2, std=config.initializer_range)
 
     def forward(  # type: ignore[override]
         self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
