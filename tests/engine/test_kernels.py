@@ -32,6 +32,8 @@ INPUTS = {
     "matmul": ([single(512, 288), single(288, 4001)], [], {}),
     "rms_norm": ([single(5, 997, 131), single(131)], [], {}),
     "swiglu": ([single(3, 701, 262)], [], {}),
+    "gelu": ([3 * single(7, 50, 997)], [], {}),
+    "gelu, by tanh": ([3 * single(7, 50, 997)], [], {"approximate": "tanh"}),
     "rotary": ([single(3, 10, 96, 48)], [np.cos(angles).astype("f"), np.sin(angles).astype("f")], {"heads": 7}),
     "scaled_dot_product_attention": (heads, [], {"is_causal": True}),
     "scaled_dot_product_attention, a bias": ([*heads, bias], [], {"is_causal": True, "scale": 1.0}),
