@@ -18,8 +18,7 @@ from scratchgrad.models.model import Model, Objective
 from scratchgrad.models.positions import LearnedPositions
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
-
-IGNORED = -100  # a target that does not count
+from scratchgrad.ops.cross_entropy import IGNORE
 
 
 class BertConfig(ModelConfig):
@@ -151,7 +150,7 @@ class BertModel(Bert):
 def counted(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The states (count, hidden) and the targets (count,) of the places whose target is not -100."""
     flat = targets.data.reshape(-1)
-    places = array_module(flat).flatnonzero(flat != IGNORED)
+    places = array_module(flat).flatnonzero(flat != IGNORE)
     return F.take(states.reshape(-1, states.shape[-1]), places), Tensor(flat[places])
 
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.bert import IGNORED, Bert, BertConfig, counted, weight_and_bias
+from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
 from scratchgrad.models.model import Objective, Scores
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import LayerNorm, Linear, Module, Parameter
+from scratchgrad.ops.cross_entropy import IGNORE
 
 
 class MaskedHead(Module):
@@ -123,7 +124,7 @@ class BertForPreTraining(BertForMaskedLM):
         if next_sentence_targets is None:
             return loss
         pairs = F.cross_entropy(self.next_sentence(self.pooled(states)), next_sentence_targets)
-        return loss + pairs * int((targets.data != IGNORED).sum())
+        return loss + pairs * int((targets.data != IGNORE).sum())
 
     def scores(  # type: ignore[override]
         self,
@@ -148,4 +149,4 @@ class BertForPreTraining(BertForMaskedLM):
 def right(logits: Tensor, targets: Tensor) -> tuple[int, int]:
     """How many targets (count,) are where logits (count, classes) are highest, and how many there are but for -100."""
     is_right = logits.data.argmax(axis=-1) == targets.data
-    return int(is_right.sum()), int((targets.data != IGNORED).sum())
+    return int(is_right.sum()), int((targets.data != IGNORE).sum())
