@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
+from scratchgrad.models.auxiliary import Auxiliary, Tallies
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
@@ -30,6 +31,7 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
+        self.tallies: Tallies = {}  # what the last loss counted
 
     def loss(self, **batch: Tensor) -> Tensor:
         """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
@@ -46,6 +48,18 @@ class Model(Module):
     def weight_map(config: Any) -> WeightMap:
         """Our parameters, each with the Hugging Face tensors that it is made of."""
         raise TypeError("a family defines its weight_map()")
+
+    def with_auxiliary(self, loss: Tensor, said: Auxiliary, targets: Tensor) -> Tensor:
+        """loss and what blocks have to add: their mean over layers, times the number of targets that are not -100."""
+        self.tallies = said.tallies()
+        if not said.losses:
+            return loss
+        return loss + said.mean_loss() * int((targets.data != -100).sum())
+
+    def hugging_face_refusal(self) -> str | None:
+        """Why Hugging Face has no class for this model; None where it has one."""
+        refusal: str | None = self.config.hugging_face_refusal()
+        return refusal
 
     @property
     def device(self) -> Device:

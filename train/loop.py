@@ -51,6 +51,7 @@ def train(run: Run, batches: Batches, held_out: HeldOut, ranks: Ranks, watchdog:
                 "learning_rate": learning_rate,
                 "grad_norm": norm,
                 "tokens_per_s": batch.tokens / (time.perf_counter() - began),
+                **batch.tallies,
             }
             ends = progress.step == settings.steps
             is_evaluated = ends or progress.step % settings.eval_every == 0

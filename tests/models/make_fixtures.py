@@ -152,6 +152,46 @@ def transformer() -> Example:
     return Example(config, weights, batch, logits.detach().numpy(), loss.item(), gradients)
 
 
+def mixtral() -> Example:
+    """A Mixtral of transformers, with its balance loss: of one layer, because ours is the mean over layers."""
+    import torch
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=30, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=16, num_local_experts=4, num_experts_per_tok=2,
+        router_aux_loss_coef=0.1, output_router_logits=True, initializer_range=0.4,
+    )  # fmt: skip
+    model = MixtralForCausalLM(config)
+    rng = np.random.default_rng(0)
+    batch = {"ids": rng.integers(0, 30, (2, 11)), "targets": rng.integers(0, 30, (2, 11))}
+    batch["targets"][0, :3] = -100
+    out = model(input_ids=torch.tensor(batch["ids"]))
+    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), torch.tensor(batch["targets"]).flatten())
+    loss = loss + config.router_aux_loss_coef * out.aux_loss
+    loss.backward()
+    weights = as_on_the_hub({name: parameter.detach().numpy() for name, parameter in model.named_parameters()})
+    gradients = as_on_the_hub({name: parameter.grad.numpy() for name, parameter in model.named_parameters()})
+    logits = out.logits.detach().numpy()
+    return Example({**config.to_diff_dict(), "model_type": "mixtral"}, weights, batch, logits, loss.item(), gradients)
+
+
+def as_on_the_hub(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The stacked experts of transformers 5 one by one, as files hold them."""
+    named = {}
+    for name, array in arrays.items():
+        stem = name.replace(".mlp.", ".block_sparse_moe.").rpartition(".")[0]
+        for number, matrix in enumerate(array if ".experts." in name else []):
+            if name.endswith("gate_up_proj"):
+                named[f"{stem}.{number}.w1.weight"], named[f"{stem}.{number}.w3.weight"] = np.split(matrix, 2)
+            else:
+                named[f"{stem}.{number}.w2.weight"] = matrix
+        if ".experts." not in name:
+            named[f"{stem}.weight"] = array
+    return named
+
+
 def as_in_bart(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """nn.Transformer's parameters by the names of our files; those of attention are cut apart, its biases left out."""
     named = {}
@@ -192,6 +232,7 @@ FAMILIES: dict[str, Callable[[], Example]] = {
     "bert_number": lambda: bert("BertForSequenceClassification", classes=1),
     "bert_tokens": lambda: bert("BertForTokenClassification", classes=5),
     "bert_answers": lambda: bert("BertForQuestionAnswering"),
+    "mixtral": mixtral,
     "t5": t5,
     "t5_v1_1": lambda: t5("gated-gelu", is_tied=False),
     "transformer": transformer,
