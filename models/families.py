@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from scratchgrad.errors import UserError
+from scratchgrad.models.bert import BertModel
+from scratchgrad.models.bert_heads import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.experts import OWN_TYPE
 from scratchgrad.models.llama import Llama
@@ -16,6 +23,14 @@ from scratchgrad.models.transformer import Transformer
 
 # One config serves all architectures of a family; the first is meant where none is named.
 FAMILIES: dict[str, tuple[type[Model], ...]] = {
+    "bert": (
+        BertForPreTraining,
+        BertForMaskedLM,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertForQuestionAnswering,
+        BertModel,
+    ),
     "llama": (Llama,),
     "mixtral": (Mixtral,),
     "t5": (T5,),

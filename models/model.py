@@ -13,6 +13,8 @@ from scratchgrad.nn import Module
 
 Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
 
+Scores = dict[str, tuple[int, int]]
+
 
 class Model(Module):
     """A family defines its config, its parts, `loss` and `weight_map`. It is built as Family(config, dropout=0.1).
@@ -34,6 +36,13 @@ class Model(Module):
     def loss(self, **batch: Tensor) -> Tensor:
         """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
         raise TypeError(f"{type(self).__name__} defines no loss()")
+
+    def scores(self, **batch: Tensor) -> Scores:
+        """What evaluations tell beside the loss: by name how often the model is right, and of how many times.
+
+        Integers, which add up over the parts of a batch.
+        """
+        return {}
 
     @staticmethod
     def weight_map(config: Any) -> WeightMap:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.attention import AttentionInputs, CrossAttention, SelfAttention
+from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
@@ -130,12 +130,11 @@ class T5(EncoderDecoder):
         self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False, std=std)
         self.output_scale = hidden**-0.5 if config.scale_decoder_outputs else 1.0
 
-    def encoder_inputs(self, count: int, mask: Tensor | None) -> AttentionInputs:
-        bias = self.encoder_bias(0, count)
-        return AttentionInputs(mask=bias if mask is None else F.where(mask, bias, -math.inf))
+    def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.encoder_bias(count, count), mask)
 
-    def decoder_inputs(self, first: int, count: int) -> AttentionInputs:
-        return AttentionInputs(mask=self.decoder_bias(first, count))
+    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.decoder_bias(count, length), mask)
 
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:
@@ -169,6 +168,11 @@ class T5(EncoderDecoder):
                         f"{ours}.cross_attention.o_proj.weight": [Piece(f"{cross}.o.weight", hidden)],
                     }
         return with_experts(names, config)
+
+
+def _seen(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """The bias of what may be seen, and no way to see the rest."""
+    return bias if mask is None else F.where(mask, bias, -math.inf)
 
 
 def _feed_forward(ours: str, theirs: str, config: T5Config) -> WeightMap:

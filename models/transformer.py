@@ -91,13 +91,10 @@ class Transformer(EncoderDecoder):
         self.dropout = Dropout(dropout)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)])
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
-        self.label_smoothing = config.label_smoothing
+        self.label_smoothing, self.longest = config.label_smoothing, config.max_position_embeddings
 
-    def embed(self, ids: Tensor, first: int) -> Tensor:
-        end = first + ids.shape[1]
-        if end > len(self.positions):
-            raise ValueError(f"position {end - 1} lies beyond the context of {len(self.positions)} tokens")
-        out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[first:end]
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[positions]
         return out
 
     @staticmethod
