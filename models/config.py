@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scratchgrad.errors import UserError
 
-# Keys of a Hugging Face config.json that say nothing about the mathematics of the model.
+# Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
-    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
-    "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
+    "_name_or_path", "architectures", "attention_dropout", "attn_pdrop", "bos_token_id", "chunk_size_feed_forward",
+    "dtype", "embd_pdrop", "eos_token_id", "id2label", "initializer_range", "is_encoder_decoder", "label2id", "n_ctx",
+    "output_attentions", "output_hidden_states", "output_past", "pad_token_id", "pretraining_tp", "problem_type",
+    "resid_pdrop", "return_dict", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
+    "summary_type", "summary_use_proj", "task_specific_params", "torch_dtype", "transformers_version", "use_cache",
 }  # fmt: skip
+
+# More than any model has, and few enough that a config.json that lies about them costs nothing.
+Size = Annotated[int, Field(gt=0, le=2**24)]
+LayerCount = Annotated[int, Field(gt=0, le=1024)]
 
 
 class ModelConfig(BaseModel):

@@ -7,10 +7,11 @@ from typing import Any
 
 from scratchgrad.errors import UserError
 from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.gpt2 import GPT2
 from scratchgrad.models.llama import Llama
 from scratchgrad.models.model import Model
 
-FAMILIES: dict[str, type[Model]] = {"llama": Llama}
+FAMILIES: dict[str, type[Model]] = {"gpt2": GPT2, "llama": Llama}
 
 
 def family_of(model_type: object) -> type[Model]:

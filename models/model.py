@@ -17,12 +17,16 @@ class Model(Module):
     """A family defines its config, its parts, `loss` and `weight_map`. It is built as Family(config, dropout=0.1).
 
     architecture: its name in Hugging Face's config.json. objective: what it is trained for, if the recipe names nothing
-    else; it says which named arrays a batch has, and `loss` takes them by these names.
+    else; it says which named arrays a batch has, and `loss` takes them by these names. base_prefix: what stands before
+    their tensors' names in Hugging Face's files, if not the bare model without its head was saved. buffers: patterns of
+    names of tensors in such files that are no weights and say nothing.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     architecture: ClassVar[str]
     objective: ClassVar[Objective]
+    base_prefix: ClassVar[str] = ""
+    buffers: ClassVar[tuple[str, ...]] = ()
 
     recompute_every = 0  # blocks that are forgotten and run again as one in the backward pass; 0 keeps all
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from scratchgrad.errors import UserError
+Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 class Piece(NamedTuple):
@@ -18,64 +16,22 @@ class Piece(NamedTuple):
     name: str
     rows: int
     is_transposed: bool = False  # theirs stores (inputs, outputs) where ours has (outputs, inputs)
+    copies: tuple[str, ...] = ()  # names under which a file may hold the same tensor again, as a tied output layer
 
 
 WeightMap = dict[str, list[Piece]]  # our parameter -> the tensors whose rows stand in it, one below the other
-Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def to_hugging_face(state: Mapping[str, np.ndarray[Any, Any]], weight_map: WeightMap) -> Arrays:
     """Their tensors, as views of our arrays."""
-    tensors: Arrays = {}
+    return {piece.name: rows for piece, rows in rows_of(state, weight_map)}
+
+
+def rows_of(state: Mapping[str, Any], weight_map: WeightMap) -> Iterator[tuple[Piece, Any]]:
+    """Each piece with its rows of our arrays, turned as theirs stores them."""
     for ours, pieces in weight_map.items():
         start = 0
         for piece in pieces:
             rows = state[ours][start : start + piece.rows]
-            tensors[piece.name] = rows.T if piece.is_transposed else rows
+            yield piece, rows.T if piece.is_transposed else rows
             start += piece.rows
-    return tensors
-
-
-def read_hugging_face(file: Path, shapes: Mapping[str, tuple[int, ...]], weight_map: WeightMap) -> Arrays:
-    """Our float32 arrays of these shapes, filled tensor by tensor from a safetensors file.
-
-    UserError: a damaged file, or the list of all tensors that are missing, too many, or of another shape.
-    """
-    try:
-        with safe_open(file, framework="numpy") as stored:
-            names = stored.keys()  # safe_open is no dict: it has no other way to tell
-            _check(file, {name: tuple(stored.get_slice(name).get_shape()) for name in names}, shapes, weight_map)
-            state: Arrays = {}
-            for ours, pieces in weight_map.items():
-                state[ours], start = np.empty(shapes[ours], np.float32), 0
-                for piece in pieces:
-                    tensor = stored.get_tensor(piece.name)
-                    state[ours][start : start + piece.rows] = tensor.T if piece.is_transposed else tensor
-                    start += piece.rows
-            return state
-    except SafetensorError as error:
-        raise UserError(f"'{file}' is not a whole safetensors file: {error}") from None
-    except FileNotFoundError:
-        raise UserError(f"'{file}' does not exist: a model directory holds its weights under that name") from None
-
-
-def _check(
-    file: Path,
-    stored: Mapping[str, tuple[int, ...]],
-    shapes: Mapping[str, tuple[int, ...]],
-    weight_map: WeightMap,
-) -> None:
-    needed = {}
-    for ours, pieces in weight_map.items():
-        for piece in pieces:
-            shape = (piece.rows, *shapes[ours][1:])
-            needed[piece.name] = shape[::-1] if piece.is_transposed else shape
-    faults = [f"'{name}' is missing" for name in needed.keys() - stored.keys()]
-    faults += [f"'{name}' belongs to no part of the model" for name in stored.keys() - needed.keys()]
-    faults += [
-        f"'{name}' has shape {stored[name]} and the config asks for {needed[name]}"
-        for name in needed.keys() & stored.keys()
-        if stored[name] != needed[name]
-    ]
-    if faults:
-        raise UserError(f"'{file}' does not fit its config.json: " + "; ".join(sorted(faults)))

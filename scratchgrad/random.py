@@ -68,8 +68,32 @@ def drawing_at(where: Place) -> Iterator[None]:
         _here = before
 
 
+_shapes_only = False
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Inside, `normal` and `filled` give arrays with a shape and no memory: read-only, the same zero everywhere.
+
+    For a model whose weights come from a file: its shapes are known before anything is allocated or drawn.
+    """
+    global _shapes_only
+    before, _shapes_only = _shapes_only, True
+    try:
+        yield
+    finally:
+        _shapes_only = before
+
+
+def filled(shape: tuple[int, ...], value: float) -> np.ndarray[Any, Any]:
+    """float32 of one value, for initial weights."""
+    return np.broadcast_to(np.float32(0), shape) if _shapes_only else np.full(shape, value, np.float32)
+
+
 def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
     """float32 of the normal distribution with mean 0, for initial weights; drawn on the CPU whatever the device."""
+    if _shapes_only:
+        return np.broadcast_to(np.float32(0), shape)
     draws = next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
     draws *= np.float32(std)
     return draws
