@@ -4,12 +4,16 @@ from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
-from scratchgrad.models.families import build, config_from_dict
+from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.families import build, config_from_dict, family_of
 from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
-from scratchgrad.models.model import Model
+from scratchgrad.models.model import Model, Objective
+from scratchgrad.models.t5 import T5, T5Config
+from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "GPT2", "Cache", "Decoder", "GPT2Config", "Llama", "LlamaConfig", "Model", "ModelConfig", "build",
-    "config_from_dict", "load", "load_generation_config", "save",
+    "GPT2", "T5", "Cache", "Decoder", "EncoderDecoder", "GPT2Config", "Llama", "LlamaConfig", "Model", "ModelConfig",
+    "Objective", "T5Config", "Transformer", "TransformerConfig", "build", "config_from_dict", "family_of", "load",
+    "load_generation_config", "save",
 ]  # fmt: skip

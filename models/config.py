@@ -13,7 +13,8 @@ from scratchgrad.errors import UserError
 # Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
     "_name_or_path", "architectures", "attention_dropout", "attn_pdrop", "bos_token_id", "chunk_size_feed_forward",
-    "dtype", "embd_pdrop", "eos_token_id", "id2label", "initializer_range", "is_encoder_decoder", "label2id", "n_ctx",
+    "classifier_dropout", "dense_act_fn", "dropout_rate", "dtype", "embd_pdrop", "eos_token_id", "id2label",
+    "initializer_factor", "initializer_range", "is_encoder_decoder", "is_gated_act", "label2id", "n_ctx",
     "output_attentions", "output_hidden_states", "output_past", "pad_token_id", "pretraining_tp", "problem_type",
     "resid_pdrop", "return_dict", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
     "summary_type", "summary_use_proj", "task_specific_params", "torch_dtype", "transformers_version", "use_cache",

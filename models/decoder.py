@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from scratchgrad import Tensor
 from scratchgrad import functional as F
+from scratchgrad.backend import to_device
 from scratchgrad.models.attention import AttentionInputs
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.block import Stack
@@ -15,25 +18,34 @@ from scratchgrad.nn import Embedding, Linear
 class Decoder(Model):
     """A family sets the parts below, and says where tokens stand: in `embed`, in `attention_inputs`, or in both."""
 
-    objective = "causal"
+    objectives = ("causal",)
 
     embed_tokens: Embedding
     decoder: Stack
     lm_head: Linear | None  # None where the embedding's rows tell the next token, too
 
-    def embed(self, ids: Tensor, first: int) -> Tensor:
-        """ids (batch, time) integers, the first at position `first`; returns (batch, time, hidden)."""
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """ids (batch, time) integers; returns (batch, time, hidden).
+
+        positions (time,) integers within the context, or (batch, time) where each text of the batch stands elsewhere.
+        """
         out: Tensor = self.embed_tokens(ids)
         return out
 
-    def attention_inputs(self, first: int, count: int) -> AttentionInputs:
-        """What the blocks are told of `count` tokens from position `first` on."""
+    def attention_inputs(self, positions: Tensor) -> AttentionInputs:
+        """What the blocks are told of tokens at these positions, which are as for `embed`."""
         return AttentionInputs()
 
     def hidden(self, ids: Tensor, cache: Cache | None = None, said: Auxiliary | None = None) -> Tensor:
         """ids (batch, time); the state (batch, time, hidden) from which the next tokens are told."""
-        first = cache.length if cache is not None else 0
-        x, inputs = self.embed(ids, first), self.attention_inputs(first, ids.shape[1])
+        count, context = ids.shape[1], self.config.max_position_embeddings
+        positions = np.arange(count) if cache is None else cache.positions(count)
+        if count and (last := positions[..., -1].max()) >= context:
+            raise ValueError(f"position {last} lies beyond the context of {context} tokens")
+        places = Tensor(to_device(positions, ids.device))
+        x, inputs = self.embed(ids, places), self.attention_inputs(places)
+        if cache is not None and (mask := cache.mask(count)) is not None:
+            inputs = inputs._replace(mask=Tensor(to_device(mask, ids.device)))
         said = said if said is not None else Auxiliary()
         out: Tensor = self.decoder(x, inputs, said, recompute_every=self.recompute_every, cache=cache)
         return out

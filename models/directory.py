@@ -49,7 +49,7 @@ def load(folder: Path) -> Model:
         raise UserError(f"'{folder / 'config.json'}' does not exist: '{folder}' is not a model directory")
     values = read_json(folder / "config.json")
     stored = map_weights(folder)
-    family = family_of(values.get("model_type"))
+    family = family_of(values.get("model_type"), values.get("architectures"))
     known = family.config_class.model_fields
     config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
     with shapes_only():

@@ -1,4 +1,4 @@
-"""Every model family by its `model_type`."""
+"""Every model family by its `model_type`, and what it can be by its architecture."""
 
 from __future__ import annotations
 
@@ -10,22 +10,42 @@ from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.gpt2 import GPT2
 from scratchgrad.models.llama import Llama
 from scratchgrad.models.model import Model
+from scratchgrad.models.t5 import T5
+from scratchgrad.models.transformer import Transformer
 
-FAMILIES: dict[str, type[Model]] = {"gpt2": GPT2, "llama": Llama}
+# One config serves all architectures of a family; the first is meant where none is named.
+FAMILIES: dict[str, tuple[type[Model], ...]] = {
+    "gpt2": (GPT2,),
+    "llama": (Llama,),
+    "t5": (T5,),
+    "transformer": (Transformer,),
+}
 
 
-def family_of(model_type: object) -> type[Model]:
-    """The class of models with this `model_type`, or a UserError that names the known ones."""
+def family_of(model_type: object, architectures: object = None) -> type[Model]:
+    """The class of models with this `model_type` and, as config.json has it, this list of one architecture.
+
+    UserError names the known ones.
+    """
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(f"model.model_type = {model_type!r} is not known; it is one of: {', '.join(FAMILIES)}")
-    return FAMILIES[model_type]
+    known = {family.architecture: family for family in FAMILIES[model_type]}
+    if architectures is None:
+        return FAMILIES[model_type][0]
+    if not isinstance(architectures, list) or architectures not in [[name] for name in known]:
+        raise UserError(
+            f"model.architectures = {architectures!r} is not known for model_type {model_type}; it is a list of one "
+            f"of: {', '.join(known)}"
+        )
+    return known[architectures[0]]
 
 
 def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
     """The checked config of values in Hugging Face's names. Every key must be known: see `ModelConfig.checked`."""
-    return family_of(values.get("model_type")).config_class.checked(values)
+    family = family_of(values.get("model_type"), values.get("architectures"))
+    return family.config_class.checked({name: value for name, value in values.items() if name != "architectures"})
 
 
-def build(config: ModelConfig, *, dropout: float = 0.0) -> Model:
+def build(config: ModelConfig, *, architectures: list[str] | None = None, dropout: float = 0.0) -> Model:
     """A fresh model of this config, its weights drawn where `scratchgrad.random` stands."""
-    return family_of(config.model_type)(config, dropout=dropout)
+    return family_of(config.model_type, architectures)(config, dropout=dropout)

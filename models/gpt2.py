@@ -13,7 +13,6 @@ from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.config import LayerCount, ModelConfig, Size
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.feed_forward import Activation, FeedForward
-from scratchgrad.models.positions import LearnedPositions
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
 
@@ -80,13 +79,13 @@ class GPT2(Decoder):
             )
 
         self.embed_tokens = Embedding(config.vocab_size, hidden)
-        self.positions = LearnedPositions(config.max_position_embeddings, hidden)
+        self.positions = Embedding(config.max_position_embeddings, hidden)
         self.dropout = Dropout(dropout)
         self.decoder = Stack([block() for _ in range(config.n_layer)], LayerNorm(hidden, eps=eps))
         self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False)
 
-    def embed(self, ids: Tensor, first: int) -> Tensor:
-        out: Tensor = self.dropout(self.embed_tokens(ids) + self.positions(first, ids.shape[1]))
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        out: Tensor = self.dropout(self.embed_tokens(ids) + self.positions(positions))
         return out
 
     @staticmethod

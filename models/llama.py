@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from scratchgrad import Tensor
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.config import LayerCount, ModelConfig, Size
@@ -96,8 +97,8 @@ class Llama(Decoder):
         self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False)
         self.rotary = RotaryEmbedding(hidden // heads, config.max_position_embeddings, config.rope_theta)
 
-    def attention_inputs(self, first: int, count: int) -> AttentionInputs:
-        return AttentionInputs(rotary=self.rotary(first, count))
+    def attention_inputs(self, positions: Tensor) -> AttentionInputs:
+        return AttentionInputs(rotary=self.rotary(positions))
 
     @staticmethod
     def weight_map(config: LlamaConfig) -> WeightMap:

@@ -10,21 +10,21 @@ from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
 
-Objective = Literal["causal"]
+Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
 
 
 class Model(Module):
     """A family defines its config, its parts, `loss` and `weight_map`. It is built as Family(config, dropout=0.1).
 
-    architecture: its name in Hugging Face's config.json. objective: what it is trained for, if the recipe names nothing
-    else; it says which named arrays a batch has, and `loss` takes them by these names. base_prefix: what stands before
-    their tensors' names in Hugging Face's files, if not the bare model without its head was saved. buffers: patterns of
-    names of tensors in such files that are no weights and say nothing.
+    architecture: its name in Hugging Face's config.json. objectives: what a recipe can train it for, the first one
+    if it names none; an objective says which named arrays a batch has, and `loss` takes them by these names.
+    base_prefix: what stands before their tensors' names in Hugging Face's files, unless the bare model was saved
+    without its head. buffers: patterns of the names of tensors in such files that are no weights and say nothing.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     architecture: ClassVar[str]
-    objective: ClassVar[Objective]
+    objectives: ClassVar[tuple[Objective, ...]]
     base_prefix: ClassVar[str] = ""
     buffers: ClassVar[tuple[str, ...]] = ()
 

@@ -5,23 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from scratchgrad import Tensor
-from scratchgrad.backend import device_of
-from scratchgrad.nn import Module, Parameter
-from scratchgrad.random import normal
+from scratchgrad import functional as F
+from scratchgrad.nn import Embedding, Module
 
 ROTARY_ROWS = 4096  # positions whose angles are calculated before any text asks for them
-
-
-class LearnedPositions(Module):
-    """A row of a table for each position (Gehring et al. 2017, section 3.1), to be added to what stands there."""
-
-    def __init__(self, length: int, width: int, *, std: float = 0.02) -> None:
-        self.weight = Parameter(normal((length, width), std))
-
-    def forward(self, first: int, count: int) -> Tensor:
-        """The rows of the positions from `first` on: (count, width)."""
-        _check_context(first + count, len(self.weight))
-        return self.weight[first : first + count]
 
 
 class RotaryEmbedding(Module):
@@ -35,14 +22,17 @@ class RotaryEmbedding(Module):
         self.width, self.length, self.theta = width, length, theta
         self._keep(min(length, ROTARY_ROWS))
 
-    def forward(self, first: int, count: int) -> tuple[Tensor, Tensor]:
-        """(cos, sin) of the positions from `first` on, each (count, width / 2)."""
-        _check_context(first + count, self.length)
-        if first + count > len(self.cos):
-            device = device_of(self.cos.data)
-            self._keep(min(self.length, 2 * (first + count)))
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(cos, sin) as `F.rotary` takes them, each (time, width / 2), or (batch, 1, time, width / 2).
+
+        positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
+        """
+        if len(self.cos) < self.length and (last := int(positions.data.max(initial=0))) >= len(self.cos):
+            device = self.cos.device
+            self._keep(min(self.length, 2 * last))
             self.to(device)
-        return self.cos[first : first + count], self.sin[first : first + count]
+        cos, sin = self.cos[positions], self.sin[positions]
+        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))
 
     def _keep(self, positions: int) -> None:
         frequencies = self.theta ** (-np.arange(0, self.width, 2) / self.width)
@@ -50,6 +40,25 @@ class RotaryEmbedding(Module):
         self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
 
 
-def _check_context(end: int, length: int) -> None:
-    if end > length:
-        raise ValueError(f"position {end - 1} lies beyond the context of {length} tokens")
+class RelativeBias(Module):
+    """T5's positions (Raffel et al. 2020, section 2.1): a number for each head and distance, added to the scores.
+
+    table (buckets, heads): near distances have a bucket each, far ones share theirs.
+    """
+
+    def __init__(self, heads: int, *, buckets: int, max_distance: int, bidirectional: bool, std: float) -> None:
+        self.table = Embedding(buckets, heads, std=std)
+        self.max_distance, self.bidirectional = max_distance, bidirectional
+
+    def forward(self, first: int, count: int) -> Tensor:
+        """(1, heads, count, first + count): of all keys so far, seen from the `count` queries from `first` on."""
+        weight = self.table.weight
+        buckets = F.relative_position_buckets(
+            count,
+            first + count,
+            buckets=len(weight),
+            max_distance=self.max_distance,
+            bidirectional=self.bidirectional,
+        )
+        by_head: Tensor = self.table(buckets.to(weight.device)).transpose(2, 0, 1)
+        return by_head.reshape(1, -1, count, first + count)

@@ -26,6 +26,9 @@ class Purpose(IntEnum):
     SHUFFLE = 2
     SAMPLE = 3
     USER = 4
+    MASK = 5
+    SPANS = 6
+    TASK = 7
 
 
 @dataclass
@@ -97,6 +100,12 @@ def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
     draws = next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
     draws *= np.float32(std)
     return draws
+
+
+def rescale(weights: np.ndarray[Any, Any], factor: float) -> None:
+    """Multiply initial weights, or some rows of them, in place."""
+    if not _shapes_only:
+        weights *= factor
 
 
 def uniform(shape: tuple[int, ...], device: str) -> Array:

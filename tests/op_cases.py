@@ -334,14 +334,17 @@ def classified(draw: Any, from_weights: bool, **more: st.SearchStrategy[Any]) ->
     targets = np.where(targets == classes, -100, targets)
     rest = {name: draw(strategy) for name, strategy in more.items()}
     width = draw(lengths)
-    shapes = ((*lead, width), (classes, width)) if from_weights else ((*lead, classes),)
+    biases = ((classes,),) if from_weights and draw(st.booleans()) else ()
+    shapes = ((*lead, width), (classes, width), *biases) if from_weights else ((*lead, classes),)
     return shapes, {"targets": targets, **rest}
 
 
 @st.composite
 def turned(draw: Any) -> Given:
     batch, heads, time, half = (draw(st.integers(1, 3)) for _ in range(4))
-    angles = np.add.outer(np.arange(time), np.linspace(0.3, 1.7, half))
+    starts = draw(st.none() | st.lists(st.integers(0, 5), min_size=batch, max_size=batch))  # None: one for all
+    places = np.arange(time) if starts is None else np.add.outer(starts, np.arange(time))[:, None]
+    angles = np.multiply.outer(places, np.linspace(0.3, 1.7, half))
     return ((batch, heads, time, 2 * half),), {"angles": angles, "heads": draw(st.none() | st.integers(0, heads))}
 
 
@@ -617,7 +620,7 @@ CASES = dict([
     case("cross_entropy", classified(False, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
          entropies, call=lambda x, targets, **o: F.cross_entropy(x, targets, **o)),
     case("linear_cross_entropy", classified(True, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
-         lambda x, w, **o: entropies(x @ w.T, **o), call=lambda x, w, targets, **o: F.linear_cross_entropy(x, w, targets, **o)),
+         lambda x, w, *b, **o: entropies(x @ w.T + (b[0] if b else 0), **o), call=lambda x, w, *b, targets, **o: F.linear_cross_entropy(x, w, targets, *b, **o)),
     case("nll_loss", classified(False, reduction=reductions), lambda x, targets, reduction: told(
         np.where(targets < 0, 0, -np.take_along_axis(x, np.maximum(targets, 0)[..., None], -1)[..., 0]), reduction, (targets >= 0).sum()),
         call=lambda x, targets, **o: F.nll_loss(x, targets, **o)),

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scratchgrad.errors import UserError
-from scratchgrad.models import ModelConfig, config_from_dict
+from scratchgrad.models import EncoderDecoder, Model, ModelConfig, Objective, config_from_dict, family_of
+from scratchgrad.train.data.tasks import TASKS
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -25,16 +26,21 @@ class TokenizerRecipe(Section):
 
 
 class DataRecipe(Section):
-    source: Literal["stdlib", "files"] = Field("stdlib", description="the Python standard library's sources, or files")
-    files: list[str] = Field([], description="globs of .txt .md .py .jsonl .jsonl.gz, for source: files")
-    held_out: Share = Field(0.05, description="the share of documents that is never trained on")
+    source: Literal["stdlib", "files", "reverse", "numbers"] = Field(
+        "stdlib", description="the Python standard library's sources, files, or pairs of texts of a task"
+    )
+    files: list[str] = Field(
+        [], description="globs of .txt .md .py .jsonl .jsonl.gz, for pairs of .tsv .jsonl .jsonl.gz; for source: files"
+    )
+    pairs: Count = Field(20_000, description="how many are made of a task")
+    held_out: Share = Field(0.05, description="the share of documents, or of pairs, that is never trained on")
     cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
 
     @model_validator(mode="after")
     def _files_for_files(self) -> Self:
         if self.source == "files" and not self.files:
             raise ValueError("data.source = files needs data.files, a list of globs")
-        if self.source == "stdlib" and self.files:
+        if self.source != "files" and self.files:
             raise ValueError("data.files is read only with data.source = files")
         return self
 
@@ -43,6 +49,7 @@ class TrainRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, dropout and the order of the text")
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Count | None = Field(None, description="of each rank; by default its share of the cores")
+    objective: Objective | None = Field(None, description="what the model is asked; by default what its family is for")
     steps: Count = Field(1000, description="of the optimizer")
     batch_size: Count = Field(16, description="sequences in a global batch")
     context: Annotated[int, Field(gt=1)] = Field(256, description="tokens in a sequence")
@@ -56,7 +63,7 @@ class TrainRecipe(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"
@@ -111,12 +118,39 @@ class Recipe(Section):
                 f"train.context = {self.train.context} is longer than model.max_position_embeddings = "
                 f"{config.max_position_embeddings}"
             )
+        trained_for, asked = self.family.objectives, self.train.objective
+        if not trained_for or asked not in (None, *trained_for):
+            raise ValueError(
+                f"train.objective = {asked}: a {self.family.architecture} can be trained for "
+                f"{', '.join(trained_for) or 'none of the objectives that make targets from text'}"
+            )
+        source = self.data.source
+        if self.objective == "pairs" and source == "stdlib":
+            raise ValueError(
+                f"train.objective = pairs needs pairs of texts: data.source = {' or '.join(TASKS)}, or files with "
+                "data.files of .tsv or .jsonl"
+            )
+        if self.objective != "pairs" and source in TASKS:
+            raise ValueError(f"data.source = {source} makes pairs of texts, for train.objective = pairs")
         return self
 
-    def model_config_for(self, vocab_size: int) -> ModelConfig:
-        """The model's config, with the tokenizer's vocabulary and the training context where it names none."""
-        values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context, **self.model}
-        return config_from_dict(values)
+    @property
+    def family(self) -> type[Model]:
+        return family_of(self.model.get("model_type"), self.model.get("architectures"))
+
+    @property
+    def objective(self) -> Objective:
+        return self.train.objective or self.family.objectives[0]
+
+    def model_config_for(self, vocab_size: int, pad: int | None = None) -> ModelConfig:
+        """The model's config, with the tokenizer's vocabulary and the training context where it names none.
+
+        pad: the id of what fills sequences up, which an encoder-decoder starts with, too.
+        """
+        values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context}
+        if pad is not None and issubclass(self.family, EncoderDecoder):
+            values |= {"pad_token_id": pad, "decoder_start_token_id": pad}
+        return config_from_dict({**values, **self.model})
 
 
 MAY_CHANGE_ON_RESUME = {

@@ -44,28 +44,30 @@ def linear_cross_entropy(
     x: Array,
     weight: Array,
     targets: Array,
+    bias: Array | None = None,
     *,
     ignore_index: int = IGNORE,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
     needs_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
-    """The sum of cross_entropy over tokens, with logits = x @ weight.T that never exist as a whole.
+    """The sum of cross_entropy over tokens, with logits = x @ weight.T + bias that never exist as a whole.
 
     x (..., width); weight (vocabulary, width); targets integers of x's leading shape, `ignore_index` where nothing is
-    asked. Returns one number. Tokens are taken chunk by chunk; while a chunk's logits are at hand its share of both
-    gradients is made, so that nothing of the size (tokens, vocabulary) is kept or computed twice.
+    asked; bias (vocabulary,). Returns one number. Tokens are taken chunk by chunk; while a chunk's logits are at hand
+    its share of all gradients is made, so that nothing of the size (tokens, vocabulary) is kept or computed twice.
     """
     from_logits = partial(
         softmax_minus_target, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss
     )
-    return chunk_by_chunk(x, weight, targets, ignore_index, needs_grad, from_logits, operator.matmul)
+    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_grad, from_logits, operator.matmul)
 
 
 def chunk_by_chunk(
     x: Array,
     weight: Array,
     targets: Array,
+    bias: Array | None,
     ignore_index: int,
     needs_grad: tuple[bool, ...],
     from_logits: Callable[[Array, Array], Array],
@@ -77,27 +79,32 @@ def chunk_by_chunk(
     check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     xp = array_module(x)
     rows, ids = x.reshape(-1, x.shape[-1]), targets.reshape(-1)
-    needs_x, needs_weight, _ = needs_grad
+    needs_x, needs_weight, _, needs_bias = needs_grad
     grad_x = xp.empty_like(rows) if needs_x else None
     grad_weight = None
+    grad_bias = xp.zeros_like(bias) if needs_bias else None
     losses = xp.empty(len(rows), x.dtype)
     for chunk in tiles(len(rows), rows_at_a_time(len(weight))):
         logits = product(rows[chunk], weight.T)
+        if bias is not None:
+            logits += bias
         losses[chunk] = from_logits(logits, ids[chunk])
         if grad_x is not None:
             grad_x[chunk] = product(logits, weight)
         if needs_weight:
             share = product(logits.T, rows[chunk])
             grad_weight = share if grad_weight is None else xp.add(grad_weight, share, out=grad_weight)
+        if grad_bias is not None:
+            grad_bias += logits.sum(axis=0)
 
     if needs_weight and grad_weight is None:  # no token at all
         grad_weight = xp.zeros_like(weight)
 
-    def backward(grad: Array) -> tuple[Array | None, Array | None, None]:
-        for made in (grad_x, grad_weight):  # ours alone, and used once: scaled where they are
+    def backward(grad: Array) -> tuple[Array | None, Array | None, None, Array | None]:
+        for made in (grad_x, grad_weight, grad_bias):  # ours alone, and used once: scaled where they are
             if made is not None:
                 made *= grad
-        return None if grad_x is None else grad_x.reshape(x.shape), grad_weight, None
+        return None if grad_x is None else grad_x.reshape(x.shape), grad_weight, None, grad_bias
 
     return losses.sum(), backward
 

@@ -1,7 +1,7 @@
 """Small examples of what other implementations compute, kept in fixtures/ so that tests need not have them installed.
 
     python -m tests.models.make_fixtures            all of them
-    python -m tests.models.make_fixtures gpt2
+    python -m tests.models.make_fixtures gpt2 t5
 
 One function for each: it makes an example with the other implementation (PyTorch, transformers) at hand. The tests call
 the same functions where that is installed.
@@ -66,11 +66,123 @@ def causal(model: Any) -> Example:
     )
 
 
+def t5(feed_forward_proj: str = "relu", is_tied: bool = True) -> Example:
+    """A T5 of transformers with a padded source and a padded target."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=30, d_model=8, d_kv=6, d_ff=12, num_layers=1, num_decoder_layers=2, num_heads=2, dropout_rate=0.0,
+        relative_attention_num_buckets=8, relative_attention_max_distance=10, feed_forward_proj=feed_forward_proj,
+        tie_word_embeddings=is_tied, pad_token_id=2, decoder_start_token_id=3,
+    )  # fmt: skip
+    model = T5ForConditionalGeneration(config)
+    if not is_tied:  # transformers 5 ties them whatever the config says, until weights are loaded that differ
+        model.lm_head.weight = torch.nn.Parameter(torch.randn(30, 8))
+    batch = source_and_target()
+    labels = torch.tensor(batch["targets"])
+    mask = torch.tensor(batch["mask"][:, 0, 0]).long()
+    out = model(input_ids=torch.tensor(batch["ids"]), attention_mask=mask, labels=labels)
+    out.loss.backward()
+    parameters = dict(model.named_parameters())
+    return Example(
+        {**config.to_diff_dict(), "architectures": ["T5ForConditionalGeneration"], "tie_word_embeddings": is_tied},
+        {name: parameter.detach().numpy() for name, parameter in parameters.items()},
+        batch,
+        out.logits.detach().numpy(),
+        out.loss.item(),
+        {name: parameter.grad.numpy() for name, parameter in parameters.items()},
+    )
+
+
+def transformer() -> Example:
+    """PyTorch's own nn.Transformer, without the norms behind its stacks and with the biases of attention at zero."""
+    import torch
+    from torch import nn
+
+    from scratchgrad import functional as F
+
+    torch.manual_seed(0)
+    config = {
+        "model_type": "transformer", "vocab_size": 30, "max_position_embeddings": 16, "d_model": 8, "d_ff": 12,
+        "num_layers": 1, "num_decoder_layers": 2, "num_heads": 2, "layer_norm_epsilon": 1e-5, "label_smoothing": 0.1,
+        "pad_token_id": 2, "decoder_start_token_id": 3,
+    }  # fmt: skip
+    shape = {"d_model": 8, "nhead": 2, "dim_feedforward": 12, "dropout": 0.0, "batch_first": True}
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(**shape), 1, enable_nested_tensor=False)
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(**shape), 2)
+    embedding = nn.Parameter(torch.randn(30, 8) / 8**0.5)
+    for name, parameter in (*encoder.named_parameters(), *decoder.named_parameters()):
+        if name.endswith(("in_proj_bias", "out_proj.bias")):
+            nn.init.zeros_(parameter)
+        elif parameter.ndim == 1:
+            nn.init.uniform_(parameter, 0.5, 1.5)  # norms that would be missed
+    batch = source_and_target()
+    ids, targets = torch.tensor(batch["ids"]), torch.tensor(batch["targets"])
+    read = torch.cat([torch.full((len(targets), 1), 3), targets[:, :-1]], 1)
+    read = torch.where(read < 0, 2, read)
+    hidden = torch.tensor(~batch["mask"][:, 0, 0])
+    positions = torch.tensor(F.sinusoidal_positions(16, 8).data)
+
+    def embed(ids: torch.Tensor) -> torch.Tensor:
+        return embedding[ids] * 8**0.5 + positions[: ids.shape[1]]
+
+    memory = encoder(embed(ids), src_key_padding_mask=hidden)
+    later = torch.triu(torch.full((read.shape[1],) * 2, -torch.inf), diagonal=1)
+    states = decoder(embed(read), memory, tgt_mask=later, memory_key_padding_mask=hidden)
+    logits = states @ embedding.T
+    loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=0.1)
+    loss.backward()
+    named = {"model.shared.weight": embedding}
+    for stack, module in (("encoder", encoder), ("decoder", decoder)):
+        named |= {f"model.{stack}.{name}": parameter for name, parameter in module.named_parameters()}
+    weights = as_in_bart({name: parameter.detach().numpy() for name, parameter in named.items()})
+    gradients = as_in_bart({name: parameter.grad.numpy() for name, parameter in named.items()})
+    return Example(config, weights, batch, logits.detach().numpy(), loss.item(), gradients)
+
+
+def as_in_bart(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """nn.Transformer's parameters by the names of our files; those of attention are cut apart, its biases left out."""
+    named = {}
+    for name, array in arrays.items():
+        if name.endswith(("in_proj_bias", "out_proj.bias")):
+            continue
+        theirs = ["multihead_attn", "linear1", "linear2"]
+        ours = ["encoder_attn", "fc1", "fc2"]
+        if "encoder" in name.split("."):
+            theirs, ours = [*theirs, "norm1", "norm2"], [*ours, "self_attn_layer_norm", "final_layer_norm"]
+        else:
+            theirs += ["norm1", "norm2", "norm3"]
+            ours += ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"]
+        for other, own in zip(theirs, ours, strict=True):
+            name = name.replace(f".{other}.", f".{own}.")
+        if name.endswith("in_proj_weight"):
+            for part, rows in zip("qkv", np.split(array, 3), strict=True):
+                named[name.replace("in_proj", f"{part}_proj").replace("_weight", ".weight")] = rows.copy()
+        else:
+            named[name] = array
+    return named
+
+
+def source_and_target() -> dict[str, np.ndarray]:
+    """Two texts of unlike lengths, each with a translation."""
+    rng = np.random.default_rng(0)
+    ids, targets = rng.integers(0, 30, (2, 11)), rng.integers(0, 30, (2, 9))
+    mask = np.ones((2, 1, 1, 11), bool)
+    mask[1, ..., 7:] = False
+    targets[0, 6:] = -100
+    return {"ids": ids, "targets": targets, "mask": mask}
+
+
 FAMILIES: dict[str, Callable[[], Example]] = {
     "gpt2": gpt2,
     "gpt2_untied": lambda: gpt2(is_tied=False),
     "llama": llama,
     "llama_untied": lambda: llama(is_tied=False),
+    "t5": t5,
+    "t5_v1_1": lambda: t5("gated-gelu", is_tied=False),
+    "transformer": transformer,
 }
 
 

@@ -240,3 +240,15 @@ def test_held_out_windows_are_spread_over_the_text_and_count_their_bytes():
     assert counted.max() > 950
     assert all(batch["ids"].shape == (8, 10) for batch in held_out.batches)
     assert held_out_batches(tokens, NextToken(10), lengths, 8, 10**9).tokens == 1000
+
+
+def test_a_learnt_tokenizer_gets_the_special_tokens_of_the_objective_and_a_given_one_must_have_them(tmp_path):
+    source, wanted = FilesSource([f"{fill(tmp_path / 'text')}/*.txt"], 0.2), ("[CLS]", "[MASK]")
+    plain, _ = prepared(source, tmp_path / "cache")
+    marked, _ = prepared(source, tmp_path / "cache", special_tokens=wanted)
+    assert marked.folder != plain.folder
+    assert marked.tokenizer.special_tokens == {"<|endoftext|>": 0, "[CLS]": 1, "[MASK]": 2}
+    again, _ = prepared(source, tmp_path / "cache", special_tokens=wanted, tokenizer_path=marked.folder)
+    assert again.tokens("train").tobytes() == marked.tokens("train").tobytes()
+    with pytest.raises(UserError, match=r"has no special tokens \[CLS\], \[MASK\], which train.objective needs"):
+        prepared(source, tmp_path / "cache", special_tokens=wanted, tokenizer_path=plain.folder)

@@ -89,7 +89,7 @@ def in_full_batches(rows: Batch, batch_size: int, byte_lengths: Ids | None = Non
     missing = -len(targets) % batch_size
     filled = {
         name: np.concatenate([
-            array, np.full((missing, *array.shape[1:]), IGNORED if name == "targets" else 0, array.dtype)
+            array, np.full((missing, *array.shape[1:]), IGNORED if name.endswith("targets") else 0, array.dtype)
         ])
         for name, array in rows.items()
     }  # fmt: skip

@@ -12,7 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_directory, sha256_of, verify_manifest, write_manifest
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
-from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.tools.tokenizer import END_OF_TEXT, Tokenizer, train_bpe
 from scratchgrad.train.data.sources import Document, Source
 
 FORMAT = 1  # rises when the same text would give other token files
@@ -48,14 +48,26 @@ class Prepared:
 
 
 def prepare(
-    source: Source, cache_dir: Path, *, vocab_size: int, pattern: str, tokenizer_path: Path | None, say: Say
+    source: Source,
+    cache_dir: Path,
+    *,
+    vocab_size: int,
+    pattern: str,
+    tokenizer_path: Path | None,
+    special_tokens: Sequence[str] = (),
+    say: Say,
 ) -> Prepared:
     """Tokenise the source's documents, each after an end-of-text token; with the tokenizer of `tokenizer_path`, or with
     one that is trained on the training documents. Nothing is done that was done before with the same outcome.
+
+    special_tokens: more of them that the tokenizer must have, or gets.
     """
-    settings = {"format": FORMAT, "pattern": pattern, "vocab_size": vocab_size}
-    if tokenizer_path is not None:
-        settings = {"format": FORMAT, "tokenizer": tokenizers.load(tokenizer_path).fingerprint}
+    settings: dict[str, Any] = {"format": FORMAT, "pattern": pattern, "vocab_size": vocab_size}
+    if special_tokens:
+        settings["special_tokens"] = list(special_tokens)
+    given = _given(tokenizer_path, special_tokens) if tokenizer_path is not None else None
+    if given is not None:
+        settings = {"format": FORMAT, "tokenizer": given.fingerprint}
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir / ".lock"):
@@ -63,27 +75,40 @@ def prepare(
             folder = cache_dir / f"{source.name}-{fingerprint[:12]}"
             if not folder.exists():
                 with atomic_directory(folder) as unfinished:
-                    _build(source, unfinished, vocab_size, pattern, tokenizer_path, say)
+                    tokenizer = given or _learnt(source, vocab_size, pattern, special_tokens, say)
+                    _build(source, unfinished, tokenizer, say)
             verify_manifest(folder, sizes_only=True)
     except OSError as error:
         raise UserError(f"data.cache_dir '{cache_dir}' cannot be written: {error.strerror or error}") from None
     return Prepared(folder, tokenizers.load(folder))
 
 
-def _build(source: Source, folder: Path, vocab_size: int, pattern: str, tokenizer_path: Path | None, say: Say) -> None:
-    began, workers = time.monotonic(), usable_cores()
-    if tokenizer_path is not None:
-        tokenizer = tokenizers.load(tokenizer_path)
-    else:
-        say(f"training a tokenizer of {vocab_size:,} tokens on {source.name}")
-        texts = (document.text for document in source.documents() if not document.is_held_out)
-        tokenizer = tokenizers.train_bpe(texts, vocab_size, pattern=pattern, workers=workers)
+def _given(path: Path, special_tokens: Sequence[str]) -> Tokenizer:
+    tokenizer = tokenizers.load(path)
+    lacking = [name for name in special_tokens if name not in tokenizer.special_tokens]
+    if lacking:
+        raise UserError(
+            f"the tokenizer in '{path}' has no special tokens {', '.join(lacking)}, which train.objective needs; leave "
+            "tokenizer.path out, and one is learnt that has them"
+        )
+    return tokenizer
+
+
+def _learnt(source: Source, vocab_size: int, pattern: str, special_tokens: Sequence[str], say: Say) -> Tokenizer:
+    say(f"training a tokenizer of {vocab_size:,} tokens on {source.name}")
+    texts = (document.text for document in source.documents() if not document.is_held_out)
+    special = (END_OF_TEXT, *special_tokens)
+    return train_bpe(texts, vocab_size, pattern=pattern, special_tokens=special, workers=usable_cores())
+
+
+def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None:
+    began = time.monotonic()
     tokenizers.save(tokenizer, folder)
     say(f"tokenising {source.name}")
     counts = {"train": [0, 0, 0], "held_out": [0, 0, 0]}  # in the order of `names` below
     files = {split: (folder / f"{split}.bin").open("wb") for split in counts}
     encode = partial(_encode, tokenizer)
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
+    with multiprocessing.get_context("fork").Pool(usable_cores()) as pool:
         for is_held_out, size, ids in pool.imap(encode, source.documents(), chunksize=CHUNK):
             split = "held_out" if is_held_out else "train"
             files[split].write(ids.tobytes())

@@ -17,6 +17,7 @@ def linear_cross_entropy(
     x: Array,
     weight: Array,
     targets: Array,
+    bias: Array | None = None,
     *,
     ignore_index: int = IGNORE,
     label_smoothing: float = 0.0,
@@ -29,4 +30,4 @@ def linear_cross_entropy(
 
         return np.concatenate(spread(of_tile, tiles(len(logits), max(1, TILE // logits.shape[1]))))
 
-    return chunk_by_chunk(x, weight, targets, ignore_index, needs_grad, by_tiles, product)
+    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_grad, by_tiles, product)

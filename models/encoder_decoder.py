@@ -1,0 +1,105 @@
+"""What all encoder-decoders share: one text is read whole, another is told token by token with an eye on it."""
+
+from __future__ import annotations
+
+from scratchgrad import Tensor
+from scratchgrad import functional as F
+from scratchgrad.backend import array_module
+from scratchgrad.models.attention import AttentionInputs
+from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.block import Stack
+from scratchgrad.models.cache import Cache
+from scratchgrad.models.model import Model
+from scratchgrad.nn import Dropout, Embedding, Linear
+
+
+class EncoderDecoder(Model):
+    """A family sets the parts below, and says where tokens stand: in `embed`, in what the stacks are told, or in both.
+
+    Its config has `decoder_start_token_id`, which stands before the first target, and `pad_token_id`, which the decoder
+    reads where a target does not count. Masks are booleans (batch, 1, 1, length): which tokens of the source may be
+    seen, as those that only fill it up may not.
+    """
+
+    embed_tokens: Embedding  # of both texts
+    dropout: Dropout  # on embedded tokens
+    encoder: Stack
+    decoder: Stack
+    lm_head: Linear | None  # None where the embedding's rows tell the next token, too
+
+    output_scale = 1.0  # of the decoder's states, before logits are made of them
+    label_smoothing = 0.0  # the share of a target that is spread over the vocabulary; in training alone
+
+    def embed(self, ids: Tensor, first: int) -> Tensor:
+        """ids (batch, time) integers, the first at position `first`; returns (batch, time, hidden)."""
+        out: Tensor = self.embed_tokens(ids)
+        return out
+
+    def encoder_inputs(self, count: int, mask: Tensor | None) -> AttentionInputs:
+        """What the encoder's blocks are told of a source of `count` tokens."""
+        return AttentionInputs(mask=mask)
+
+    def decoder_inputs(self, first: int, count: int) -> AttentionInputs:
+        """What the decoder's blocks are told of `count` tokens from position `first` on, beside the memory."""
+        return AttentionInputs()
+
+    def encode(self, ids: Tensor, mask: Tensor | None = None, said: Auxiliary | None = None) -> Tensor:
+        """ids (batch, length) integers; the memory (batch, length, hidden) that the decoder looks at."""
+        said = said if said is not None else Auxiliary()
+        x, inputs = self.dropout(self.embed(ids, 0)), self.encoder_inputs(ids.shape[1], mask)
+        out: Tensor = self.encoder(x, inputs, said, recompute_every=self.recompute_every)
+        return out
+
+    def decode(
+        self,
+        ids: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None = None,
+        cache: Cache | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
+        """ids (batch, time), behind what the cache holds; states (batch, time, hidden) that tell the next tokens."""
+        said = said if said is not None else Auxiliary()
+        first = cache.length if cache is not None else 0
+        inputs = self.decoder_inputs(first, ids.shape[1])._replace(memory=memory, memory_mask=memory_mask)
+        x = self.dropout(self.embed(ids, first))
+        out: Tensor = self.decoder(x, inputs, said, recompute_every=self.recompute_every, cache=cache)
+        return out if self.output_scale == 1 else out * self.output_scale
+
+    def forward(self, ids: Tensor, decoder_ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """ids (batch, length), decoder_ids (batch, time); the logits (batch, time, vocabulary) of what comes next."""
+        return F.linear(self.decode(decoder_ids, self.encode(ids, mask), mask), self.output_weight)
+
+    def next_logits(
+        self, ids: Tensor, cache: Cache | None, memory: Tensor, memory_mask: Tensor | None = None
+    ) -> Tensor:
+        """The logits (batch, vocabulary) of what follows ids (batch, time), which follow what the cache holds.
+
+        A cache keeps what it made of the first memory that it was used with.
+        """
+        return F.linear(self.decode(ids, memory, memory_mask, cache)[:, -1], self.output_weight)
+
+    def loss(self, ids: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """The sum of -log p(target) over all targets that are not -100, each told from those before it and the source.
+
+        ids (batch, length) and targets (batch, time) integers. In training, targets are smoothed.
+        """
+        states = self.decode(self.shifted_right(targets), self.encode(ids, mask), mask)
+        smoothing = self.label_smoothing if self.training else 0.0
+        return F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
+
+    def shifted_right(self, targets: Tensor) -> Tensor:
+        """What the decoder reads to tell targets (batch, time): the start, then all targets but the last."""
+        read = array_module(targets.data).empty_like(targets.data)
+        read[:, 1:] = targets.data[:, :-1]
+        read[read < 0] = self.config.pad_token_id
+        read[:, :1] = self.config.decoder_start_token_id
+        return Tensor(read)
+
+    @property
+    def output_weight(self) -> Tensor:
+        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def new_cache(self, capacity: int | None = None) -> Cache:
+        """Room for `capacity` tokens of the decoder, by default for the whole context."""
+        return Cache(len(self.decoder.layers), capacity or self.config.max_position_embeddings)
