@@ -12,8 +12,9 @@ from scratchgrad.backend import array_module
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.model import Model, Objective
 from scratchgrad.models.positions import LearnedPositions
 from scratchgrad.models.weights import Piece, WeightMap
@@ -21,7 +22,7 @@ from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
 from scratchgrad.ops.cross_entropy import IGNORE
 
 
-class BertConfig(ModelConfig):
+class BertConfig(ExpertsConfig):
     """Sizes of a BERT, by Hugging Face's names.
 
     id2label names the classes of a head that classifies: there are two where it is left out.
@@ -77,10 +78,13 @@ class Bert(Model):
         super().__init__(config)
         hidden, eps, std = config.hidden_size, config.layer_norm_eps, config.initializer_range
 
+        def feed_forward() -> FeedForward:
+            return FeedForward(hidden, config.intermediate_size, config.hidden_act, bias=True, std=std, out_std=std)
+
         def block() -> Block:
             return Block(
                 SelfAttention(hidden, config.num_attention_heads, bias=True, std=std, out_std=std),
-                FeedForward(hidden, config.intermediate_size, config.hidden_act, bias=True, std=std, out_std=std),
+                feed_forward_for(config, feed_forward),
                 lambda: LayerNorm(hidden, eps=eps),
                 norm_first=False,
                 dropout=dropout,
@@ -94,11 +98,18 @@ class Bert(Model):
         self.encoder = Stack([block() for _ in range(config.num_hidden_layers)])
         self.pooler = Linear(hidden, hidden, std=std) if self.has_pooler else None
 
-    def hidden(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
         """ids, token_types (batch, time) integers; the states (batch, time, hidden). Without types, all are 0."""
         of_type = self.token_types.weight[0] if token_types is None else self.token_types(token_types)
         x = self.dropout(self.embed_norm(self.embed_tokens(ids) + self.positions(0, ids.shape[1]) + of_type))
-        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), Auxiliary(), recompute_every=self.recompute_every)
+        said = said if said is not None else Auxiliary()
+        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), said, recompute_every=self.recompute_every)
         return out
 
     def pooled(self, states: Tensor) -> Tensor:
@@ -130,7 +141,7 @@ class Bert(Model):
             }
         if cls.has_pooler:
             names |= weight_and_bias("pooler", [f"{cls.prefix}pooler.dense"], hidden)
-        return names
+        return with_experts(names, config)
 
 
 class BertModel(Bert):

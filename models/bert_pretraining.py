@@ -8,6 +8,7 @@ import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
+from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
 from scratchgrad.models.model import Objective, Scores
@@ -68,7 +69,10 @@ class BertForMaskedLM(Bert):
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        return self.masked_head.loss(self.hidden(ids, token_types, mask), self.embed_tokens.weight, targets)
+        said = Auxiliary()
+        states = self.hidden(ids, token_types, mask, said)
+        loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
+        return self.with_auxiliary(loss, said, targets)
 
     def scores(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -119,8 +123,10 @@ class BertForPreTraining(BertForMaskedLM):
         The mean loss of next_sentence_targets is added times the number of targets: divided by that number, the sum is
         what the paper minimises, the mean loss of tokens and the mean loss of pairs.
         """
-        states = self.hidden(ids, token_types, mask)
+        said = Auxiliary()
+        states = self.hidden(ids, token_types, mask, said)
         loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
+        loss = self.with_auxiliary(loss, said, targets)
         if next_sentence_targets is None:
             return loss
         pairs = F.cross_entropy(self.next_sentence(self.pooled(states)), next_sentence_targets)

@@ -22,6 +22,7 @@ from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.positions import RelativeBias
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, Linear, RMSNorm
+from scratchgrad.random import rescale
 
 
 class T5Config(EncoderDecoderConfig):
@@ -81,12 +82,12 @@ class T5(EncoderDecoder):
             part = SelfAttention(
                 hidden, heads, width=width, is_causal=is_causal, scale=1.0, std=std, out_std=merged_std
             )
-            part.qkv.weight.data[: heads * width] *= smaller
+            rescale(part.qkv.weight.data[: heads * width], smaller)
             return part
 
         def cross_attention() -> CrossAttention:
             part = CrossAttention(hidden, heads, width=width, scale=1.0, std=std, out_std=merged_std)
-            part.q_proj.weight.data *= smaller
+            rescale(part.q_proj.weight.data, smaller)
             return part
 
         def feed_forward() -> FeedForward | GatedFeedForward:

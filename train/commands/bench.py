@@ -16,6 +16,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.train.bench.engine import bench_engine
+from scratchgrad.train.bench.experts import bench_experts
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.shapes import SHAPES, Shape
 from scratchgrad.train.bench.training import bench_training
@@ -40,6 +41,7 @@ def main() -> None:
     scratchgrad-bench train --model stories15M --against torch
     scratchgrad-bench engine --against torch
     scratchgrad-bench memory
+    scratchgrad-bench experts
     """
 
 
@@ -112,6 +114,30 @@ def memory(model: str, steps: int, threads: int | None, json_path: Path | None) 
         )  # fmt: skip
     Console(highlight=False).print(table)
     _write_json(json_path, {way: asdict(result) for way, result in results.items()})
+
+
+@main.command()
+@model_option("stories15M")
+@click.option("--experts", "count", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--per-token", type=click.IntRange(min=1), default=2, show_default=True, help="Experts that a token meets."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="After a warm-up.")
+@threads_option
+@json_option
+@tells_mistakes
+def experts(model: str, count: int, per_token: int, steps: int, threads: int | None, json_path: Path | None) -> None:
+    """The time of forward and backward with a mixture of experts, beside the dense model of the same width."""
+    shape = _shape(model)
+    workers = threads or usable_cores()
+    results = bench_experts(shape, experts=count, per_token=per_token, threads=workers, steps=steps, say=say)
+    table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {workers} thread(s)")
+    for heading in ("", "s forward and backward", "of dense"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, seconds in results.items():
+        table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
+    Console(highlight=False).print(table)
+    _write_json(json_path, results)
 
 
 def _peers(against: str) -> list[str]:
