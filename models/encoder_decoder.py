@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.backend import array_module
+from scratchgrad.backend import array_module, to_device
 from scratchgrad.models.attention import AttentionInputs
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.block import Stack
@@ -53,12 +57,15 @@ class EncoderDecoder(Model):
     def decode(
         self,
         ids: Tensor,
-        memory: Tensor,
+        memory: Tensor | None,
         memory_mask: Tensor | None = None,
         cache: Cache | None = None,
         said: Auxiliary | None = None,
     ) -> Tensor:
-        """ids (batch, time), behind what the cache holds; states (batch, time, hidden) that tell the next tokens."""
+        """ids (batch, time), behind what the cache holds; states (batch, time, hidden) that tell the next tokens.
+
+        A cache keeps what it makes of the first memory; later calls need none.
+        """
         said = said if said is not None else Auxiliary()
         first = cache.length if cache is not None else 0
         inputs = self.decoder_inputs(first, ids.shape[1])._replace(memory=memory, memory_mask=memory_mask)
@@ -71,13 +78,20 @@ class EncoderDecoder(Model):
         return F.linear(self.decode(decoder_ids, self.encode(ids, mask), mask), self.output_weight)
 
     def next_logits(
-        self, ids: Tensor, cache: Cache | None, memory: Tensor, memory_mask: Tensor | None = None
+        self, ids: Tensor, cache: Cache | None, memory: Tensor | None = None, memory_mask: Tensor | None = None
     ) -> Tensor:
-        """The logits (batch, vocabulary) of what follows ids (batch, time), which follow what the cache holds.
-
-        A cache keeps what it made of the first memory that it was used with.
-        """
+        """The logits (batch, vocabulary) of what follows ids (batch, time); arguments as of `decode`."""
         return F.linear(self.decode(ids, memory, memory_mask, cache)[:, -1], self.output_weight)
+
+    def beginning(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it tells its first token: whatever the source, the start."""
+        return [self.config.decoder_start_token_id]
+
+    def read(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that knows both."""
+        source, start = (Tensor(to_device(np.array([ids]), self.device)) for ids in (prompt, self.beginning(prompt)))
+        cache = self.new_cache(start.shape[1])
+        return self.next_logits(start, cache, self.encode(source)), cache
 
     def loss(self, ids: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100, each told from those before it and the source.

@@ -26,7 +26,7 @@ class RotaryEmbedding(Module):
         positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
         """
         cos, sin = self.cos[positions], self.sin[positions]
-        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))
+        return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
 
 
 class RelativeBias(Module):
