@@ -33,25 +33,29 @@ class EncoderDecoder(Model):
 
     output_scale = 1.0  # of the decoder's states, before logits are made of them
     label_smoothing = 0.0  # the share of a target that is spread over the vocabulary; in training alone
+    longest: int | None = None  # text that there are positions for
 
-    def embed(self, ids: Tensor, first: int) -> Tensor:
-        """ids (batch, time) integers, the first at position `first`; returns (batch, time, hidden)."""
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """ids (batch, time) integers; returns (batch, time, hidden).
+
+        positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
+        """
         out: Tensor = self.embed_tokens(ids)
         return out
 
-    def encoder_inputs(self, count: int, mask: Tensor | None) -> AttentionInputs:
-        """What the encoder's blocks are told of a source of `count` tokens."""
-        return AttentionInputs(mask=mask)
+    def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor | None:
+        """What the encoder's attention is told of a source of `count` tokens, of which `mask` may be seen."""
+        return mask
 
-    def decoder_inputs(self, first: int, count: int) -> AttentionInputs:
-        """What the decoder's blocks are told of `count` tokens from position `first` on, beside the memory."""
-        return AttentionInputs()
+    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor | None:
+        """What the decoder's attention is told of the last `count` of `length` tokens."""
+        return mask
 
     def encode(self, ids: Tensor, mask: Tensor | None = None, said: Auxiliary | None = None) -> Tensor:
         """ids (batch, length) integers; the memory (batch, length, hidden) that the decoder looks at."""
         said = said if said is not None else Auxiliary()
-        x, inputs = self.dropout(self.embed(ids, 0)), self.encoder_inputs(ids.shape[1], mask)
-        out: Tensor = self.encoder(x, inputs, said, recompute_every=self.recompute_every)
+        inputs = AttentionInputs(mask=self.encoder_mask(ids.shape[1], mask))
+        out: Tensor = self.encoder(self._read(ids, None), inputs, said, recompute_every=self.recompute_every)
         return out
 
     def decode(
@@ -67,11 +71,25 @@ class EncoderDecoder(Model):
         A cache keeps what it makes of the first memory; later calls need none.
         """
         said = said if said is not None else Auxiliary()
-        first = cache.length if cache is not None else 0
-        inputs = self.decoder_inputs(first, ids.shape[1])._replace(memory=memory, memory_mask=memory_mask)
-        x = self.dropout(self.embed(ids, first))
+        count, past, mask = ids.shape[1], 0, None
+        if cache is not None:
+            past, seen = cache.length, cache.mask(count)
+            mask = None if seen is None else Tensor(to_device(seen, ids.device))
+        inputs = AttentionInputs(
+            mask=self.decoder_mask(count, past + count, mask), memory=memory, memory_mask=memory_mask
+        )
+        x = self._read(ids, cache)
         out: Tensor = self.decoder(x, inputs, said, recompute_every=self.recompute_every, cache=cache)
         return out if self.output_scale == 1 else out * self.output_scale
+
+    def _read(self, ids: Tensor, cache: Cache | None) -> Tensor:
+        """Embedded tokens, behind what the cache holds."""
+        count = ids.shape[1]
+        positions = np.arange(count) if cache is None else cache.positions(count)
+        if self.longest is not None and count and (last := positions[..., -1].max()) >= self.longest:
+            raise ValueError(f"position {last} lies beyond the context of {self.longest} tokens")
+        out: Tensor = self.dropout(self.embed(ids, Tensor(to_device(positions, ids.device))))
+        return out
 
     def forward(self, ids: Tensor, decoder_ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """ids (batch, length), decoder_ids (batch, time); the logits (batch, time, vocabulary) of what comes next."""
@@ -87,7 +105,7 @@ class EncoderDecoder(Model):
         """What the decoder has read when it tells its first token: whatever the source, the start."""
         return [self.config.decoder_start_token_id]
 
-    def read(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
         """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that knows both."""
         source, start = (Tensor(to_device(np.array([ids]), self.device)) for ids in (prompt, self.beginning(prompt)))
         cache = self.new_cache(start.shape[1])
@@ -98,9 +116,12 @@ class EncoderDecoder(Model):
 
         ids (batch, length) and targets (batch, time) integers. In training, targets are smoothed.
         """
-        states = self.decode(self.shifted_right(targets), self.encode(ids, mask), mask)
+        said = Auxiliary()
+        memory = self.encode(ids, mask, said)
+        states = self.decode(self.shifted_right(targets), memory, mask, said=said)
         smoothing = self.label_smoothing if self.training else 0.0
-        return F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
+        loss = F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
+        return self.with_auxiliary(loss, said, targets)
 
     def shifted_right(self, targets: Tensor) -> Tensor:
         """What the decoder reads to tell targets (batch, time): the start, then all targets but the last."""

@@ -13,17 +13,18 @@ from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.attention import AttentionInputs, CrossAttention, SelfAttention
+from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.positions import RelativeBias
 from scratchgrad.models.weights import Piece, WeightMap
-from scratchgrad.nn import Dropout, Embedding, Linear, Module, RMSNorm
+from scratchgrad.nn import Dropout, Embedding, Linear, RMSNorm
 
 
-class T5Config(ModelConfig):
+class T5Config(ExpertsConfig):
     """Sizes of a T5, by Hugging Face's names.
 
     num_decoder_layers is num_layers where it is left out, scale_decoder_outputs is tie_word_embeddings. Outputs that
@@ -99,7 +100,7 @@ class T5(EncoderDecoder):
             part.q_proj.weight.data *= smaller
             return part
 
-        def feed_forward() -> Module:
+        def feed_forward() -> FeedForward | GatedFeedForward:
             if config.feed_forward_proj == "relu":
                 return FeedForward(hidden, config.d_ff, "relu", std=std, out_std=wide_std)
             return GatedFeedForward(hidden, config.d_ff, "gelu_new", std=std, out_std=wide_std)
@@ -109,7 +110,8 @@ class T5(EncoderDecoder):
 
         def block(is_causal: bool) -> Block:
             cross = cross_attention() if is_causal else None
-            return Block(self_attention(is_causal), feed_forward(), norm, cross_attention=cross, dropout=dropout)
+            feed = feed_forward_for(config, feed_forward)
+            return Block(self_attention(is_causal), feed, norm, cross_attention=cross, dropout=dropout)
 
         def bias(bidirectional: bool) -> RelativeBias:
             return RelativeBias(
@@ -128,12 +130,11 @@ class T5(EncoderDecoder):
         self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False, std=std)
         self.output_scale = hidden**-0.5 if config.scale_decoder_outputs else 1.0
 
-    def encoder_inputs(self, count: int, mask: Tensor | None) -> AttentionInputs:
-        bias = self.encoder_bias(0, count)
-        return AttentionInputs(mask=bias if mask is None else F.where(mask, bias, -math.inf))
+    def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.encoder_bias(count, count), mask)
 
-    def decoder_inputs(self, first: int, count: int) -> AttentionInputs:
-        return AttentionInputs(mask=self.decoder_bias(first, count))
+    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.decoder_bias(count, length), mask)
 
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:
@@ -166,7 +167,12 @@ class T5(EncoderDecoder):
                         f"{ours}.cross_attention.kv.weight": [Piece(f"{cross}.{part}.weight", merged) for part in "kv"],
                         f"{ours}.cross_attention.o_proj.weight": [Piece(f"{cross}.o.weight", hidden)],
                     }
-        return names
+        return with_experts(names, config)
+
+
+def _seen(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """The bias of what may be seen, and no way to see the rest."""
+    return bias if mask is None else F.where(mask, bias, -math.inf)
 
 
 def _feed_forward(ours: str, theirs: str, config: T5Config) -> WeightMap:

@@ -29,7 +29,7 @@ class Writer(Protocol):
     def beginning(self, prompt: Sequence[int]) -> list[int]:
         """What the decoder has read when it tells its first token."""
 
-    def read(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
         """The logits (1, vocabulary) of the first token, and a cache that knows the prompt."""
 
     def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
@@ -141,7 +141,7 @@ def read_all(model: Writer, prompts: Sequence[Sequence[int]], max_tokens: int) -
     with no_grad():
         for prompt in map(tuple, prompts):
             if prompt not in read:
-                read[prompt] = model.read(prompt)
+                read[prompt] = model.first_logits(prompt)
         parts = [read[tuple(prompt)] for prompt in prompts]
         logits = np.concatenate([to_numpy(first.data) for first, _ in parts])
         return logits, Cache.joined([cache for _, cache in parts], max_tokens)

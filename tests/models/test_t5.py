@@ -93,6 +93,10 @@ def test_token_by_token_the_cache_gives_what_the_whole_gives():
     encoder_decoders.check_cache(small())
 
 
+def test_texts_of_unlike_lengths_go_on_as_one_batch():
+    encoder_decoders.check_joined_caches(small())
+
+
 def test_the_loss_is_the_negative_log_probability_of_the_logits():
     encoder_decoders.check_loss(small(), smoothing=0.0)
 
