@@ -14,8 +14,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from scratchgrad.errors import UserError
+from scratchgrad.tools.tokenizer.byte_alphabet import BYTE_ORDER
+from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
 from scratchgrad.tools.tokenizer.patterns import cutter
-from scratchgrad.tools.tokenizer.tokenizer import BYTE_ORDER, Tokenizer
+from scratchgrad.tools.tokenizer.vocabulary import added_from
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST_PIECE = 512  # characters: a longer one is data in disguise (a base64 block, a ruler) and is not learnt from
@@ -28,7 +30,7 @@ def train_bpe(
     pattern: str = "gpt4",
     special_tokens: Sequence[str] = (END_OF_TEXT,),
     workers: int = 1,
-) -> Tokenizer:
+) -> ByteLevelBPE:
     """A byte-level BPE tokenizer of at most `vocab_size` tokens: special tokens, 256 bytes, then merges.
 
     It has fewer where the text holds no more pairs. Of equally frequent pairs the one with the smaller ids comes first:
@@ -45,7 +47,7 @@ def train_bpe(
     byte_ids = {byte: first_byte + place for place, byte in enumerate(BYTE_ORDER)}
     words = [[byte_ids[byte] for byte in piece.encode()] for piece in counts]
     merges = _learn(words, list(counts.values()), tokens, len(special_tokens), vocab_size)
-    return Tokenizer(tokens, merges, {text: i for i, text in enumerate(special_tokens)}, pattern)
+    return ByteLevelBPE(tokens, merges, added_from({text: i for i, text in enumerate(special_tokens)}), pattern)
 
 
 def count_pieces(texts: Iterable[str], pattern: str, workers: int = 1) -> Counter[str]:
