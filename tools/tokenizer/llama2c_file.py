@@ -1,7 +1,7 @@
 """llama2.c's tokenizer.bin: the longest token's length, then each token's score, length and bytes.
 
-The vocabulary is that of a SentencePiece BPE model with bytes, blanks written as blanks: id 0 is unknown, 1 begins a text,
-2 ends it, and the 256 bytes follow. Text gets a blank in front, as run.c does it.
+The vocabulary is that of a SentencePiece BPE model with bytes, blanks written as blanks: id 0 is unknown, 1 begins a
+text, 2 ends it, and the 256 bytes follow. Text gets a blank in front, as run.c does it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Byte-pair encoding of one piece: always merge the neighbours that were learnt first, the leftmost if there are two."""
+"""Byte-pair encoding of one piece: merge the neighbours that were learnt first, the leftmost of two such pairs."""
 
 from __future__ import annotations
 

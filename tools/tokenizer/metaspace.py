@@ -1,7 +1,7 @@
 """BPE on characters with visible blanks (SentencePiece's, as in Llama 2), and bytes for characters without a token.
 
-Kudo & Richardson 2018. A blank is written as the character U+2581, which merges like any other; there is no pattern that cuts the
-text into pieces first.
+Kudo & Richardson 2018. A blank is written as the character U+2581, which merges like any other; there is no pattern
+that cuts the text into pieces first.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class MetaspaceBPE(Tokenizer):
             tokens[token] = bytes([byte])
         if unknown is not None and byte_ids is None:
             tokens[unknown] = unknown_text.encode()
-        for token in added:
-            tokens[token.id] = token.text.encode()
+        for beside_it in added:
+            tokens[beside_it.id] = beside_it.text.encode()
         super().__init__(tokens, added, template)
         self.spelled, self.merges, self.scores = list(spelled), list(merges), scores
         self.byte_ids, self.unknown, self.prefix, self.blank = byte_ids, unknown, prefix, blank
@@ -81,9 +81,8 @@ class MetaspaceBPE(Tokenizer):
         plain = unchanged(text.replace(" ", self.blank))
         if not self._gets_prefix(plain.text, at_start):
             return plain
-        return Traced(
-            self.blank + plain.text, [0, *plain.starts], [1, *plain.ends]
-        )  # it belongs to what it stands before
+        # The new blank belongs to what it stands before.
+        return Traced(self.blank + plain.text, [0, *plain.starts], [1, *plain.ends])
 
     def pieces(self, text: str) -> list[str]:
         """Normalized text cut where nothing can merge."""

@@ -1,4 +1,4 @@
-"""Checks that several formats need: ids without gaps, merges that fit the vocabulary, special tokens that do not clash."""
+"""What several formats must check: ids without gaps, merges that fit the vocabulary, added tokens that do not clash."""
 
 from __future__ import annotations
 
