@@ -100,7 +100,7 @@ def test_threads_may_share_a_tokenizer_whose_cache_is_always_full(monkeypatch):
 
 
 def small_ids(tokenizer, text):
-    return [i for piece in tokenizer.pieces(text) for i in tokenizer._ids_of_piece(piece)]
+    return [i for piece in tokenizer.pieces(text) for i in tokenizer.encode_piece(piece)]
 
 
 def test_long_pieces_are_not_kept():

@@ -100,7 +100,7 @@ class Tokenizer(ABC):
 
         A lone surrogate becomes U+FFFD, as in tiktoken.
         """
-        text = _encodable(text)
+        text = encodable(text)
         if not (allowed_special or self._cuts_always):
             return self.encode_normalized(self.normalize(text))
         raw, normalized = self._splitters(frozenset(allowed_special))
@@ -120,7 +120,7 @@ class Tokenizer(ABC):
 
     def encode_with_offsets(self, text: str, allowed_special: Collection[str] = ()) -> tuple[list[int], list[Span]]:
         """The ids, and which characters of `text` each stands for. Ids that split a character all stand for it."""
-        text = _encodable(text)
+        text = encodable(text)
         raw, normalized = self._splitters(frozenset(allowed_special))
         ids: list[int] = []
         offsets: list[Span] = []
@@ -214,7 +214,8 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """`text` with U+FFFD for lone surrogates, which have no bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:

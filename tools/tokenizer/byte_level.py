@@ -47,7 +47,7 @@ class ByteLevelBPE(Tokenizer):
         self.byte_ids = [ids[bytes([byte])] for byte in range(256)]
         self.merger = Merger(self.merges)
         self._whole = ids if whole_first else {}
-        self._cache = PieceCache(self._ids_of_piece)
+        self._cache = PieceCache(self.encode_piece)
 
     def settings(self) -> tuple[object, ...]:
         return self.merges, self.pattern, self.form, self.whole_first
@@ -72,7 +72,11 @@ class ByteLevelBPE(Tokenizer):
         ends = list(accumulate(len(self.tokens[token] or b"") for token in ids))
         return [(character[start], character[end - 1] + 1) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
-    def _ids_of_piece(self, piece: str) -> list[int]:
-        raw = piece.encode()
-        whole = self._whole.get(raw)
-        return [whole] if whole is not None else self.merger.merge([self.byte_ids[byte] for byte in raw])
+    def symbols(self, piece: str) -> list[int]:
+        """The ids of its bytes, before anything is merged."""
+        return [self.byte_ids[byte] for byte in piece.encode()]
+
+    def encode_piece(self, piece: str) -> list[int]:
+        """The ids of one piece that the pattern cut, worked out anew."""
+        whole = self._whole.get(piece.encode()) if self._whole else None
+        return [whole] if whole is not None else self.merger.merge(self.symbols(piece))
