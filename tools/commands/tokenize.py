@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.cells import cell_len
@@ -34,14 +36,22 @@ MOST_HELD_OUT = 32  # texts or blocks, for they are kept in memory
 
 
 def which_tokenizer(command: Callable[..., None]) -> Callable[..., None]:
-    """--tokenizer and --pattern, as `path` and `pattern`."""
+    """--tokenizer, and for files that do not say them --pattern and --special, as `tokenizer`."""
     path = click.option(
         "--tokenizer", "path", type=click.Path(path_type=Path), metavar="PATH",
         help="A tokenizer's file (.json, .tiktoken, .model, .bin, merges.txt, vocab.txt), or a folder or a run that "
         "holds one; by default the newest run below ./runs.",
     )  # fmt: skip
     pattern = click.option("--pattern", help="Of a .tiktoken file: gpt2, gpt4, gpt4o, or a regular expression.")
-    return path(pattern(command))
+    special = click.option(
+        "--special", multiple=True, metavar="TEXT=ID", help="Of a .tiktoken file: a special token. May be repeated."
+    )
+
+    @wraps(command)
+    def loaded(path: Path | None, pattern: str | None, special: tuple[str, ...], **others: Any) -> None:
+        command(_load(path, pattern, special), **others)
+
+    return path(pattern(special(tells_mistakes(loaded))))
 
 
 @click.group(context_settings=HELP)
@@ -139,10 +149,8 @@ def _report(tokenizer: ByteLevelBPE, counted: PieceCounts, kept: list[str]) -> N
 @which_tokenizer
 @click.option("--allow-special", is_flag=True, help="Special tokens in the text become their ids.")
 @click.argument("text", required=False)
-@tells_mistakes
-def encode(path: Path | None, pattern: str | None, allow_special: bool, text: str | None) -> None:
+def encode(tokenizer: Tokenizer, allow_special: bool, text: str | None) -> None:
     """Print the ids of TEXT, or of standard input."""
-    tokenizer = _load(path, pattern)
     text = read_text(sys.stdin.buffer, "standard input", LARGEST_INPUT) if text is None else text
     ids = tokenizer.encode(text, allowed_special=tokenizer.special_tokens if allow_special else ())
     write(" ".join(map(str, ids)) + "\n")
@@ -151,10 +159,8 @@ def encode(path: Path | None, pattern: str | None, allow_special: bool, text: st
 @main.command()
 @which_tokenizer
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@tells_mistakes
-def decode(path: Path | None, pattern: str | None, ids: tuple[str, ...]) -> None:
+def decode(tokenizer: Tokenizer, ids: tuple[str, ...]) -> None:
     """Print the bytes of IDs, or of those on standard input."""
-    tokenizer = _load(path, pattern)
     words = ids or read_text(sys.stdin.buffer, "standard input", LARGEST_INPUT).split()
     stray = next((word for word in words if not word.isdecimal() or len(word) > LONGEST_ID), None)
     if stray is not None:
@@ -167,10 +173,8 @@ def decode(path: Path | None, pattern: str | None, ids: tuple[str, ...]) -> None
 @which_tokenizer
 @click.option("--merges", is_flag=True, help="Show how each piece was merged, step by step.")
 @click.argument("text", required=False)
-@tells_mistakes
-def inspect(path: Path | None, pattern: str | None, merges: bool, text: str | None) -> None:
+def inspect(tokenizer: Tokenizer, merges: bool, text: str | None) -> None:
     """Show the tokens of TEXT, or of standard input, in colour with their ids."""
-    tokenizer = _load(path, pattern)
     text = read_text(sys.stdin.buffer, "standard input", LARGEST_INPUT) if text is None else text
     ids = tokenizer.encode(text)
     console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -191,10 +195,17 @@ def inspect(path: Path | None, pattern: str | None, merges: bool, text: str | No
             console.print(" ".join(parts))
 
 
-def _load(path: Path | None, pattern: str | None) -> Tokenizer:
+def _load(path: Path | None, pattern: str | None, special: tuple[str, ...]) -> Tokenizer:
     if path is None:
         path = newest_run(Path("runs"))
-    return tokenizers.load(newest_checkpoint(path) if is_run(path) else path, pattern=pattern)
+    tokens: dict[str, int] = {}
+    for word in special:
+        text, _, token = word.rpartition("=")
+        if not text or not token.isdecimal() or len(token) > LONGEST_ID:
+            raise UserError(f"--special '{word}' is not a text, '=' and an id")
+        tokens[text] = int(token)
+    found = newest_checkpoint(path) if is_run(path) else path
+    return tokenizers.load(found, pattern=pattern, special_tokens=tokens or None)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def tiktoken_encode(documents: Documents, folder: Path) -> Callable[[], Any]:
     return lambda: [encoding.encode_ordinary(document) for document in documents]
 
 
-WORK = {
+WORK: dict[tuple[str, str], tuple[Callable[[Documents, Path], Callable[[], Any]], Callable[[Any], Any]]] = {
     ("scratchgrad", "train"): (ours_train, ours_merges),
     ("tokenizers", "train"): (hugging_face_train, hugging_face_merges),
     ("scratchgrad", "encode"): (ours_encode, list),
