@@ -1,6 +1,9 @@
 """What the rest of a program asks of a tokenizer: batches, offsets, pairs, padding, threads, a cache that has an end."""
 
+import time
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +13,8 @@ from hypothesis import strategies as st
 
 from scratchgrad import UserError
 from scratchgrad.tools import tokenizer as tokenizers
-from scratchgrad.tools.tokenizer import cache, pad, train_bpe, truncate
+from scratchgrad.tools.tokenizer import cache as caches
+from scratchgrad.tools.tokenizer import normal_forms, pad, train_bpe, truncate
 from tests.tools.tokenizer_texts import SPECIAL, TEXT, any_text, mutated
 
 small = train_bpe([TEXT] * 3, 400, special_tokens=SPECIAL)
@@ -90,7 +94,7 @@ def test_a_template_that_does_not_fit_says_so(tmp_path):
 
 
 def test_threads_may_share_a_tokenizer_whose_cache_is_always_full(monkeypatch):
-    monkeypatch.setattr(cache, "MOST_PIECES", 5)
+    monkeypatch.setattr(caches, "MOST_PIECES", 5)
     tokenizer = train_bpe([TEXT] * 3, 400)
     texts = [TEXT[i:] for i in range(60)]
     wanted = [small_ids(tokenizer, text) for text in texts]
@@ -105,7 +109,7 @@ def small_ids(tokenizer, text):
 
 def test_long_pieces_are_not_kept():
     tokenizer = train_bpe([TEXT] * 3, 400)
-    tokenizer.encode("x" * (cache.LONGEST_PIECE + 1) + " y")
+    tokenizer.encode("x" * (caches.LONGEST_PIECE + 1) + " y")
     assert set(tokenizer._cache) == {" y"}
 
 
@@ -136,3 +140,32 @@ def found(text, tokenizer):
     """Special tokens in the text, from left to right; none of these begins inside another."""
     hits = [(i, t) for t in tokenizer.special_tokens for i in range(len(text)) if text.startswith(t, i)]
     return [t for _, t in sorted(hits) if tokenizer.special_tokens[t] != tokenizer.unknown]
+
+
+MARKS = st.text(st.sampled_from("ae\u0301\u0316\u0327\u0334\u0344\u05b0\u1e69\u0f73\uac00\u11a8"), max_size=60)
+
+
+@given(MARKS | any_text | mutated, st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
+def test_normal_forms_are_pythons_with_and_without_where_characters_came_from(text, form):
+    assert normal_forms.normalized(form, text) == unicodedata.normalize(form, text)
+    traced = normal_forms.traced_form(form, text)
+    assert traced.text == unicodedata.normalize(form, text)
+    for i, (start, end) in enumerate(zip(traced.starts, traced.ends, strict=True)):
+        assert traced.text[i] in unicodedata.normalize(form, text[start:end])
+
+
+@pytest.mark.parametrize("name", ["spm/llama2.model", "spm/t5_base.model", "wordpiece/bert_base_uncased_vocab.txt"])
+@pytest.mark.parametrize("text", ["a", " ", "\u2581", "\u4e00", "\u0301\u0316", "x "])
+def test_long_texts_of_one_kind_take_time_in_proportion(data_folder, name, text):
+    tokenizer = load(data_folder / "03_tokenizers" / name)
+    seconds = []
+    for size in (5_000, 40_000):
+        began = time.process_time()
+        tokenizer.encode(text * size)
+        seconds.append(time.process_time() - began)
+    assert seconds[1] < 24 * seconds[0] + 0.1, "eight times the text: 64 times the time would be quadratic"
+
+
+@cache
+def load(path):
+    return tokenizers.load(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate, chain
 
@@ -13,7 +12,7 @@ from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Span, Tokenizer
 from scratchgrad.tools.tokenizer.cache import PieceCache
 from scratchgrad.tools.tokenizer.merging import Merge, Merger
-from scratchgrad.tools.tokenizer.normal_forms import Form, Traced, traced_form, unchanged
+from scratchgrad.tools.tokenizer.normal_forms import Form, Traced, normalized, traced_form, unchanged
 from scratchgrad.tools.tokenizer.patterns import cutter
 from scratchgrad.tools.tokenizer.templates import Template
 
@@ -53,7 +52,7 @@ class ByteLevelBPE(Tokenizer):
         return self.merges, self.pattern, self.form, self.whole_first
 
     def normalize(self, text: str, at_start: bool = True) -> str:
-        return unicodedata.normalize(self.form, text) if self.form is not None else text
+        return normalized(self.form, text) if self.form is not None else text
 
     def trace(self, text: str, at_start: bool = True) -> Traced:
         return traced_form(self.form, text) if self.form is not None else unchanged(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -11,7 +10,7 @@ import regex
 from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Span, Tokenizer
 from scratchgrad.tools.tokenizer.cache import PieceCache
-from scratchgrad.tools.tokenizer.normal_forms import Traced, traced_form, unchanged
+from scratchgrad.tools.tokenizer.normal_forms import Traced, normalized, traced_form, unchanged
 from scratchgrad.tools.tokenizer.templates import Template
 
 LONGEST_WORD = 100  # characters; a longer word is unknown
@@ -61,7 +60,7 @@ class WordPiece(Tokenizer):
         text = _WHITE.sub(" ", _REMOVED.sub("", text))
         text = _IDEOGRAPH.sub(r" \g<0> ", text)
         if self.lowercase:
-            text = _lower(_ACCENT.sub("", unicodedata.normalize("NFD", text)))
+            text = _lower(_ACCENT.sub("", normalized("NFD", text)))
         return text
 
     def trace(self, text: str, at_start: bool = True) -> Traced:
