@@ -185,6 +185,7 @@ FIRST = [b"<unk>", b"\n<s>\n", b"\n</s>\n", *(b"<0x%02X>" % byte for byte in ran
     (bin_file([*FIRST, b"a", b"b", b"a"]), "tokens 259 and 261 are both 'a'"),
     (bin_file([*FIRST, b"\xff"]), "token 259 is not UTF-8"),
     (bin_file([*FIRST, b"a", b"ab"]), "the token 'ab' has the character 'b', which is no token"),
+    (bin_file([*FIRST, *(c.encode() for c in "<0x41>"[:5] + ">"), b"<0", b"x4", b"1>", b"x41>"]), "run.c would merge text into the token '<0x41>'"),
     (struct.pack("<IfI", 0xFFFFFFFF, 0.0, 0xFFFFFFFF), "ends too soon: in the middle of token 0"),
 ])  # fmt: skip
 def test_a_tokenizer_bin_that_is_cut_or_none(tmp_path, raw, words):

@@ -65,8 +65,8 @@ class _Reader:
     def tokenizer(self) -> Tokenizer:
         if self._model.get("type") != "BPE":
             raise UserError(f"a model of type {self._model.get('type')} is not supported, only BPE")
-        for key, harmless in (("truncation", None), ("padding", None)):
-            if self._content.get(key) is not harmless:
+        for key in ("truncation", "padding"):
+            if self._content.get(key) is not None:
                 raise UserError(f"{key} is not supported: it is asked for when encoding")
         return self._metaspace() if self._model.get("byte_fallback") else self._byte_level()
 

@@ -14,6 +14,7 @@ from scratchgrad.files import atomic_file
 from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Tokenizer
 from scratchgrad.tools.tokenizer.files import complaints_name, read_file
+from scratchgrad.tools.tokenizer.merging import Merger
 from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.sentencepiece_file import merges_by_score
 from scratchgrad.tools.tokenizer.templates import around
@@ -34,6 +35,7 @@ def load(path: Path) -> MetaspaceBPE:
                 raise UserError(f"tokens {id_of[text]} and {i} are both {text!r}")
             id_of[text] = i
         merges, ranks = merges_by_score(id_of, scores)
+        _check_that_no_text_merges(spelled[:FIRST_TEXT], id_of, Merger(merges, ranks))
         added = [AddedToken(text, i) for i, text in ENDS.items()]
         return MetaspaceBPE(
             spelled, merges, added, ranks=ranks, byte_ids=range(FIRST_BYTE, FIRST_TEXT), unknown=UNKNOWN, blank=" ",
@@ -49,7 +51,7 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
     if (
         list(tokenizer.byte_ids or ()) != list(range(FIRST_BYTE, FIRST_TEXT))
         or special != ENDS
-        or not tokenizer.prefix == "always"
+        or tokenizer.prefix != "always"
     ):
         raise UserError(
             "a tokenizer.bin needs <unk>, <s>, </s> and the 256 bytes as its first tokens, and a blank before each text"
@@ -61,6 +63,14 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
         file.write(struct.pack("<I", max(map(len, tokens))))
         for token, score in zip(tokens, tokenizer.scores, strict=True):
             file.write(struct.pack("<fI", score, len(token)) + token)
+
+
+def _check_that_no_text_merges(spelled: list[str], id_of: dict[str, int], merger: Merger) -> None:
+    """run.c takes special tokens and <0x0A> for text, too, if merges lead there: then it is not what we would do."""
+    for text in spelled:
+        symbols = [id_of[character] for character in text if character in id_of]
+        if len(symbols) == len(text) and len(merger.merge(symbols)) <= 2:
+            raise UserError(f"run.c would merge text into the token {text!r}, which is not supported")
 
 
 def _read(raw: bytes) -> tuple[list[str], list[float]]:
