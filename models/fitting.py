@@ -71,8 +71,10 @@ def misfits(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fa
 
 
 def _as_a_whole_model(stored: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
-    """Stored arrays by the names of a model with its head; where the bare model was saved, no name has the prefix."""
+    """By today's names of a model with its head; where the bare model was saved, no name has the prefix."""
     prefix = model.base_prefix
+    for old, new in model.older_names.items():
+        stored = {name.replace(old, new): array for name, array in stored.items()}
     if any(name.startswith(prefix) for name in stored):
         return stored
     pieces = [piece for pieces in model.weight_map(model.config).values() for piece in pieces]
