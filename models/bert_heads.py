@@ -17,7 +17,7 @@ class BertForSequenceClassification(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
         self.is_regression = config.problem_type == "regression" or (
             config.problem_type is None and config.classes == 1
         )
@@ -61,7 +61,7 @@ class BertForTokenClassification(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
 
     def forward(
         self,
@@ -96,7 +96,7 @@ class BertForQuestionAnswering(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.spans = Linear(config.hidden_size, 2)
+        self.spans = Linear(config.hidden_size, 2, std=config.initializer_range)
 
     def forward(
         self,
