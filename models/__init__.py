@@ -8,12 +8,13 @@ from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of
 from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_llama2c
 from scratchgrad.models.model import Model, Objective
 from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
     "GPT2", "T5", "Cache", "Decoder", "EncoderDecoder", "GPT2Config", "Llama", "LlamaConfig", "Model", "ModelConfig",
-    "Objective", "T5Config", "Transformer", "TransformerConfig", "build", "config_from_dict", "family_of", "load",
-    "load_generation_config", "save",
+    "Objective", "T5Config", "Transformer", "TransformerConfig", "build", "config_from_dict", "describe_llama2c",
+    "family_of", "load", "load_generation_config", "read_llama2c", "save", "write_llama2c",
 ]  # fmt: skip
