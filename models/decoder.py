@@ -60,7 +60,9 @@ class Decoder(Model):
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        return F.linear_cross_entropy(self.hidden(ids), self.output_weight, targets)
+        said = Auxiliary()
+        loss = F.linear_cross_entropy(self.hidden(ids, said=said), self.output_weight, targets)
+        return self.with_auxiliary(loss, said, targets)
 
     @property
     def output_weight(self) -> Tensor:

@@ -1,6 +1,7 @@
 """scratchgrad-sample and scratchgrad-tokenize as programs: what they print, and what they say to a mistake."""
 
 import json
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -178,3 +179,48 @@ def test_every_command_tells_what_it_does_and_its_version(command, name):
     assert done.returncode == 0
     assert f"{name} " in done.stdout.decode(), "the help shows an example"
     assert command(name, "--version").stdout.startswith(b"scratchgrad, version ")
+
+
+def test_training_tells_what_the_vocabulary_is_worth(tmp_path, command):
+    lines = [json.dumps({"text": f"the cat number {i} sat on the mat and said {i * i}"}) for i in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    done = command("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.tiktoken", "a.jsonl")
+    said = done.stderr.decode()
+    assert done.stdout == b"t.tiktoken\n"
+    assert re.search(r"trained on: \d\.\d{3} bytes a token over 0\.0 MB; \d+ of 299 tokens used", said)
+    assert re.search(r"held out: \d\.\d{3} bytes a token", said)
+    assert re.search(r"longest: ·number +", said)
+    assert re.search(r"rarest: .* \(\d+\)", said)
+    none = command("scratchgrad-tokenize", "train", "--held-out", 0, "--output", "u.json", "a.jsonl").stderr.decode()
+    assert "held out" not in none
+    assert "the text holds no more pairs" in none
+    options = ("--tokenizer", "t.tiktoken", "--pattern", "gpt4")
+    said = mistake(command("scratchgrad-tokenize", "encode", *options, "the cat"))
+    assert "the rank 0 is missing, and no special token has it" in said
+    said = mistake(command("scratchgrad-tokenize", "encode", *options, "--special", "<|endoftext|>", "the cat"))
+    assert "--special '<|endoftext|>' is not a text, '=' and an id" in said
+    options = (*options, "--special", "<|endoftext|>=0")
+    ids = command("scratchgrad-tokenize", "encode", *options, "--allow-special", "the cat<|endoftext|>").stdout.split()
+    assert ids[-1] == b"0"
+    assert command("scratchgrad-tokenize", "decode", *options, *map(int, ids)).stdout == b"the cat<|endoftext|>"
+
+
+def test_inspect_shows_tokens_ids_and_how_pieces_were_merged(tmp_path, command):
+    (tmp_path / "a.txt").write_text("the cat sat on the mat " * 20)
+    command("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.json", "a.txt")
+    done = command("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", "--merges", "the cat\t🙂")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].split() == ["the", "·cat", "\\t", "\\xf0", "\\x9f", "\\x99", "\\x82"]
+    ids = command("scratchgrad-tokenize", "encode", "--tokenizer", "t.json", "the cat\t🙂").stdout.split()
+    assert lines[1].encode().split() == ids
+    assert lines[2] == "7 tokens, 9 characters, 12 bytes"
+    assert lines[4:9] == ["t h e", "t he", "the", "", "· c a t"]
+    piped = command("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", input=b"[bold]x[/bold]").stdout
+    assert b"[bold]" not in piped, "each byte is a token of its own"
+    assert b"[ b o l d ] x [ / b o l d ]" in b" ".join(piped.split())
+
+
+def test_what_has_no_merges_says_so(tmp_path, command):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na\n")
+    said = command("scratchgrad-tokenize", "inspect", "--tokenizer", "vocab.txt", "--merges", "a").stderr.decode()
+    assert "a WordPiece tokenizer has no merges to show" in said

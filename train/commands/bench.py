@@ -16,8 +16,11 @@ from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.train.bench.engine import bench_engine
+from scratchgrad.train.bench.experts import bench_experts
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.shapes import SHAPES, Shape
+from scratchgrad.train.bench.tokenizer import bench_tokenizer
+from scratchgrad.train.bench.tokenizer_texts import bench_texts
 from scratchgrad.train.bench.training import bench_training
 
 against_option = click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: torch.")
@@ -40,6 +43,8 @@ def main() -> None:
     scratchgrad-bench train --model stories15M --against torch
     scratchgrad-bench engine --against torch
     scratchgrad-bench memory
+    scratchgrad-bench experts
+    scratchgrad-bench tokenizer --against tiktoken,tokenizers --english 'books/*.txt'
     """
 
 
@@ -112,6 +117,58 @@ def memory(model: str, steps: int, threads: int | None, json_path: Path | None) 
         )  # fmt: skip
     Console(highlight=False).print(table)
     _write_json(json_path, {way: asdict(result) for way, result in results.items()})
+
+
+@main.command()
+@model_option("stories15M")
+@click.option("--experts", "count", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--per-token", type=click.IntRange(min=1), default=2, show_default=True, help="Experts that a token meets."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="After a warm-up.")
+@threads_option
+@json_option
+@tells_mistakes
+def experts(model: str, count: int, per_token: int, steps: int, threads: int | None, json_path: Path | None) -> None:
+    """The time of forward and backward with a mixture of experts, beside the dense model of the same width."""
+    shape = _shape(model)
+    workers = threads or usable_cores()
+    results = bench_experts(shape, experts=count, per_token=per_token, threads=workers, steps=steps, say=say)
+    table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {workers} thread(s)")
+    for heading in ("", "s forward and backward", "of dense"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, seconds in results.items():
+        table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
+    Console(highlight=False).print(table)
+    _write_json(json_path, results)
+
+
+@main.command()
+@click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: tiktoken, tokenizers.")
+@click.option("--english", multiple=True, metavar="FILE", help="English text to measure with, beside code; a glob.")
+@click.option("--megabytes", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each text.")
+@click.option("--vocab-size", type=click.IntRange(min=257), default=32000, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
+@tells_mistakes
+def tokenizer(
+    against: str, english: tuple[str, ...], megabytes: float, vocab_size: int, rounds: int, json_path: Path | None
+) -> None:
+    """Training and warm encoding on one thread: the standard library's code, and English where files are given."""
+    texts = bench_texts(english, int(megabytes * 1e6))
+    peers = _peers(against)
+    rows = bench_tokenizer(texts, peers, vocab_size=vocab_size, rounds=rounds, say=say)
+    table = Table(title=f"one thread, a vocabulary of {vocab_size:,}")
+    for heading in ("", "scratchgrad", *(heading for peer in peers for heading in (peer, "ours is"))):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in rows:
+        cells = [f"{row.task} {row.text}", f"{row.seconds['scratchgrad']:.3f} s"]
+        for peer in peers:
+            known = peer in row.seconds
+            cells += [f"{row.seconds[peer]:.3f} s", f"{row.times_as_fast_as(peer):.2f}x as fast"] if known else ["", ""]
+        table.add_row(*cells)
+    Console(highlight=False).print(table)
+    _write_json(json_path, [asdict(row) for row in rows])
 
 
 def _peers(against: str) -> list[str]:
