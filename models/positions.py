@@ -41,7 +41,7 @@ class RotaryEmbedding(Module):
             self._keep(min(self.length, 2 * last))
             self.to(device)
         cos, sin = self.cos[positions], self.sin[positions]
-        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))
+        return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
 
     def _keep(self, positions: int) -> None:
         frequencies = self.theta ** (-np.arange(0, self.width, 2) / self.width)

@@ -1,6 +1,7 @@
 """The user's text files: .txt, .md, .py are one text each, .jsonl and .jsonl.gz one a record (its field `text`).
 
 Pairs of texts are lines of a .tsv, source and target with a tab between, or records with fields `source` and `target`.
+Prompts are lines of any other file, or the field `prompt` of records.
 """
 
 from __future__ import annotations
@@ -96,6 +97,15 @@ def _chunks(path: Path) -> Iterator[str]:
 def _not_utf8(path: Path, error: UnicodeDecodeError, shift: int = 0) -> UserError:
     place, byte = error.start + shift, error.object[error.start]
     return UserError(f"'{path}' is not UTF-8: byte {place} is 0x{byte:02x}; convert it first")
+
+
+def read_prompts(path: Path) -> Iterator[str]:
+    """Every line that is not blank, or the field `prompt` of every record; UserError as of `read_texts`."""
+    if path.name.endswith((".jsonl", ".jsonl.gz")):
+        for _, (prompt,) in _records(path, "prompt"):
+            yield prompt
+    else:
+        yield from (line for line in _decoded(path, _bytes(path)).splitlines() if line.strip())
 
 
 def _bytes(path: Path) -> bytes:
