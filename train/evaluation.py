@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchgrad import no_grad
+from scratchgrad import fixed_weights, no_grad
 from scratchgrad.models import Model
 from scratchgrad.train.data import HeldOut, on_device
 from scratchgrad.train.gradients import Shards
@@ -25,7 +25,7 @@ def evaluate(model: Model, held_out: HeldOut, shards: Shards, ranks: Ranks) -> E
     """The loss on the held-out windows, added in the fixed tree of shards: the same bits on any number of ranks."""
     mine = []
     model.eval()
-    with no_grad():
+    with no_grad(), fixed_weights():
         for batch in held_out.batches:
             for shard in shards.mine:
                 part = {name: array[shards.rows_of(shard)] for name, array in batch.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchgrad import Tensor
+from scratchgrad import Tensor, fixed_weights
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model
@@ -65,15 +65,16 @@ def sum_gradients(
     flat = FlatGradients(model)
     gradients = ShardSum()
     losses, tokens = [], []
-    for shard in shards.mine:
-        rows = shards.rows_of(shard)
-        batch = batches.rows(step, rows.start, rows.stop)
-        with drawing_at(Place(seed, step, shard)):
-            loss = model.loss(**on_device(batch, model.device))
-            loss.backward()
-        losses.append(loss.item())
-        tokens.append(count_targets(batch))
-        gradients.add(flat.take())
+    with fixed_weights():
+        for shard in shards.mine:
+            rows = shards.rows_of(shard)
+            batch = batches.rows(step, rows.start, rows.stop)
+            with drawing_at(Place(seed, step, shard)):
+                loss = model.loss(**on_device(batch, model.device))
+                loss.backward()
+            losses.append(loss.item())
+            tokens.append(count_targets(batch))
+            gradients.add(flat.take())
 
     said = ranks.gather_values(np.array([*losses, *tokens, *flags], np.float64))
     share = len(shards.mine)
