@@ -10,7 +10,9 @@ pytestmark = pytest.mark.mpi
 
 
 @pytest.mark.skipif(find_spec("numkong") is None, reason="the extra `fast` is not installed: no numkong")
-def test_ranks_threads_recomputation_and_an_interruption_change_no_bit_and_the_loss_follows_float32(tmp_path, start, recipe):
+def test_ranks_threads_recomputation_and_an_interruption_change_no_bit_and_the_loss_follows_float32(
+    tmp_path, start, recipe
+):
     def losses(name: str, *overrides: str, ranks: int | None = None) -> list[dict[str, object]]:
         job = start("scratchgrad-train", *overrides, ranks=ranks)
         assert job.end() == 0, job.output
