@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: toy test lint fuzz mutants docs clean
+.PHONY: toy test lint fuzz mutants recipes docs clean
 
 toy: .venv/installed
 	mpirun -n 4 scratchgrad-train toy.yaml
@@ -32,6 +32,10 @@ fuzz: .venv/installed
 # Faults planted into every backward pass, one at a time: the tests must see each.
 mutants: .venv/installed
 	python -m tests.mutants
+
+# Every packaged recipe, trained on two ranks: each must reach what it promises.
+recipes: .venv/installed
+	python -m tests.recipes
 
 # The course as a site, in build/site.
 docs: .venv/installed

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.cache import LayerCache
+from scratchgrad.models.cache import LayerCache, Memory
 from scratchgrad.nn import Linear, Module
 
 
 class AttentionInputs(NamedTuple):
     """What all blocks of a stack are told beside the tokens. Masks are as `F.scaled_dot_product_attention` takes them.
 
-    rotary: cosines and sines (time, width / 2). memory (batch, length, hidden): what cross-attention looks at.
+    rotary: cosines and sines as `F.rotary` takes them. memory (batch, length, hidden): what cross-attention looks at.
     """
 
     rotary: tuple[Tensor, Tensor] | None = None
@@ -92,17 +92,17 @@ class CrossAttention(Module):
         self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
-        """x (batch, time, hidden); returns x's shape. A cache keeps the memory's keys and values from call to call."""
-        assert inputs.memory is not None, "cross-attention needs a memory"
+        """x (batch, time, hidden); returns x's shape. A cache keeps what it makes of the first memory."""
         query = F.contiguous(split_heads(self.q_proj(x), self.heads))
         if cache is not None and cache.memory is not None:
-            key, value = cache.memory
+            key, value, mask = cache.memory
         else:
+            assert inputs.memory is not None, "cross-attention needs a memory, or a cache that knows it"
             stacked = F.contiguous(split_heads(self.kv(inputs.memory), 2 * self.heads))
-            key, value = stacked[:, : self.heads], stacked[:, self.heads :]
+            key, value, mask = stacked[:, : self.heads], stacked[:, self.heads :], inputs.memory_mask
             if cache is not None:
-                cache.memory = key, value
-        out = F.scaled_dot_product_attention(query, key, value, inputs.memory_mask, scale=self.scale)
+                cache.memory = Memory(key, value, mask)
+        out = F.scaled_dot_product_attention(query, key, value, mask, scale=self.scale)
         merged: Tensor = self.o_proj(merge_heads(out))
         return merged
 

@@ -12,8 +12,11 @@ from scratchgrad.errors import UserError
 
 # Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
-    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "initializer_range",
-    "pad_token_id", "pretraining_tp", "torch_dtype", "transformers_version", "use_cache",
+    "_name_or_path", "architectures", "attention_dropout", "attention_probs_dropout_prob", "bos_token_id",
+    "chunk_size_feed_forward", "classifier_dropout", "dense_act_fn", "dropout_rate", "dtype", "eos_token_id",
+    "gradient_checkpointing", "hidden_dropout_prob", "initializer_factor", "initializer_range", "is_gated_act",
+    "output_attentions", "output_hidden_states", "output_past", "output_router_logits", "pad_token_id",
+    "pretraining_tp", "return_dict", "task_specific_params", "torch_dtype", "transformers_version", "use_cache",
 }  # fmt: skip
 
 
@@ -25,6 +28,10 @@ class ModelConfig(BaseModel):
     model_type: str
     vocab_size: int
     max_position_embeddings: int
+
+    def hugging_face_refusal(self) -> str | None:
+        """Why Hugging Face has no class for such a model; None where it has one."""
+        return None
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:

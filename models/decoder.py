@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from scratchgrad import Tensor
 from scratchgrad import functional as F
+from scratchgrad.backend import to_device
 from scratchgrad.models.attention import AttentionInputs
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.block import Stack
@@ -21,19 +26,28 @@ class Decoder(Model):
     decoder: Stack
     lm_head: Linear | None  # None where the embedding's rows tell the next token, too
 
-    def embed(self, ids: Tensor, first: int) -> Tensor:
-        """ids (batch, time) integers, the first at position `first`; returns (batch, time, hidden)."""
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """ids (batch, time) integers; returns (batch, time, hidden).
+
+        positions (time,) integers within the context, or (batch, time) where each text of the batch stands elsewhere.
+        """
         out: Tensor = self.embed_tokens(ids)
         return out
 
-    def attention_inputs(self, first: int, count: int) -> AttentionInputs:
-        """What the blocks are told of `count` tokens from position `first` on."""
+    def attention_inputs(self, positions: Tensor) -> AttentionInputs:
+        """What the blocks are told of tokens at these positions, which are as for `embed`."""
         return AttentionInputs()
 
     def hidden(self, ids: Tensor, cache: Cache | None = None, said: Auxiliary | None = None) -> Tensor:
         """ids (batch, time); the state (batch, time, hidden) from which the next tokens are told."""
-        first = cache.length if cache is not None else 0
-        x, inputs = self.embed(ids, first), self.attention_inputs(first, ids.shape[1])
+        count, context = ids.shape[1], self.config.max_position_embeddings
+        positions = np.arange(count) if cache is None else cache.positions(count)
+        if count and (last := positions[..., -1].max()) >= context:
+            raise ValueError(f"position {last} lies beyond the context of {context} tokens")
+        places = Tensor(to_device(positions, ids.device))
+        x, inputs = self.embed(ids, places), self.attention_inputs(places)
+        if cache is not None and (mask := cache.mask(count)) is not None:
+            inputs = inputs._replace(mask=Tensor(to_device(mask, ids.device)))
         said = said if said is not None else Auxiliary()
         out: Tensor = self.decoder(x, inputs, said, recompute_every=self.recompute_every, cache=cache)
         return out
@@ -46,9 +60,20 @@ class Decoder(Model):
         """As `forward`, but for the last position alone: (batch, vocabulary)."""
         return F.linear(self.hidden(ids, cache)[:, -1], self.output_weight)
 
+    def beginning(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it tells its first token after `prompt`: all of it."""
+        return list(prompt)
+
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of what follows `prompt`, and a cache that knows it."""
+        cache = self.new_cache(len(prompt))
+        return self.next_logits(Tensor(to_device(np.array([prompt]), self.device)), cache), cache
+
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        return F.linear_cross_entropy(self.hidden(ids), self.output_weight, targets)
+        said = Auxiliary()
+        loss = F.linear_cross_entropy(self.hidden(ids, said=said), self.output_weight, targets)
+        return self.with_auxiliary(loss, said, targets)
 
     @property
     def output_weight(self) -> Tensor:

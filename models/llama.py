@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from scratchgrad import Tensor
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
+from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import GatedFeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.positions import RotaryEmbedding
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Embedding, Linear, RMSNorm
 
 
-class LlamaConfig(ModelConfig):
+class LlamaConfig(ExpertsConfig):
     """Sizes of a Llama, by Hugging Face's names. num_key_value_heads is num_attention_heads where it is left out."""
 
     model_type: Literal["llama"] = "llama"
@@ -45,6 +47,18 @@ class LlamaConfig(ModelConfig):
             values = {**values, "num_key_value_heads": heads}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rope_theta_of_transformers_5(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """It is written as rope_parameters = {"rope_type": "default", "rope_theta": 10000.0} there."""
+        rope = values.get("rope_parameters")
+        if not isinstance(rope, dict):
+            return values
+        rest = {name: value for name, value in values.items() if name != "rope_parameters"}
+        if rope.get("rope_type", "default") != "default" or not rope.keys() <= {"rope_type", "rope_theta"}:
+            raise ValueError(f"model.rope_parameters = {rope} asks for a feature that is not supported")
+        return {**rest, "rope_theta": rope["rope_theta"]} if "rope_theta" in rope else rest
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         heads, groups = self.num_attention_heads, self.num_key_value_heads
@@ -62,7 +76,7 @@ class LlamaConfig(ModelConfig):
 
 
 class Llama(Decoder):
-    config_class = LlamaConfig
+    config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
     architecture = "LlamaForCausalLM"
 
     def __init__(self, config: LlamaConfig, *, dropout: float = 0.0) -> None:
@@ -70,10 +84,13 @@ class Llama(Decoder):
         hidden, heads, eps = config.hidden_size, config.num_attention_heads, config.rms_norm_eps
         out_std = 0.02 / math.sqrt(2 * config.num_hidden_layers)  # so that the sum of all parts starts out level
 
+        def feed_forward() -> GatedFeedForward:
+            return GatedFeedForward(hidden, config.intermediate_size, "silu", out_std=out_std)
+
         def block() -> Block:
             return Block(
                 SelfAttention(hidden, heads, groups=config.num_key_value_heads, is_causal=True, out_std=out_std),
-                GatedFeedForward(hidden, config.intermediate_size, "silu", out_std=out_std),
+                feed_forward_for(config, feed_forward),
                 lambda: RMSNorm(hidden, eps=eps),
                 dropout=dropout,
             )
@@ -83,8 +100,8 @@ class Llama(Decoder):
         self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False)
         self.rotary = RotaryEmbedding(hidden // heads, config.max_position_embeddings, config.rope_theta)
 
-    def attention_inputs(self, first: int, count: int) -> AttentionInputs:
-        return AttentionInputs(rotary=self.rotary(first, count))
+    def attention_inputs(self, positions: Tensor) -> AttentionInputs:
+        return AttentionInputs(rotary=self.rotary(positions))
 
     @staticmethod
     def weight_map(config: LlamaConfig) -> WeightMap:
@@ -113,4 +130,4 @@ class Llama(Decoder):
                 ],
                 f"{ours}.feed_forward.down_proj.weight": [Piece(f"{theirs}.mlp.down_proj.weight", hidden)],
             }
-        return names
+        return with_experts(names, config)

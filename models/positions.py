@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from scratchgrad import Tensor
-from scratchgrad.nn import Module
+from scratchgrad import functional as F
+from scratchgrad.nn import Embedding, Module
+
+
+class LearnedPositions(Embedding):
+    """A row of a table for each position (Gehring et al. 2017, section 3.1), to be added to the token that is there."""
+
+    def forward(self, first: int, count: int) -> Tensor:  # type: ignore[override]
+        """The rows of the positions from `first` on: (count, width)."""
+        _check_context(first + count, len(self.weight))
+        return self.weight[first : first + count]
 
 
 class RotaryEmbedding(Module):
@@ -19,8 +29,39 @@ class RotaryEmbedding(Module):
         angles = np.outer(np.arange(length), frequencies)
         self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
 
-    def forward(self, first: int, count: int) -> tuple[Tensor, Tensor]:
-        """(cos, sin) of the positions from `first` on, each (count, width / 2)."""
-        if first + count > len(self.cos):
-            raise ValueError(f"position {first + count - 1} lies beyond the context of {len(self.cos)} tokens")
-        return self.cos[first : first + count], self.sin[first : first + count]
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(cos, sin) as `F.rotary` takes them, each (time, width / 2), or (batch, 1, time, width / 2).
+
+        positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
+        """
+        cos, sin = self.cos[positions], self.sin[positions]
+        return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
+
+
+class RelativeBias(Module):
+    """T5's positions (Raffel et al. 2020, section 2.1): a number for each head and distance, added to the scores.
+
+    table (buckets, heads): near distances have a bucket each, far ones share theirs.
+    """
+
+    def __init__(self, heads: int, *, buckets: int, max_distance: int, bidirectional: bool, std: float) -> None:
+        self.table = Embedding(buckets, heads, std=std)
+        self.max_distance, self.bidirectional = max_distance, bidirectional
+
+    def forward(self, queries: int, keys: int) -> Tensor:
+        """(1, heads, queries, keys), where the queries are the last of the keys."""
+        weight = self.table.weight
+        buckets = F.relative_position_buckets(
+            queries,
+            keys,
+            buckets=len(weight),
+            max_distance=self.max_distance,
+            bidirectional=self.bidirectional,
+        )
+        by_head: Tensor = self.table(buckets.to(weight.device)).transpose(2, 0, 1)
+        return by_head.reshape(1, -1, queries, keys)
+
+
+def _check_context(end: int, length: int) -> None:
+    if end > length:
+        raise ValueError(f"position {end - 1} lies beyond the context of {length} tokens")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +29,9 @@ def to_hugging_face(state: Mapping[str, np.ndarray[Any, Any]], weight_map: Weigh
     """Their tensors, as views of our arrays."""
     tensors: Arrays = {}
     for ours, pieces in weight_map.items():
-        start = 0
+        array, start = _as_rows(state[ours], pieces), 0
         for piece in pieces:
-            rows = state[ours][start : start + piece.rows]
+            rows = array[start : start + piece.rows]
             tensors[piece.name] = rows.T if piece.is_transposed else rows
             start += piece.rows
     return tensors
@@ -47,16 +48,28 @@ def read_hugging_face(file: Path, shapes: Mapping[str, tuple[int, ...]], weight_
             _check(file, {name: tuple(stored.get_slice(name).get_shape()) for name in names}, shapes, weight_map)
             state: Arrays = {}
             for ours, pieces in weight_map.items():
-                state[ours], start = np.empty(shapes[ours], np.float32), 0
+                state[ours] = np.empty(shapes[ours], np.float32)
+                rows, start = _as_rows(state[ours], pieces), 0
                 for piece in pieces:
                     tensor = stored.get_tensor(piece.name)
-                    state[ours][start : start + piece.rows] = tensor.T if piece.is_transposed else tensor
+                    rows[start : start + piece.rows] = tensor.T if piece.is_transposed else tensor
                     start += piece.rows
             return state
     except SafetensorError as error:
         raise UserError(f"'{file}' is not a whole safetensors file: {error}") from None
     except FileNotFoundError:
         raise UserError(f"'{file}' does not exist: a model directory holds its weights under that name") from None
+
+
+def _as_rows(array: np.ndarray[Any, Any], pieces: list[Piece]) -> np.ndarray[Any, Any]:
+    """A view of one of our arrays as the rows that the pieces name: of a stack of matrices, one below the other."""
+    return array.reshape(_shape_as_rows(array.shape, pieces))
+
+
+def _shape_as_rows(shape: tuple[int, ...], pieces: list[Piece]) -> tuple[int, ...]:
+    rows = sum(piece.rows for piece in pieces)
+    leading = next(n for n in range(1, len(shape) + 1) if math.prod(shape[:n]) == rows)
+    return (rows, *shape[leading:])
 
 
 def _check(
@@ -68,7 +81,7 @@ def _check(
     needed = {}
     for ours, pieces in weight_map.items():
         for piece in pieces:
-            shape = (piece.rows, *shapes[ours][1:])
+            shape = (piece.rows, *_shape_as_rows(shapes[ours], pieces)[1:])
             needed[piece.name] = shape[::-1] if piece.is_transposed else shape
     faults = [f"'{name}' is missing" for name in needed.keys() - stored.keys()]
     faults += [f"'{name}' belongs to no part of the model" for name in stored.keys() - needed.keys()]

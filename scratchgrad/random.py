@@ -27,6 +27,8 @@ class Purpose(IntEnum):
     SAMPLE = 3
     USER = 4
     MASK = 5
+    SPANS = 6
+    TASK = 7
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""The user's text files: .txt, .md, .py are one text each, .jsonl and .jsonl.gz one a record (its field `text`)."""
+"""The user's text files: .txt, .md, .py are one text each, .jsonl and .jsonl.gz one a record (its field `text`).
+
+Pairs of texts are lines of a .tsv, source and target with a tab between, or records with fields `source` and `target`.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from pathlib import Path
 from scratchgrad.errors import UserError
 
 SUFFIXES = (".txt", ".md", ".py", ".jsonl", ".jsonl.gz")
+PAIR_SUFFIXES = (".tsv", ".jsonl", ".jsonl.gz")
 
 
-def find_text_files(globs: Sequence[str]) -> list[Path]:
-    """The files that the globs match, each once, in the order of their names; UserError for a glob without any."""
+def find_text_files(globs: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """The files that the globs match, each once, in the order of their names.
+
+    UserError for a glob without any, and for a file whose name has none of the endings.
+    """
     found: set[str] = set()
     for pattern in globs:
         matches = [match for match in glob.glob(pattern, recursive=True) if Path(match).is_file()]
@@ -23,17 +30,32 @@ def find_text_files(globs: Sequence[str]) -> list[Path]:
             raise UserError(f"no file matches '{pattern}'")
         found.update(matches)
     for match in sorted(found):
-        if not match.endswith(SUFFIXES):
-            raise UserError(f"'{match}': only {', '.join(SUFFIXES)} files are read")
+        if not match.endswith(suffixes):
+            raise UserError(f"'{match}': only {', '.join(suffixes)} files are read")
     return [Path(match) for match in sorted(found)]
 
 
 def read_texts(path: Path) -> Iterator[tuple[str, str]]:
     """(name, text) of every text in the file; UserError where it is empty, binary, not UTF-8 or not whole."""
     if path.name.endswith((".jsonl", ".jsonl.gz")):
-        yield from _records(path)
+        for number, (text,) in _records(path, "text"):
+            yield f"{path.as_posix()}:{number}", text
     else:
         yield path.as_posix(), _decoded(path, _bytes(path))
+
+
+def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """(source, target) of every line or record; UserError as of `read_texts`, and for a line that is no pair."""
+    if path.suffix != ".tsv":
+        for _, (source, target) in _records(path, "source", "target"):
+            yield source, target
+        return
+    for number, line in enumerate(_decoded(path, _bytes(path)).split("\n"), start=1):
+        if line.strip():
+            parts = line.removesuffix("\r").split("\t")
+            if len(parts) != 2:
+                raise UserError(f"'{path}', line {number}: {len(parts) - 1} tabs where one between two texts is needed")
+            yield parts[0], parts[1]
 
 
 def _bytes(path: Path) -> bytes:
@@ -57,23 +79,24 @@ def _decoded(path: Path, raw: bytes) -> str:
         ) from None
 
 
-def _records(path: Path) -> Iterator[tuple[str, str]]:
+def _records(path: Path, *fields: str) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not blank, and the strings in these fields of its record."""
     raw = _bytes(path)
     file = gzip.GzipFile(fileobj=io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
     try:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield f"{path.as_posix()}:{number}", _text_of(path, number, line)
+                yield number, _strings(path, number, line, fields)
     except (EOFError, OSError) as error:
         raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
 
 
-def _text_of(path: Path, number: int, line: bytes) -> str:
+def _strings(path: Path, number: int, line: bytes, fields: Sequence[str]) -> list[str]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}', line {number}: not JSON: {error}") from None
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        raise UserError(f"'{path}', line {number}: a record needs a field \"text\" that holds a string")
-    text: str = record["text"]
-    return text
+    for field in fields:
+        if not isinstance(record, dict) or not isinstance(record.get(field), str):
+            raise UserError(f"'{path}', line {number}: a record needs a field \"{field}\" that holds a string")
+    return [record[field] for field in fields]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model, ModelConfig, Objective, config_from_dict, family_of
+from scratchgrad.train.data.tasks import TASKS
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -25,16 +26,21 @@ class TokenizerRecipe(Section):
 
 
 class DataRecipe(Section):
-    source: Literal["stdlib", "files"] = Field("stdlib", description="the Python standard library's sources, or files")
-    files: list[str] = Field([], description="globs of .txt .md .py .jsonl .jsonl.gz, for source: files")
-    held_out: Share = Field(0.05, description="the share of documents that is never trained on")
+    source: Literal["stdlib", "files", "reverse", "numbers"] = Field(
+        "stdlib", description="the Python standard library's sources, files, or pairs of texts of a task"
+    )
+    files: list[str] = Field(
+        [], description="globs of .txt .md .py .jsonl .jsonl.gz, for pairs of .tsv .jsonl .jsonl.gz; for source: files"
+    )
+    pairs: Count = Field(20_000, description="how many are made of a task")
+    held_out: Share = Field(0.05, description="the share of documents, or of pairs, that is never trained on")
     cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
 
     @model_validator(mode="after")
     def _files_for_files(self) -> Self:
         if self.source == "files" and not self.files:
             raise ValueError("data.source = files needs data.files, a list of globs")
-        if self.source == "stdlib" and self.files:
+        if self.source != "files" and self.files:
             raise ValueError("data.files is read only with data.source = files")
         return self
 
@@ -60,7 +66,7 @@ class TrainRecipe(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"
@@ -123,6 +129,14 @@ class Recipe(Section):
                 f"train.objective = {asked}: a {self.family.architecture} can be trained for "
                 f"{', '.join(trained_for) or 'none of the objectives that make targets from text'}"
             )
+        source = self.data.source
+        if self.objective == "pairs" and source == "stdlib":
+            raise ValueError(
+                f"train.objective = pairs needs pairs of texts: data.source = {' or '.join(TASKS)}, or files with "
+                "data.files of .tsv or .jsonl"
+            )
+        if self.objective != "pairs" and source in TASKS:
+            raise ValueError(f"data.source = {source} makes pairs of texts, for train.objective = pairs")
         return self
 
     @property
@@ -133,10 +147,16 @@ class Recipe(Section):
     def objective(self) -> Objective:
         return self.train.objective or self.family.objectives[0]
 
-    def model_config_for(self, vocab_size: int) -> ModelConfig:
-        """The model's config, with the tokenizer's vocabulary and the training context where it names none."""
-        values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context, **self.model}
-        return config_from_dict(values)
+    def model_config_for(self, vocab_size: int, pad: int | None = None) -> ModelConfig:
+        """The model's config, with the tokenizer's vocabulary and the training context where it names none.
+
+        pad: the id of what fills sequences up, which an encoder-decoder starts with, too.
+        """
+        values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context}
+        if pad is not None:
+            known = self.family.config_class.model_fields
+            values |= {name: pad for name in ("pad_token_id", "decoder_start_token_id") if name in known}
+        return config_from_dict({**values, **self.model})
 
 
 MAY_CHANGE_ON_RESUME = {

@@ -8,28 +8,55 @@ from scratchgrad.models import Model
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.data import (
     Batches,
+    FilePairs,
+    FilesSource,
+    GeneratedPairs,
     HeldOut,
     MaskedNextSentence,
     MaskedTokens,
     NextToken,
     Objective,
+    PairBatches,
+    Pairs,
     Prepared,
+    Source,
+    Spans,
+    StdlibSource,
     TrainBatches,
     held_out_batches,
+    held_out_pairs,
 )
+from scratchgrad.train.data.pairs import PAD
 from scratchgrad.train.recipe import Recipe, TrainRecipe
 
+# What is asked about windows of text. Pairs of texts are no windows, and have batches of their own.
 OBJECTIVES: dict[models.Objective, type[Objective]] = {
     "causal": NextToken,
     "masked": MaskedTokens,
     "masked_next_sentence": MaskedNextSentence,
+    "spans": Spans,
 }
+
+
+def build_source(recipe: Recipe) -> Source:
+    data = recipe.data
+    if data.source == "stdlib":
+        return StdlibSource(data.held_out)
+    if data.source == "files":
+        kind = FilePairs if recipe.objective == "pairs" else FilesSource
+        return kind(data.files, data.held_out)
+    return GeneratedPairs(data.source, data.pairs, data.held_out)
+
+
+def special_tokens(recipe: Recipe) -> tuple[str, ...]:
+    """What the tokenizer must have for the recipe's objective."""
+    return (PAD,) if recipe.objective == "pairs" else OBJECTIVES[recipe.objective].special_tokens
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
     """The recipe's model with fresh weights, drawn from its seed."""
     train = recipe.train
-    config = recipe.model_config_for(tokenizer.vocab_size)
+    config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding)
     if config.vocab_size != tokenizer.vocab_size:
         raise UserError(
             f"model.vocab_size = {config.vocab_size}, but the tokenizer has {tokenizer.vocab_size} tokens; "
@@ -54,6 +81,8 @@ def build_schedule(train: TrainRecipe) -> optim.Schedule:
     peak, warmup, ratio = train.learning_rate, train.warmup_steps, train.final_learning_rate_ratio
     if train.schedule == "constant":
         return optim.constant(peak, warmup=warmup)
+    if train.schedule == "inverse_sqrt":
+        return optim.inverse_sqrt(peak, warmup=warmup)
     shape = optim.cosine if train.schedule == "cosine" else optim.linear
     return shape(peak, train.steps, warmup=warmup, final_ratio=ratio)
 
@@ -64,8 +93,14 @@ def build_objective(recipe: Recipe, prepared: Prepared, split: str) -> Objective
     return OBJECTIVES[recipe.objective].of(train.context, tokens, prepared.tokenizer, train.seed)
 
 
+def build_pairs(recipe: Recipe, prepared: Prepared, split: str) -> Pairs:
+    return Pairs(prepared.tokens(split), prepared.tokenizer, recipe.train.context)
+
+
 def build_batches(recipe: Recipe, prepared: Prepared) -> Batches:
     train = recipe.train
+    if recipe.objective == "pairs":
+        return PairBatches(build_pairs(recipe, prepared, "train"), train.batch_size, train.seed)
     objective = build_objective(recipe, prepared, "train")
     return TrainBatches(prepared.tokens("train"), objective, train.batch_size, train.seed)
 
@@ -73,5 +108,7 @@ def build_batches(recipe: Recipe, prepared: Prepared) -> Batches:
 def build_held_out(recipe: Recipe, prepared: Prepared) -> HeldOut:
     """The rows that evaluations read."""
     train, lengths = recipe.train, prepared.tokenizer.byte_lengths
+    if recipe.objective == "pairs":
+        return held_out_pairs(build_pairs(recipe, prepared, "held_out"), train.batch_size, train.eval_tokens)
     objective = build_objective(recipe, prepared, "held_out")
     return held_out_batches(prepared.tokens("held_out"), objective, lengths, train.batch_size, train.eval_tokens)

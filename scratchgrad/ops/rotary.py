@@ -9,11 +9,11 @@ from scratchgrad.tensor import op
 def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tuple[Array, Backward]:
     """Turn the pair (x[i], x[i + width/2]) of every position by its angle; heads from `heads` on stay as they are.
 
-    x (batch, head, time, width); cos, sin (time, width/2); returns x's shape, each head contiguous in memory.
+    x (batch, head, time, width). cos, sin (time, width/2), or (batch, 1, time, width/2) where each text of the batch
+    stands elsewhere. Returns x's shape, each head contiguous in memory.
     """
+    check_shapes(x, cos, sin)
     half = x.shape[-1] // 2
-    if cos.shape != (x.shape[-2], half):
-        raise ValueError(f"cos and sin must have shape (time, width/2) = {(x.shape[-2], half)}, not {cos.shape}")
     count = x.shape[1] if heads is None else heads
 
     def turn(x: Array, sin: Array) -> Array:
@@ -25,3 +25,14 @@ def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tup
         return out
 
     return turn(x, sin), lambda grad: (turn(grad, -sin), None, None)  # the way back is the turn the other way
+
+
+def check_shapes(x: Array, cos: Array, sin: Array) -> None:
+    """ValueError that says which shapes of cos and sin fit to x."""
+    batch, _, time, width = x.shape
+    shared, own = (time, width // 2), (batch, 1, time, width // 2)
+    if cos.shape not in (shared, own) or sin.shape != cos.shape:
+        raise ValueError(
+            f"cos and sin must have shape (time, width/2) = {shared} or (batch, 1, time, width/2) = {own}, "
+            f"not {cos.shape} and {sin.shape}"
+        )

@@ -18,6 +18,15 @@ def linear(peak: float, steps: int, *, warmup: int = 0, final_ratio: float = 0.1
     return _after_warmup(peak, steps, warmup, lambda t: 1 - (1 - final_ratio) * t)
 
 
+def inverse_sqrt(peak: float, *, warmup: int = 0) -> Schedule:
+    """peak * min(n / warmup, sqrt(warmup / n)) at the n-th step: up in a line, then down with the root of the step.
+
+    Vaswani et al. 2017, section 5.3, where the peak is 1 / sqrt(d_model * warmup).
+    """
+    warm = max(1, warmup)
+    return lambda step: peak * min((step + 1) / warm, math.sqrt(warm / (step + 1)))
+
+
 def constant(peak: float, *, warmup: int = 0) -> Schedule:
     """`peak`, once warm."""
     return _after_warmup(peak, warmup + 1, warmup, lambda t: 1.0)

@@ -18,36 +18,52 @@ def single(*shape: int) -> np.ndarray:
 
 
 ids = np.where(np.arange(600) % 7 == 0, -100, np.arange(600) * 11 % 500)
-angles = np.outer(np.arange(96), np.linspace(0.2, 1, 24))
+angles = np.multiply.outer(np.arange(3 * 96).reshape(3, 1, 96), np.linspace(0.2, 1, 24))
 
-# Shapes that span several tiles of every kernel, with a remainder. name -> (arrays, options)
+seen = np.arange(340) % 7 > np.arange(400).reshape(2, 1, 200, 1) % 5
+seen[1, 0, 17] = False  # a query that sees nothing
+bias = single(1, 6, 200, 340)
+heads = [single(2, 6, 200, 24), single(2, 3, 340, 24), single(2, 3, 340, 24)]
+
+# Shapes that span several tiles of every kernel, with a remainder.
+# name, and what is special -> (arrays, options); arrays of float32 get gradients, Tensors do not
 INPUTS = {
     "linear": ([single(2, 300, 24), single(501, 24), single(501)], {}),
     "matmul": ([single(512, 288), single(288, 4001)], {}),
+    "grouped_linear": ([single(1300, 24), single(4, 501, 24), single(4, 501)], {"counts": np.array([700, 0, 1, 599])}),
     "rms_norm": ([single(5, 997, 131), single(131)], {}),
     "swiglu": ([single(3, 701, 262)], {}),
-    "rotary": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {"heads": 7}),
-    "scaled_dot_product_attention": ([single(2, 6, 130, 24), single(2, 3, 170, 24), single(2, 3, 170, 24)], {"is_causal": True}),
+    "rotary": ([single(3, 10, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 7}),
+    "rotary, texts that stand elsewhere": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {}),
+    "scaled_dot_product_attention": (heads, {"is_causal": True}),
+    "scaled_dot_product_attention, a bias": ([*heads, bias], {"is_causal": True, "scale": 1.0}),
+    "scaled_dot_product_attention, a bias of each text": ([*heads, np.where(seen, bias, -np.inf)], {}),
+    "scaled_dot_product_attention, booleans": ([*heads, seen], {}),
+    "scaled_dot_product_attention, a constant bias": ([*heads, Tensor(bias[0])], {}),
     "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
 }  # fmt: skip
 
 
+def op_of(name: str) -> str:
+    return name.partition(",")[0]
+
+
 def run(name: str) -> list[np.ndarray]:
     arrays, options = INPUTS[name]
-    leaves = [Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
-    out = OPS[name](*leaves, **options)
+    leaves = [a if isinstance(a, Tensor) else Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
+    out = OPS[op_of(name)](*leaves, **options)
     out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
     return [out.data, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 
 def test_every_kernel_is_tested_here():
-    assert {name for name, kernels in KERNELS.items() if kernels} == set(INPUTS)
+    assert {name for name, kernels in KERNELS.items() if kernels} == set(map(op_of, INPUTS))
 
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_kernel_agrees_with_its_op(name, monkeypatch):
     fast = run(name)
-    monkeypatch.delitem(KERNELS[name], "cpu")
+    monkeypatch.delitem(KERNELS[op_of(name)], "cpu")
     for got, want in zip(fast, run(name), strict=True):
         assert got.dtype == want.dtype
         assert np.linalg.norm(got - want) <= 2e-6 * np.linalg.norm(want)  # a dozen roundings of float32

@@ -98,6 +98,14 @@ def test_clipping_shortens_to_the_norm_and_never_lengthens(max_norm, count, seed
     np.testing.assert_allclose(after, before * min(1, max_norm / norm), rtol=1e-12)
 
 
+def test_the_inverse_square_root_is_the_papers_formula():
+    """d_model^-0.5 * min(n^-0.5, n * warmup^-1.5), for the n-th step (Vaswani et al. 2017, section 5.3)."""
+    schedule = optim.inverse_sqrt((512 * 4000) ** -0.5, warmup=4000)
+    for n in (1, 2, 1000, 3999, 4000, 4001, 100_000):
+        assert schedule(n - 1) == pytest.approx(512**-0.5 * min(n**-0.5, n * 4000**-1.5), rel=1e-12)
+    assert [optim.inverse_sqrt(2.0)(step) for step in (0, 3)] == [2.0, 1.0]
+
+
 def test_schedules_at_their_corners():
     cosine, linear = (shape(2.0, 101, warmup=10, final_ratio=0.1) for shape in (optim.cosine, optim.linear))
     for schedule in (cosine, linear, optim.constant(2.0, warmup=10)):

@@ -15,7 +15,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
-from scratchgrad.train.data import FilesSource, Prepared, StdlibSource, prepare
+from scratchgrad.train.data import Prepared, prepare
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.launcher import Announcement, announced, threads_per_rank
 from scratchgrad.train.loop import train
@@ -23,7 +23,7 @@ from scratchgrad.train.ranks import Ranks, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
 from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
-from scratchgrad.train.setup import OBJECTIVES, build_batches, build_held_out
+from scratchgrad.train.setup import build_batches, build_held_out, build_source, special_tokens
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -105,14 +105,13 @@ def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
     set_threads(threads_per_rank(neighbours, recipe.train.threads))
     set_precision(recipe.train.precision)
     use_device(recipe.train.device, world.rank if world is not None else 0)
-    data = recipe.data
     return prepare(
-        FilesSource(data.files, data.held_out) if data.source == "files" else StdlibSource(data.held_out),
-        Path(data.cache_dir),
+        build_source(recipe),
+        Path(recipe.data.cache_dir),
         vocab_size=recipe.tokenizer.vocab_size,
         pattern=recipe.tokenizer.pattern,
         tokenizer_path=Path(recipe.tokenizer.path) if recipe.tokenizer.path is not None else None,
-        special_tokens=OBJECTIVES[recipe.objective].special_tokens,
+        special_tokens=special_tokens(recipe),
         say=say,
     )
 

@@ -3,10 +3,13 @@
 from scratchgrad.train.data.batches import Batches, HeldOut, TrainBatches, held_out_batches
 from scratchgrad.train.data.masked import MaskedNextSentence, MaskedTokens
 from scratchgrad.train.data.objective import NextToken, Objective, count_targets, on_device
+from scratchgrad.train.data.pairs import FilePairs, GeneratedPairs, PairBatches, Pairs, held_out_pairs
 from scratchgrad.train.data.prepare import Prepared, prepare
 from scratchgrad.train.data.sources import Document, FilesSource, Source, StdlibSource
+from scratchgrad.train.data.spans import Spans
 
 __all__ = [
-    "Batches", "Document", "FilesSource", "HeldOut", "MaskedNextSentence", "MaskedTokens", "NextToken", "Objective",
-    "Prepared", "Source", "StdlibSource", "TrainBatches", "count_targets", "held_out_batches", "on_device", "prepare",
+    "Batches", "Document", "FilePairs", "FilesSource", "GeneratedPairs", "HeldOut", "MaskedNextSentence",
+    "MaskedTokens", "NextToken", "Objective", "PairBatches", "Pairs", "Prepared", "Source", "Spans", "StdlibSource",
+    "TrainBatches", "count_targets", "held_out_batches", "held_out_pairs", "on_device", "prepare",
 ]  # fmt: skip

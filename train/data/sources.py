@@ -8,6 +8,7 @@ import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from scratchgrad.tools.text_files import find_text_files, read_texts
 
@@ -85,7 +86,16 @@ class FilesSource:
             yield Document(name, text, is_chosen(name, self.held_out))
 
 
-Source = StdlibSource | FilesSource
+class Source(Protocol):
+    """name and held_out, the share not to be trained on, stand for all that decides the documents beside files."""
+
+    name: str
+    held_out: float
+
+    def files(self) -> list[Path]:
+        """What is read, in a fixed order."""
+
+    def documents(self) -> Iterator[Document]: ...
 
 
 def is_chosen(name: str, share: float) -> bool:

@@ -1,0 +1,182 @@
+"""T5 (Raffel et al. 2020): an encoder-decoder with RMS norms before each part, relative positions, and no biases.
+
+Version 1.0 has ReLU and one embedding for source, target and output; 1.1 (Shazeer 2020; Roberts et al. 2020) a gated
+GELU and an output layer of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from scratchgrad import Tensor
+from scratchgrad import functional as F
+from scratchgrad.models.attention import CrossAttention, SelfAttention
+from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.experts import ExpertsConfig, with_experts
+from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
+from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.positions import RelativeBias
+from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.nn import Dropout, Embedding, Linear, RMSNorm
+
+
+class T5Config(ExpertsConfig):
+    """Sizes of a T5, by Hugging Face's names.
+
+    num_decoder_layers is num_layers where it is left out, scale_decoder_outputs is tie_word_embeddings. Outputs that
+    are not scaled come from a layer of their own: transformers 5 writes `tie_word_embeddings: true` for both versions.
+    Relative positions have no end; max_position_embeddings (T5's n_positions) is the length that it was trained for.
+    """
+
+    model_type: Literal["t5"] = "t5"
+    vocab_size: int = Field(gt=0)
+    max_position_embeddings: int = Field(default=512, gt=0)
+    d_model: int = Field(gt=0)
+    d_kv: int = Field(gt=0)
+    d_ff: int = Field(gt=0)
+    num_layers: int = Field(gt=0)
+    num_decoder_layers: int = Field(gt=0)
+    num_heads: int = Field(gt=0)
+    relative_attention_num_buckets: int = Field(default=32, ge=4, multiple_of=2)
+    relative_attention_max_distance: int = Field(default=128, gt=0)
+    layer_norm_epsilon: float = Field(default=1e-6, gt=0)
+    feed_forward_proj: Literal["relu", "gated-gelu"] = "relu"
+    tie_word_embeddings: bool = True
+    scale_decoder_outputs: bool
+    pad_token_id: int = Field(default=0, ge=0)
+    decoder_start_token_id: int = Field(default=0, ge=0)
+    is_encoder_decoder: Literal[True] = True
+    is_decoder: Literal[False] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, values: dict[str, Any]) -> dict[str, Any]:
+        known = {name: value for name, value in values.items() if value is not None}
+        if "n_positions" in known:
+            known["max_position_embeddings"] = known.pop("n_positions")
+        if "num_layers" in known:
+            known.setdefault("num_decoder_layers", known["num_layers"])
+        if known.setdefault("scale_decoder_outputs", known.get("tie_word_embeddings", True)) is False:
+            known["tie_word_embeddings"] = False
+        return known
+
+    @model_validator(mode="after")
+    def _distances_fit(self) -> Self:
+        distance, buckets = self.relative_attention_max_distance, self.relative_attention_num_buckets
+        if distance <= buckets // 2:
+            raise ValueError(
+                f"model.relative_attention_max_distance = {distance} is too small for {buckets} buckets: half of them "
+                "are for single distances"
+            )
+        return self
+
+
+class T5(EncoderDecoder):
+    config_class = T5Config
+    architecture = "T5ForConditionalGeneration"
+    objectives = ("spans", "pairs")
+
+    def __init__(self, config: T5Config, *, dropout: float = 0.0) -> None:
+        super().__init__(config)
+        hidden, heads, width = config.d_model, config.num_heads, config.d_kv
+        # Initial weights as in the authors' code (mesh_tensorflow) and in Hugging Face's: scores are not divided by
+        # sqrt(width), so the queries are drawn that much smaller.
+        std, merged_std, wide_std = hidden**-0.5, (heads * width) ** -0.5, config.d_ff**-0.5
+        smaller = math.sqrt(1 / width)
+
+        def self_attention(is_causal: bool) -> SelfAttention:
+            part = SelfAttention(
+                hidden, heads, width=width, is_causal=is_causal, scale=1.0, std=std, out_std=merged_std
+            )
+            part.qkv.weight.data[: heads * width] *= smaller
+            return part
+
+        def cross_attention() -> CrossAttention:
+            part = CrossAttention(hidden, heads, width=width, scale=1.0, std=std, out_std=merged_std)
+            part.q_proj.weight.data *= smaller
+            return part
+
+        def feed_forward() -> FeedForward | GatedFeedForward:
+            if config.feed_forward_proj == "relu":
+                return FeedForward(hidden, config.d_ff, "relu", std=std, out_std=wide_std)
+            return GatedFeedForward(hidden, config.d_ff, "gelu_new", std=std, out_std=wide_std)
+
+        def norm() -> RMSNorm:
+            return RMSNorm(hidden, eps=config.layer_norm_epsilon)
+
+        def block(is_causal: bool) -> Block:
+            cross = cross_attention() if is_causal else None
+            feed = feed_forward_for(config, feed_forward)
+            return Block(self_attention(is_causal), feed, norm, cross_attention=cross, dropout=dropout)
+
+        def bias(bidirectional: bool) -> RelativeBias:
+            return RelativeBias(
+                heads,
+                buckets=config.relative_attention_num_buckets,
+                max_distance=config.relative_attention_max_distance,
+                bidirectional=bidirectional,
+                std=std,
+            )
+
+        self.embed_tokens = Embedding(config.vocab_size, hidden, std=1.0)
+        self.dropout = Dropout(dropout)
+        self.encoder_bias, self.decoder_bias = bias(True), bias(False)
+        self.encoder = Stack([block(False) for _ in range(config.num_layers)], norm())
+        self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)], norm())
+        self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False, std=std)
+        self.output_scale = hidden**-0.5 if config.scale_decoder_outputs else 1.0
+
+    def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.encoder_bias(count, count), mask)
+
+    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.decoder_bias(count, length), mask)
+
+    @staticmethod
+    def weight_map(config: T5Config) -> WeightMap:
+        hidden, merged, buckets = config.d_model, config.num_heads * config.d_kv, config.relative_attention_num_buckets
+        names: WeightMap = {"embed_tokens.weight": [Piece("shared.weight", config.vocab_size)]}
+        if not config.tie_word_embeddings:
+            names["lm_head.weight"] = [Piece("lm_head.weight", config.vocab_size)]
+        for stack, layers in (("encoder", config.num_layers), ("decoder", config.num_decoder_layers)):
+            names |= {
+                f"{stack}_bias.table.weight": [
+                    Piece(f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", buckets)
+                ],
+                f"{stack}.norm.weight": [Piece(f"{stack}.final_layer_norm.weight", hidden)],
+            }
+            for i in range(layers):
+                ours, theirs = f"{stack}.layers.{i}", f"{stack}.block.{i}.layer"
+                attention, last = f"{theirs}.0.SelfAttention", 1 if stack == "encoder" else 2
+                names |= {
+                    f"{ours}.attention_norm.weight": [Piece(f"{theirs}.0.layer_norm.weight", hidden)],
+                    f"{ours}.attention.qkv.weight": [Piece(f"{attention}.{part}.weight", merged) for part in "qkv"],
+                    f"{ours}.attention.o_proj.weight": [Piece(f"{attention}.o.weight", hidden)],
+                    f"{ours}.feed_forward_norm.weight": [Piece(f"{theirs}.{last}.layer_norm.weight", hidden)],
+                    **_feed_forward(f"{ours}.feed_forward", f"{theirs}.{last}.DenseReluDense", config),
+                }
+                if stack == "decoder":
+                    cross = f"{theirs}.1.EncDecAttention"
+                    names |= {
+                        f"{ours}.cross_attention_norm.weight": [Piece(f"{theirs}.1.layer_norm.weight", hidden)],
+                        f"{ours}.cross_attention.q_proj.weight": [Piece(f"{cross}.q.weight", merged)],
+                        f"{ours}.cross_attention.kv.weight": [Piece(f"{cross}.{part}.weight", merged) for part in "kv"],
+                        f"{ours}.cross_attention.o_proj.weight": [Piece(f"{cross}.o.weight", hidden)],
+                    }
+        return with_experts(names, config)
+
+
+def _seen(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """The bias of what may be seen, and no way to see the rest."""
+    return bias if mask is None else F.where(mask, bias, -math.inf)
+
+
+def _feed_forward(ours: str, theirs: str, config: T5Config) -> WeightMap:
+    down = {f"{ours}.down_proj.weight": [Piece(f"{theirs}.wo.weight", config.d_model)]}
+    if config.feed_forward_proj == "relu":
+        return {f"{ours}.up_proj.weight": [Piece(f"{theirs}.wi.weight", config.d_ff)], **down}
+    return {f"{ours}.gate_up.weight": [Piece(f"{theirs}.wi_{part}.weight", config.d_ff) for part in (0, 1)], **down}

@@ -1,0 +1,134 @@
+"""The Transformer (Vaswani et al. 2017, "Attention is all you need"): an encoder-decoder, as it was first described.
+
+Sinusoidal positions, a norm behind each part, ReLU, and one embedding for source, target and output. No class of
+Hugging Face's is exactly this one; a model directory has our own `model_type`, and tensors named as in BART.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from scratchgrad import Tensor
+from scratchgrad import functional as F
+from scratchgrad.models.attention import CrossAttention, SelfAttention
+from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.experts import ExpertsConfig, with_experts
+from scratchgrad.models.feed_forward import FeedForward
+from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.nn import Dropout, Embedding, LayerNorm
+
+
+class TransformerConfig(ExpertsConfig):
+    """Sizes by the paper's names, where it has names (its base model: 512, 2048, 8 heads, 6 layers), else by T5's.
+
+    num_decoder_layers is num_layers where it is left out. label_smoothing: section 5.4.
+    """
+
+    model_type: Literal["transformer"] = "transformer"
+    vocab_size: int = Field(gt=0)
+    max_position_embeddings: int = Field(gt=0)
+    d_model: int = Field(gt=0, multiple_of=2)
+    d_ff: int = Field(gt=0)
+    num_layers: int = Field(gt=0)
+    num_decoder_layers: int = Field(gt=0)
+    num_heads: int = Field(gt=0)
+    layer_norm_epsilon: float = Field(default=1e-6, gt=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    pad_token_id: int = Field(default=0, ge=0)
+    decoder_start_token_id: int = Field(default=0, ge=0)
+    is_encoder_decoder: Literal[True] = True
+
+    def hugging_face_refusal(self) -> str | None:
+        return "Hugging Face has no class for the Transformer as it was first described"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_layers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("num_decoder_layers") is None and values.get("num_layers") is not None:
+            values = {**values, "num_decoder_layers": values["num_layers"]}
+        return values
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.d_model % self.num_heads:
+            raise ValueError(f"model.d_model = {self.d_model} is not divisible by {self.num_heads} attention heads")
+        return self
+
+
+class Transformer(EncoderDecoder):
+    config_class = TransformerConfig
+    architecture = "Transformer"
+    objectives = ("pairs",)
+    lm_head = None
+
+    def __init__(self, config: TransformerConfig, *, dropout: float = 0.0) -> None:
+        super().__init__(config)
+        hidden, heads, wide = config.d_model, config.num_heads, config.d_ff
+        # The paper does not say how weights begin. Variances are those of the authors' code (tensor2tensor): 1 / width
+        # for embeddings, 2 / (inputs + outputs) for products (Glorot and Bengio 2010).
+        std, wide_std = hidden**-0.5, math.sqrt(2 / (hidden + wide))
+
+        def feed_forward() -> FeedForward:
+            return FeedForward(hidden, wide, "relu", bias=True, std=wide_std, out_std=wide_std)
+
+        def block(is_causal: bool) -> Block:
+            return Block(
+                SelfAttention(hidden, heads, is_causal=is_causal, std=std, out_std=std),
+                feed_forward_for(config, feed_forward),
+                lambda: LayerNorm(hidden, eps=config.layer_norm_epsilon),
+                cross_attention=CrossAttention(hidden, heads, std=std, out_std=std) if is_causal else None,
+                norm_first=False,
+                dropout=dropout,
+            )
+
+        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
+        self.positions = F.sinusoidal_positions(config.max_position_embeddings, hidden)
+        self.dropout = Dropout(dropout)
+        self.encoder = Stack([block(False) for _ in range(config.num_layers)])
+        self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
+        self.label_smoothing, self.longest = config.label_smoothing, config.max_position_embeddings
+
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[positions]
+        return out
+
+    @staticmethod
+    def weight_map(config: TransformerConfig) -> WeightMap:
+        hidden, wide = config.d_model, config.d_ff
+        names: WeightMap = {"embed_tokens.weight": [Piece("model.shared.weight", config.vocab_size)]}
+        for stack, layers in (("encoder", config.num_layers), ("decoder", config.num_decoder_layers)):
+            for i in range(layers):
+                ours, theirs = f"{stack}.layers.{i}", f"model.{stack}.layers.{i}"
+                same = {  # by one name each, here and there; all with as many rows as the model is wide
+                    "attention.o_proj.weight": "self_attn.out_proj.weight",
+                    "attention_norm.weight": "self_attn_layer_norm.weight",
+                    "attention_norm.bias": "self_attn_layer_norm.bias",
+                    "feed_forward.down_proj.weight": "fc2.weight",
+                    "feed_forward.down_proj.bias": "fc2.bias",
+                    "feed_forward_norm.weight": "final_layer_norm.weight",
+                    "feed_forward_norm.bias": "final_layer_norm.bias",
+                }
+                if stack == "decoder":
+                    same |= {
+                        "cross_attention.q_proj.weight": "encoder_attn.q_proj.weight",
+                        "cross_attention.o_proj.weight": "encoder_attn.out_proj.weight",
+                        "cross_attention_norm.weight": "encoder_attn_layer_norm.weight",
+                        "cross_attention_norm.bias": "encoder_attn_layer_norm.bias",
+                    }
+                    names[f"{ours}.cross_attention.kv.weight"] = [
+                        Piece(f"{theirs}.encoder_attn.{part}_proj.weight", hidden) for part in "kv"
+                    ]
+                names |= {f"{ours}.{name}": [Piece(f"{theirs}.{other}", hidden)] for name, other in same.items()}
+                names |= {
+                    f"{ours}.attention.qkv.weight": [
+                        Piece(f"{theirs}.self_attn.{part}_proj.weight", hidden) for part in "qkv"
+                    ],
+                    f"{ours}.feed_forward.up_proj.weight": [Piece(f"{theirs}.fc1.weight", wide)],
+                    f"{ours}.feed_forward.up_proj.bias": [Piece(f"{theirs}.fc1.bias", wide)],
+                }
+        return with_experts(names, config)
