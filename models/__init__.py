@@ -14,6 +14,7 @@ from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
 from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of
+from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.mixtral import Mixtral, MixtralConfig
 from scratchgrad.models.mixture import MixtureOfExperts
@@ -22,9 +23,9 @@ from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "T5", "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering",
+    "GPT2", "T5", "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering",
     "BertForSequenceClassification", "BertForTokenClassification", "BertModel", "Cache", "Decoder", "EncoderDecoder",
-    "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig", "Objective",
-    "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict", "family_of",
-    "load", "load_generation_config", "save",
+    "GPT2Config", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
+    "Objective", "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict",
+    "family_of", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
@@ -13,15 +15,47 @@ from scratchgrad.models.attention import AttentionInputs
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import Cache
+from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.model import Model
 from scratchgrad.nn import Dropout, Embedding, Linear
+
+
+class EncoderDecoderConfig(ExpertsConfig):
+    """Sizes by the names of Vaswani et al. (2017) and of Hugging Face's T5.
+
+    num_decoder_layers is num_layers where it is left out. decoder_start_token_id stands before the first target;
+    pad_token_id is what the decoder reads where a target does not count.
+    """
+
+    vocab_size: int = Field(gt=0)
+    d_model: int = Field(gt=0)
+    d_ff: int = Field(gt=0)
+    num_layers: int = Field(gt=0)
+    num_decoder_layers: int = Field(gt=0)
+    num_heads: int = Field(gt=0)
+    pad_token_id: int = Field(default=0, ge=0)
+    decoder_start_token_id: int = Field(default=0, ge=0)
+    is_encoder_decoder: Literal[True] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_layers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("num_decoder_layers") is None and values.get("num_layers") is not None:
+            values = {**values, "num_decoder_layers": values["num_layers"]}
+        return values
+
+    @model_validator(mode="after")
+    def _ids_are_tokens(self) -> Self:
+        for name in ("pad_token_id", "decoder_start_token_id"):
+            if getattr(self, name) >= self.vocab_size:
+                raise ValueError(f"model.{name} = {getattr(self, name)} is none of the {self.vocab_size} tokens")
+        return self
 
 
 class EncoderDecoder(Model):
     """A family sets the parts below, and says where tokens stand: in `embed`, in what the stacks are told, or in both.
 
-    Its config has `decoder_start_token_id`, which stands before the first target, and `pad_token_id`, which the decoder
-    reads where a target does not count. Masks are booleans (batch, 1, 1, length): which tokens of the source may be
+    Masks are booleans (batch, 1, 1, length): which tokens of the source may be
     seen, as those that only fill it up may not.
     """
 

@@ -15,41 +15,33 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.encoder_decoder import EncoderDecoder
-from scratchgrad.models.experts import ExpertsConfig, with_experts
+from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.positions import RelativeBias
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, Linear, RMSNorm
+from scratchgrad.random import rescale
 
 
-class T5Config(ExpertsConfig):
+class T5Config(EncoderDecoderConfig):
     """Sizes of a T5, by Hugging Face's names.
 
-    num_decoder_layers is num_layers where it is left out, scale_decoder_outputs is tie_word_embeddings. Outputs that
-    are not scaled come from a layer of their own: transformers 5 writes `tie_word_embeddings: true` for both versions.
-    Relative positions have no end; max_position_embeddings (T5's n_positions) is the length that it was trained for.
+    scale_decoder_outputs is tie_word_embeddings where it is left out. Outputs that are not scaled come from a layer of
+    their own: transformers 5 writes `tie_word_embeddings: true` for both versions. Relative positions have no end;
+    max_position_embeddings (T5's n_positions) is the length that it was trained for.
     """
 
     model_type: Literal["t5"] = "t5"
-    vocab_size: int = Field(gt=0)
     max_position_embeddings: int = Field(default=512, gt=0)
-    d_model: int = Field(gt=0)
     d_kv: int = Field(gt=0)
-    d_ff: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    num_decoder_layers: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
     relative_attention_num_buckets: int = Field(default=32, ge=4, multiple_of=2)
     relative_attention_max_distance: int = Field(default=128, gt=0)
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
     feed_forward_proj: Literal["relu", "gated-gelu"] = "relu"
     tie_word_embeddings: bool = True
     scale_decoder_outputs: bool
-    pad_token_id: int = Field(default=0, ge=0)
-    decoder_start_token_id: int = Field(default=0, ge=0)
-    is_encoder_decoder: Literal[True] = True
     is_decoder: Literal[False] = False
 
     @model_validator(mode="before")
@@ -58,8 +50,6 @@ class T5Config(ExpertsConfig):
         known = {name: value for name, value in values.items() if value is not None}
         if "n_positions" in known:
             known["max_position_embeddings"] = known.pop("n_positions")
-        if "num_layers" in known:
-            known.setdefault("num_decoder_layers", known["num_layers"])
         if known.setdefault("scale_decoder_outputs", known.get("tie_word_embeddings", True)) is False:
             known["tie_word_embeddings"] = False
         return known
@@ -92,12 +82,12 @@ class T5(EncoderDecoder):
             part = SelfAttention(
                 hidden, heads, width=width, is_causal=is_causal, scale=1.0, std=std, out_std=merged_std
             )
-            part.qkv.weight.data[: heads * width] *= smaller
+            rescale(part.qkv.weight.data[: heads * width], smaller)
             return part
 
         def cross_attention() -> CrossAttention:
             part = CrossAttention(hidden, heads, width=width, scale=1.0, std=std, out_std=merged_std)
-            part.q_proj.weight.data *= smaller
+            rescale(part.q_proj.weight.data, smaller)
             return part
 
         def feed_forward() -> FeedForward | GatedFeedForward:

@@ -12,6 +12,7 @@ from scratchgrad import Tensor, no_grad
 from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import Cache
+from scratchgrad.nn import Module
 from scratchgrad.tools.sampling import Sampling, log_probability
 
 
@@ -154,7 +155,7 @@ def next_logits(model: Writer, ids: Sequence[int], cache: Cache) -> np.ndarray[A
 
 
 @contextmanager
-def evaluating(model: Writer) -> Iterator[None]:
+def evaluating(model: Writer | Module) -> Iterator[None]:
     """Inside, nothing is dropped; afterwards the model is as it was."""
     was_training = model.training
     model.train(False)

@@ -1,7 +1,6 @@
 """Writes tokens with scratchgrad, greedily, and measures what the model's bare matrix-vector products take beside it.
 
-Run as a program: decode_worker.py FOLDER PROMPTS TOKENS THREADS. FOLDER holds the model. Prints JSON: tokens_per_s of
-all prompts together, bare_per_s (products of all weights with one vector, that many times a second), and the ids.
+Run as a program: decode_worker.py FOLDER PROMPTS TOKENS THREADS. FOLDER holds the model. Prints a Writing as JSON.
 """
 
 from __future__ import annotations
@@ -17,42 +16,43 @@ from typing import Any
 import numpy as np
 
 from scratchgrad import models, set_threads
+from scratchgrad.models import Decoder
 from scratchgrad.threads import spread
 from scratchgrad.tools.generation import Generation
 from scratchgrad.tools.sampling import Sampling
 
 PROMPT = [1, 5, 9]  # any ids do: greedy decoding costs the same whatever is written
 REPEATS = 20
+Values = np.ndarray[Any, Any]
 
 
 def main(folder: Path, prompts: int, tokens: int, threads: int) -> None:
     set_threads(threads)
     model = models.load(folder)
+    assert isinstance(model, Decoder)
     texts = [[*PROMPT, number] for number in range(prompts)]
     for _ in range(2):  # the first warms up
-        rounds = iter(Generation(model, texts, tokens, Sampling(temperature=0)))
-        ids = [[token.id for token in next(rounds)]]  # reads the prompts
+        steps = iter(Generation(model, texts, tokens, Sampling(temperature=0)))
+        next(steps)  # reads the prompts
         began = time.perf_counter()
-        ids += [[token.id for token in step] for step in rounds]
+        written = sum(len(step) for step in steps)
         seconds = time.perf_counter() - began
     matrices = [p.data for p in model.parameters() if p.ndim == 2]
-    if not model.config.tie_word_embeddings:
-        matrices.remove(model.embed_tokens.weight.data)  # is looked up, not multiplied
-    figures = {"tokens_per_s": prompts * (tokens - 1) / seconds, "bare_per_s": _bare(matrices, threads), "ids": ids}
-    print(json.dumps(figures))
+    if model.lm_head is not None:
+        matrices = [m for m in matrices if m is not model.embed_tokens.weight.data]  # is looked up, not multiplied
+    print(json.dumps({"tokens_per_s": written / seconds, "bare_per_s": bare_products(matrices, threads)}))
 
 
-def _bare(matrices: list[np.ndarray[Any, Any]], threads: int) -> float:
+def bare_products(matrices: list[Values], threads: int) -> float:
     """How often a second all matrices can be multiplied by a vector, each thread doing its share of the rows of all."""
-    vectors = {matrix.shape[1]: np.ones(matrix.shape[1], np.float32) for matrix in matrices}
-    shares = [[(part, vectors[part.shape[1]]) for matrix in matrices for part in np.array_split(matrix, threads)[i : i + 1]]
-              for i in range(threads)]  # fmt: skip
+    vectors = {m.shape[1]: np.ones(m.shape[1], np.float32) for m in matrices}
+    shares = [[(np.array_split(m, threads)[i], vectors[m.shape[1]]) for m in matrices] for i in range(threads)]
 
-    def work(share: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]) -> None:
+    def work(share: list[tuple[Values, Values]]) -> None:
         for part, vector in share:
-            part @ vector  # noqa: B018  (the time is what is wanted)
+            np.matmul(part, vector)
 
-    def measure(_: int) -> float:  # inside `spread` BLAS has one thread, and so has each of ours
+    def measure(_: int) -> float:  # in `spread`, so that BLAS has one thread in each of these
         seconds = []
         with ThreadPoolExecutor(threads) as pool:
             for _ in range(REPEATS):

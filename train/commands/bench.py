@@ -15,7 +15,9 @@ from rich.table import Table
 from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
+from scratchgrad.train.bench.decoding import bench_decoding
 from scratchgrad.train.bench.engine import bench_engine
+from scratchgrad.train.bench.experts import bench_experts
 from scratchgrad.train.bench.job import Precision
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.pictures import draw_profile, draw_recomputation, draw_sides
@@ -46,8 +48,10 @@ def main() -> None:
     \b
     scratchgrad-bench train --model stories15M --against torch,torch-compile
     scratchgrad-bench train --model toy --profile --plot profile.png
+    scratchgrad-bench decode --against torch
     scratchgrad-bench engine --against torch
     scratchgrad-bench memory
+    scratchgrad-bench experts
     """
 
 
@@ -110,6 +114,47 @@ def _profile_table(rows: list[dict[str, Any]], title: str) -> Table:
 
 
 @main.command()
+@model_option("stories15M")
+@against_option
+@click.option("--prompts", default="1,16", show_default=True, metavar="N[,N]", help="Texts that are written at once.")
+@click.option("--tokens", type=click.IntRange(min=2), default=128, show_default=True, help="Of each text.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@threads_option
+@json_option
+@tells_mistakes
+def decode(
+    model: str, against: str, prompts: str, tokens: int, rounds: int, threads: int | None, json_path: Path | None
+) -> None:
+    """How fast texts are written, greedily, in float32.
+
+    The bound is the rate at which all weights can be multiplied by a vector, on all threads, with nothing in between.
+    """
+    shape, count = _shape(model), threads or usable_cores()
+    try:
+        at_once = [int(number) for number in prompts.split(",")]
+    except ValueError:
+        at_once = []
+    if not at_once or min(at_once) < 1:
+        raise UserError(f"--prompts '{prompts}' is not a list of numbers from 1 on, as in --prompts 1,16")
+    if tokens >= shape.config["max_position_embeddings"] - 4:
+        raise UserError(f"--tokens {tokens} is too long for {model}, whose context is {shape.context}")
+    results = bench_decoding(
+        shape, at_once, _peers(against), tokens=tokens, threads=count, rounds=rounds, say=say
+    )  # fmt: skip
+    table = _table(
+        f"{model}, {tokens} tokens, {count} thread(s)", "", "at once", "tokens/s", "of bound", "ours is faster"
+    )
+    ours = {result.prompts: result for result in results if result.system == "scratchgrad"}
+    for result in results:
+        mine = ours[result.prompts]
+        bound = f"{result.tokens_per_s / mine.bare_per_s:.2f}x" if result.prompts == 1 else ""
+        ratio = f"{mine.tokens_per_s / result.tokens_per_s:.2f}x" if result is not mine else ""
+        table.add_row(result.system, str(result.prompts), f"{result.tokens_per_s:,.0f}", bound, ratio)
+    _show(table)
+    _write_json(json_path, [asdict(result) for result in results])
+
+
+@main.command()
 @against_option
 @click.option("--length", type=click.IntRange(min=1), default=1000, show_default=True, help="Additions in the chain.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
@@ -163,6 +208,30 @@ def _table(title: str, *headings: str) -> Table:
 
 def _show(table: Table) -> None:
     Console(highlight=False).print(table)
+
+
+@main.command()
+@model_option("stories15M")
+@click.option("--experts", "count", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--per-token", type=click.IntRange(min=1), default=2, show_default=True, help="Experts that a token meets."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="After a warm-up.")
+@threads_option
+@json_option
+@tells_mistakes
+def experts(model: str, count: int, per_token: int, steps: int, threads: int | None, json_path: Path | None) -> None:
+    """The time of forward and backward with a mixture of experts, beside the dense model of the same width."""
+    shape = _shape(model)
+    workers = threads or usable_cores()
+    results = bench_experts(shape, experts=count, per_token=per_token, threads=workers, steps=steps, say=say)
+    table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {workers} thread(s)")
+    for heading in ("", "s forward and backward", "of dense"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, seconds in results.items():
+        table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
+    Console(highlight=False).print(table)
+    _write_json(json_path, results)
 
 
 def _peers(against: str) -> list[str]:
