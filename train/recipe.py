@@ -70,7 +70,9 @@ class TrainRecipe(Section):
     )
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="longer gradients are shortened to it")
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    recompute: Literal["none", "full", "every"] = Field("none", description="blocks to run again rather than remember")
+    recompute: Literal["none", "full", "every", "attention"] = Field(
+        "none", description="what to run again rather than remember: blocks, or their attention alone"
+    )
     recompute_every: Count | None = Field(None, description="blocks that are run again as one, for recompute: every")
     eval_every: Count = Field(100, description="steps between evaluations on held-out text")
     eval_tokens: Count = Field(100_000, description="held-out tokens that an evaluation reads, at most")
