@@ -1,5 +1,13 @@
 """What is trained: parts that models share, one file for each model family, and model directories on disk."""
 
+from scratchgrad.models.auxiliary import Tallies
+from scratchgrad.models.bert import BertConfig, BertModel
+from scratchgrad.models.bert_heads import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
@@ -8,12 +16,16 @@ from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of
 from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
-from scratchgrad.models.model import Model, Objective
+from scratchgrad.models.mixtral import Mixtral, MixtralConfig
+from scratchgrad.models.mixture import MixtureOfExperts
+from scratchgrad.models.model import Model, Objective, Scores
 from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "GPT2", "T5", "Cache", "Decoder", "EncoderDecoder", "GPT2Config", "Llama", "LlamaConfig", "Model", "ModelConfig",
-    "Objective", "T5Config", "Transformer", "TransformerConfig", "build", "config_from_dict", "family_of", "load",
-    "load_generation_config", "save",
+    "GPT2", "T5", "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering",
+    "BertForSequenceClassification", "BertForTokenClassification", "BertModel", "Cache", "Decoder", "EncoderDecoder",
+    "GPT2Config", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
+    "Objective", "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict",
+    "family_of", "load", "load_generation_config", "save",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from scratchgrad import Tensor
@@ -58,9 +60,20 @@ class Decoder(Model):
         """As `forward`, but for the last position alone: (batch, vocabulary)."""
         return F.linear(self.hidden(ids, cache)[:, -1], self.output_weight)
 
+    def beginning(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it tells its first token after `prompt`: all of it."""
+        return list(prompt)
+
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of what follows `prompt`, and a cache that knows it."""
+        cache = self.new_cache(len(prompt))
+        return self.next_logits(Tensor(to_device(np.array([prompt]), self.device)), cache), cache
+
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        return F.linear_cross_entropy(self.hidden(ids), self.output_weight, targets)
+        said = Auxiliary()
+        loss = F.linear_cross_entropy(self.hidden(ids, said=said), self.output_weight, targets)
+        return self.with_auxiliary(loss, said, targets)
 
     @property
     def output_weight(self) -> Tensor:

@@ -6,17 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from scratchgrad.errors import UserError
+from scratchgrad.models.bert import BertModel
+from scratchgrad.models.bert_heads import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
 from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.experts import OWN_TYPE
 from scratchgrad.models.gpt2 import GPT2
 from scratchgrad.models.llama import Llama
+from scratchgrad.models.mixtral import Mixtral
 from scratchgrad.models.model import Model
 from scratchgrad.models.t5 import T5
 from scratchgrad.models.transformer import Transformer
 
 # One config serves all architectures of a family; the first is meant where none is named.
 FAMILIES: dict[str, tuple[type[Model], ...]] = {
+    "bert": (
+        BertForPreTraining,
+        BertForMaskedLM,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertForQuestionAnswering,
+        BertModel,
+    ),
     "gpt2": (GPT2,),
     "llama": (Llama,),
+    "mixtral": (Mixtral,),
     "t5": (T5,),
     "transformer": (Transformer,),
 }
@@ -25,13 +43,14 @@ FAMILIES: dict[str, tuple[type[Model], ...]] = {
 def family_of(model_type: object, architectures: object = None) -> type[Model]:
     """The class of models with this `model_type` and, as config.json has it, this list of one architecture.
 
-    UserError names the known ones.
+    UserError names the known ones. The type of a family with experts leads to the family.
     """
-    if not isinstance(model_type, str) or model_type not in FAMILIES:
+    name = model_type.removeprefix(OWN_TYPE) if isinstance(model_type, str) else ""
+    if name not in FAMILIES:
         raise UserError(f"model.model_type = {model_type!r} is not known; it is one of: {', '.join(FAMILIES)}")
-    known = {family.architecture: family for family in FAMILIES[model_type]}
+    known = {family.architecture: family for family in FAMILIES[name]}
     if architectures is None:
-        return FAMILIES[model_type][0]
+        return FAMILIES[name][0]
     if not isinstance(architectures, list) or architectures not in [[name] for name in known]:
         raise UserError(
             f"model.architectures = {architectures!r} is not known for model_type {model_type}; it is a list of one "

@@ -39,8 +39,13 @@ class FeedForward(Module):
 
     def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
         """x (..., hidden); returns x's shape."""
-        out: Tensor = self.down_proj(ACTIVATIONS[self.activation](self.up_proj(x)))
+        out: Tensor = self.down_proj(self.between(self.up_proj(x), self.activation))
         return out
+
+    @staticmethod
+    def between(up: Tensor, activation: Activation) -> Tensor:
+        """What happens between the two products."""
+        return ACTIVATIONS[activation](up)
 
     def extra_repr(self) -> str:
         return self.activation
@@ -61,14 +66,16 @@ class GatedFeedForward(Module):
 
     def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
         """x (..., hidden); returns x's shape."""
-        stacked = self.gate_up(x)
-        if self.activation == "silu":
-            gated = F.swiglu(stacked)
-        else:
-            gate, up = F.split(stacked, 2, axis=-1)
-            gated = ACTIVATIONS[self.activation](gate) * up
-        out: Tensor = self.down_proj(gated)
+        out: Tensor = self.down_proj(self.between(self.gate_up(x), self.activation))
         return out
+
+    @staticmethod
+    def between(gate_up: Tensor, activation: Activation) -> Tensor:
+        """What happens between the two products."""
+        if activation == "silu":
+            return F.swiglu(gate_up)
+        gate, up = F.split(gate_up, 2, axis=-1)
+        return ACTIVATIONS[activation](gate) * up
 
     def extra_repr(self) -> str:
         return self.activation

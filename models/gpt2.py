@@ -10,14 +10,16 @@ from pydantic import Field, model_validator
 from scratchgrad import Tensor
 from scratchgrad.models.attention import SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import LayerCount, ModelConfig, Size
+from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.decoder import Decoder
+from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
 
 
-class GPT2Config(ModelConfig):
+class GPT2Config(ExpertsConfig):
     """Sizes of a GPT-2, by Hugging Face's names; max_position_embeddings is what they call n_positions.
 
     n_inner, the width between the two layers of a feed-forward part, is 4 * n_embd where it is left out.
@@ -70,10 +72,13 @@ class GPT2(Decoder):
         # (section 2.3 of the paper), so that the sum over all layers starts out level.
         out_std = 0.02 / math.sqrt(2 * config.n_layer)
 
+        def feed_forward() -> FeedForward:
+            return FeedForward(hidden, config.intermediate_size, config.activation_function, bias=True, out_std=out_std)
+
         def block() -> Block:
             return Block(
                 SelfAttention(hidden, config.n_head, bias=True, is_causal=True, out_std=out_std),
-                FeedForward(hidden, config.intermediate_size, config.activation_function, bias=True, out_std=out_std),
+                feed_forward_for(config, feed_forward),
                 lambda: LayerNorm(hidden, eps=eps),
                 dropout=dropout,
             )
@@ -111,7 +116,7 @@ class GPT2(Decoder):
                 ),
                 **_both(f"{ours}.feed_forward.down_proj", f"{theirs}.mlp.c_proj", hidden, is_transposed=True),
             }
-        return names
+        return with_experts(names, config)
 
 
 def _both(ours: str, theirs: str, rows: int, *, is_transposed: bool = False) -> WeightMap:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import LayerCount, ModelConfig, Size
+from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.decoder import Decoder
+from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import GatedFeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.positions import RotaryEmbedding
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Embedding, Linear, RMSNorm
 
 
-class LlamaConfig(ModelConfig):
+class LlamaConfig(ExpertsConfig):
     """Sizes of a Llama, by Hugging Face's names. num_key_value_heads is num_attention_heads where it is left out.
 
     head_dim, where it is named, is hidden_size / num_attention_heads. transformers 5 says rope_theta inside
@@ -74,7 +76,7 @@ class LlamaConfig(ModelConfig):
 
 
 class Llama(Decoder):
-    config_class = LlamaConfig
+    config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
     architecture = "LlamaForCausalLM"
     base_prefix = "model."
     buffers = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)  # frequencies, which the config tells, too
@@ -84,10 +86,13 @@ class Llama(Decoder):
         hidden, heads, eps = config.hidden_size, config.num_attention_heads, config.rms_norm_eps
         out_std = 0.02 / math.sqrt(2 * config.num_hidden_layers)  # so that the sum of all parts starts out level
 
+        def feed_forward() -> GatedFeedForward:
+            return GatedFeedForward(hidden, config.intermediate_size, "silu", out_std=out_std)
+
         def block() -> Block:
             return Block(
                 SelfAttention(hidden, heads, groups=config.num_key_value_heads, is_causal=True, out_std=out_std),
-                GatedFeedForward(hidden, config.intermediate_size, "silu", out_std=out_std),
+                feed_forward_for(config, feed_forward),
                 lambda: RMSNorm(hidden, eps=eps),
                 dropout=dropout,
             )
@@ -129,4 +134,4 @@ class Llama(Decoder):
                 ],
                 f"{ours}.feed_forward.down_proj.weight": [Piece(f"{theirs}.mlp.down_proj.weight", hidden)],
             }
-        return names
+        return with_experts(names, config)

@@ -6,11 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
+from scratchgrad.models.auxiliary import Auxiliary, Tallies
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
 
 Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
+
+Scores = dict[str, tuple[int, int]]
 
 
 class Model(Module):
@@ -32,15 +35,35 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
+        self.tallies: Tallies = {}  # what the last loss counted
 
     def loss(self, **batch: Tensor) -> Tensor:
         """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
         raise TypeError(f"{type(self).__name__} defines no loss()")
 
+    def scores(self, **batch: Tensor) -> Scores:
+        """What evaluations tell beside the loss: by name how often the model is right, and of how many times.
+
+        Integers, which add up over the parts of a batch.
+        """
+        return {}
+
     @staticmethod
     def weight_map(config: Any) -> WeightMap:
         """Our parameters, each with the Hugging Face tensors that it is made of."""
         raise TypeError("a family defines its weight_map()")
+
+    def with_auxiliary(self, loss: Tensor, said: Auxiliary, targets: Tensor) -> Tensor:
+        """loss and what blocks have to add: their mean over layers, times the number of targets that are not -100."""
+        self.tallies = said.tallies()
+        if not said.losses:
+            return loss
+        return loss + said.mean_loss() * int((targets.data != -100).sum())
+
+    def hugging_face_refusal(self) -> str | None:
+        """Why Hugging Face has no class for this model; None where it has one."""
+        refusal: str | None = self.config.hugging_face_refusal()
+        return refusal
 
     @property
     def device(self) -> Device:

@@ -11,6 +11,15 @@ from scratchgrad.nn import Embedding, Module
 ROTARY_ROWS = 4096  # positions whose angles are calculated before any text asks for them
 
 
+class LearnedPositions(Embedding):
+    """A row of a table for each position (Gehring et al. 2017, section 3.1), to be added to the token that is there."""
+
+    def forward(self, first: int, count: int) -> Tensor:  # type: ignore[override]
+        """The rows of the positions from `first` on: (count, width)."""
+        _check_context(first + count, len(self.weight))
+        return self.weight[first : first + count]
+
+
 class RotaryEmbedding(Module):
     """The angles of rotary positions (Su et al. 2021, section 3.2.2): position * theta^(-2i / width) for pair i.
 
@@ -32,7 +41,7 @@ class RotaryEmbedding(Module):
             self._keep(min(self.length, 2 * last))
             self.to(device)
         cos, sin = self.cos[positions], self.sin[positions]
-        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))
+        return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
 
     def _keep(self, positions: int) -> None:
         frequencies = self.theta ** (-np.arange(0, self.width, 2) / self.width)
@@ -50,15 +59,20 @@ class RelativeBias(Module):
         self.table = Embedding(buckets, heads, std=std)
         self.max_distance, self.bidirectional = max_distance, bidirectional
 
-    def forward(self, first: int, count: int) -> Tensor:
-        """(1, heads, count, first + count): of all keys so far, seen from the `count` queries from `first` on."""
+    def forward(self, queries: int, keys: int) -> Tensor:
+        """(1, heads, queries, keys), where the queries are the last of the keys."""
         weight = self.table.weight
         buckets = F.relative_position_buckets(
-            count,
-            first + count,
+            queries,
+            keys,
             buckets=len(weight),
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,
         )
         by_head: Tensor = self.table(buckets.to(weight.device)).transpose(2, 0, 1)
-        return by_head.reshape(1, -1, count, first + count)
+        return by_head.reshape(1, -1, queries, keys)
+
+
+def _check_context(end: int, length: int) -> None:
+    if end > length:
+        raise ValueError(f"position {end - 1} lies beyond the context of {length} tokens")

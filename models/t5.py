@@ -13,43 +13,35 @@ from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.attention import AttentionInputs, CrossAttention, SelfAttention
+from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import ModelConfig
-from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.positions import RelativeBias
 from scratchgrad.models.weights import Piece, WeightMap
-from scratchgrad.nn import Dropout, Embedding, Linear, Module, RMSNorm
+from scratchgrad.nn import Dropout, Embedding, Linear, RMSNorm
 from scratchgrad.random import rescale
 
 
-class T5Config(ModelConfig):
+class T5Config(EncoderDecoderConfig):
     """Sizes of a T5, by Hugging Face's names.
 
-    num_decoder_layers is num_layers where it is left out, scale_decoder_outputs is tie_word_embeddings. Outputs that
-    are not scaled come from a layer of their own: transformers 5 writes `tie_word_embeddings: true` for both versions.
-    Relative positions have no end; max_position_embeddings (T5's n_positions) is the length that it was trained for.
+    scale_decoder_outputs is tie_word_embeddings where it is left out. Outputs that are not scaled come from a layer of
+    their own: transformers 5 writes `tie_word_embeddings: true` for both versions. Relative positions have no end;
+    max_position_embeddings (T5's n_positions) is the length that it was trained for.
     """
 
     model_type: Literal["t5"] = "t5"
-    vocab_size: int = Field(gt=0)
     max_position_embeddings: int = Field(default=512, gt=0)
-    d_model: int = Field(gt=0)
     d_kv: int = Field(gt=0)
-    d_ff: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    num_decoder_layers: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
     relative_attention_num_buckets: int = Field(default=32, ge=4, multiple_of=2)
     relative_attention_max_distance: int = Field(default=128, gt=0)
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
     feed_forward_proj: Literal["relu", "gated-gelu"] = "relu"
     tie_word_embeddings: bool = True
     scale_decoder_outputs: bool
-    pad_token_id: int = Field(default=0, ge=0)
-    decoder_start_token_id: int = Field(default=0, ge=0)
-    is_encoder_decoder: Literal[True] = True
     is_decoder: Literal[False] = False
 
     @model_validator(mode="before")
@@ -58,8 +50,6 @@ class T5Config(ModelConfig):
         known = {name: value for name, value in values.items() if value is not None}
         if "n_positions" in known:
             known["max_position_embeddings"] = known.pop("n_positions")
-        if "num_layers" in known:
-            known.setdefault("num_decoder_layers", known["num_layers"])
         if known.setdefault("scale_decoder_outputs", known.get("tie_word_embeddings", True)) is False:
             known["tie_word_embeddings"] = False
         return known
@@ -100,7 +90,7 @@ class T5(EncoderDecoder):
             rescale(part.q_proj.weight.data, smaller)
             return part
 
-        def feed_forward() -> Module:
+        def feed_forward() -> FeedForward | GatedFeedForward:
             if config.feed_forward_proj == "relu":
                 return FeedForward(hidden, config.d_ff, "relu", std=std, out_std=wide_std)
             return GatedFeedForward(hidden, config.d_ff, "gelu_new", std=std, out_std=wide_std)
@@ -110,7 +100,8 @@ class T5(EncoderDecoder):
 
         def block(is_causal: bool) -> Block:
             cross = cross_attention() if is_causal else None
-            return Block(self_attention(is_causal), feed_forward(), norm, cross_attention=cross, dropout=dropout)
+            feed = feed_forward_for(config, feed_forward)
+            return Block(self_attention(is_causal), feed, norm, cross_attention=cross, dropout=dropout)
 
         def bias(bidirectional: bool) -> RelativeBias:
             return RelativeBias(
@@ -129,12 +120,11 @@ class T5(EncoderDecoder):
         self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False, std=std)
         self.output_scale = hidden**-0.5 if config.scale_decoder_outputs else 1.0
 
-    def encoder_inputs(self, count: int, mask: Tensor | None) -> AttentionInputs:
-        bias = self.encoder_bias(0, count)
-        return AttentionInputs(mask=bias if mask is None else F.where(mask, bias, -math.inf))
+    def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.encoder_bias(count, count), mask)
 
-    def decoder_inputs(self, first: int, count: int) -> AttentionInputs:
-        return AttentionInputs(mask=self.decoder_bias(first, count))
+    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor:
+        return _seen(self.decoder_bias(count, length), mask)
 
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:
@@ -167,7 +157,12 @@ class T5(EncoderDecoder):
                         f"{ours}.cross_attention.kv.weight": [Piece(f"{cross}.{part}.weight", merged) for part in "kv"],
                         f"{ours}.cross_attention.o_proj.weight": [Piece(f"{cross}.o.weight", hidden)],
                     }
-        return names
+        return with_experts(names, config)
+
+
+def _seen(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """The bias of what may be seen, and no way to see the rest."""
+    return bias if mask is None else F.where(mask, bias, -math.inf)
 
 
 def _feed_forward(ours: str, theirs: str, config: T5Config) -> WeightMap:

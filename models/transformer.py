@@ -7,7 +7,7 @@ Hugging Face's is exactly this one; a model directory has our own `model_type`, 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,39 +15,25 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import ModelConfig
-from scratchgrad.models.encoder_decoder import EncoderDecoder
+from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm
 
 
-class TransformerConfig(ModelConfig):
-    """Sizes by the paper's names, where it has names (its base model: 512, 2048, 8 heads, 6 layers), else by T5's.
-
-    num_decoder_layers is num_layers where it is left out. label_smoothing: section 5.4.
-    """
+class TransformerConfig(EncoderDecoderConfig):
+    """The paper's base model: d_model 512, d_ff 2048, 8 heads, 6 layers. label_smoothing: section 5.4."""
 
     model_type: Literal["transformer"] = "transformer"
-    vocab_size: int = Field(gt=0)
     max_position_embeddings: int = Field(gt=0)
     d_model: int = Field(gt=0, multiple_of=2)
-    d_ff: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    num_decoder_layers: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    pad_token_id: int = Field(default=0, ge=0)
-    decoder_start_token_id: int = Field(default=0, ge=0)
-    is_encoder_decoder: Literal[True] = True
 
-    @model_validator(mode="before")
-    @classmethod
-    def _as_many_layers(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values.get("num_decoder_layers") is None and values.get("num_layers") is not None:
-            values = {**values, "num_decoder_layers": values["num_layers"]}
-        return values
+    def hugging_face_refusal(self) -> str | None:
+        return "Hugging Face has no class for the Transformer as it was first described"
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -69,10 +55,13 @@ class Transformer(EncoderDecoder):
         # for embeddings, 2 / (inputs + outputs) for products (Glorot and Bengio 2010).
         std, wide_std = hidden**-0.5, math.sqrt(2 / (hidden + wide))
 
+        def feed_forward() -> FeedForward:
+            return FeedForward(hidden, wide, "relu", bias=True, std=wide_std, out_std=wide_std)
+
         def block(is_causal: bool) -> Block:
             return Block(
                 SelfAttention(hidden, heads, is_causal=is_causal, std=std, out_std=std),
-                FeedForward(hidden, wide, "relu", bias=True, std=wide_std, out_std=wide_std),
+                feed_forward_for(config, feed_forward),
                 lambda: LayerNorm(hidden, eps=config.layer_norm_epsilon),
                 cross_attention=CrossAttention(hidden, heads, std=std, out_std=std) if is_causal else None,
                 norm_first=False,
@@ -84,13 +73,10 @@ class Transformer(EncoderDecoder):
         self.dropout = Dropout(dropout)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)])
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
-        self.label_smoothing = config.label_smoothing
+        self.label_smoothing, self.longest = config.label_smoothing, config.max_position_embeddings
 
-    def embed(self, ids: Tensor, first: int) -> Tensor:
-        end = first + ids.shape[1]
-        if end > len(self.positions):
-            raise ValueError(f"position {end - 1} lies beyond the context of {len(self.positions)} tokens")
-        out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[first:end]
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[positions]
         return out
 
     @staticmethod
@@ -127,4 +113,4 @@ class Transformer(EncoderDecoder):
                     f"{ours}.feed_forward.up_proj.weight": [Piece(f"{theirs}.fc1.weight", wide)],
                     f"{ours}.feed_forward.up_proj.bias": [Piece(f"{theirs}.fc1.bias", wide)],
                 }
-        return names
+        return with_experts(names, config)

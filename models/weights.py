@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -30,8 +31,15 @@ def to_hugging_face(state: Mapping[str, np.ndarray[Any, Any]], weight_map: Weigh
 def rows_of(state: Mapping[str, Any], weight_map: WeightMap) -> Iterator[tuple[Piece, Any]]:
     """Each piece with its rows of our arrays, turned as theirs stores them."""
     for ours, pieces in weight_map.items():
-        start = 0
+        array, start = _as_rows(state[ours], pieces), 0
         for piece in pieces:
-            rows = state[ours][start : start + piece.rows]
+            rows = array[start : start + piece.rows]
             yield piece, rows.T if piece.is_transposed else rows
             start += piece.rows
+
+
+def _as_rows(array: Any, pieces: list[Piece]) -> Any:
+    """A view of one of our arrays as the rows that the pieces name: of a stack of matrices, one below the other."""
+    rows = sum(piece.rows for piece in pieces)
+    leading = next(n for n in range(1, array.ndim + 1) if math.prod(array.shape[:n]) == rows)
+    return array.reshape(rows, *array.shape[leading:])

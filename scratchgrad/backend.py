@@ -17,6 +17,7 @@ try:
 except ImportError:  # a machine without a GPU is a normal machine
     cupy = None
 
+SHORT = 8  # rows of a segment that are not worth a loop of their own
 _erf = np.vectorize(math.erf, otypes=[np.float64])  # NumPy has none
 
 Array = Any  # numpy.ndarray or cupy.ndarray; the two share no base class
@@ -92,14 +93,29 @@ def segment_sum(rows: Array, starts: Array) -> Array:
 
     rows (n, width); starts (segments,) integers, rising, the first 0. Returns (segments, width).
     """
-    if array_module(rows) is np:
-        return np.add.reduceat(rows, starts, axis=0)
-    width = rows.shape[1]
+    xp, width = array_module(rows), rows.shape[1]
+    ends = xp.append(starts[1:], len(rows))
+    if xp is np:
+        return _segment_sum(rows, starts, ends)
     out = cupy.empty((len(starts), width), rows.dtype)
-    ends = cupy.append(starts[1:], len(rows))
     add_up = cuda_kernel("segment_sum", f"segment_sum_{rows.dtype.name}")
     arguments = (cupy.ascontiguousarray(rows), starts.astype(np.int64), ends.astype(np.int64), np.int64(width), out)
     add_up((-(-out.size // 256),), (256,), (*arguments, np.int64(out.size)))
+    return out
+
+
+def _segment_sum(rows: Array, starts: Array, ends: Array) -> Array:
+    """Short segments all at once, place by place: reduceat takes ten times as long for them."""
+    lengths = ends - starts
+    out = rows[starts]
+    for place in range(1, min(SHORT, int(lengths.max()))):
+        reaching = np.flatnonzero((lengths > place) & (lengths <= SHORT))
+        out[reaching] += rows[starts[reaching] + place]
+    long = np.flatnonzero(lengths > SHORT)
+    if long.size:
+        edges = np.stack([starts[long], ends[long]], axis=1).reshape(-1)
+        edges = edges[:-1] if edges[-1] == len(rows) else edges  # an edge is the number of a row
+        out[long] = np.add.reduceat(rows, edges, axis=0)[::2]
     return out
 
 

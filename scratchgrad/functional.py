@@ -34,7 +34,7 @@ from scratchgrad.ops.indexing import (
     take_along_axis,
     topk,
 )
-from scratchgrad.ops.linalg import contract, einsum, linear, matmul, outer
+from scratchgrad.ops.linalg import contract, einsum, grouped_linear, linear, matmul, outer
 from scratchgrad.ops.loss import binary_cross_entropy_with_logits, kl_div, mse_loss, nll_loss
 from scratchgrad.ops.norm import layer_norm, rms_norm
 from scratchgrad.ops.positions import alibi_bias, relative_position_buckets, sinusoidal_positions
@@ -71,12 +71,12 @@ __all__ = [
     "abs", "add", "alibi_bias", "all", "any", "argmax", "argmin", "argsort", "astype",
     "binary_cross_entropy_with_logits", "broadcast_to", "ceil", "clamp", "concatenate", "contiguous", "contract",
     "copy", "cos", "cross_entropy", "cumsum", "diagonal", "div", "dropout", "einsum", "embedding", "eq", "erf", "exp",
-    "expand_dims", "expm1", "flatten", "flip", "floor", "floor_divide", "ge", "gelu", "getitem", "gt", "index_add",
-    "isfinite", "isnan", "kl_div", "layer_norm", "le", "linear", "linear_cross_entropy", "load_balance_loss", "log",
-    "log1p", "log_softmax", "logsumexp", "lt", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "mse_loss", "mul", "ne", "neg", "nll_loss", "norm", "one_hot", "outer", "pad", "pow", "prod",
-    "relative_position_buckets", "relu", "remainder", "repeat", "reshape", "rms_norm", "roll", "rotary", "round",
-    "router_z_loss", "rsqrt", "scaled_dot_product_attention", "scatter_add", "sigmoid", "sign", "silu", "sin",
+    "expand_dims", "expm1", "flatten", "flip", "floor", "floor_divide", "ge", "gelu", "getitem", "grouped_linear", "gt",
+    "index_add", "isfinite", "isnan", "kl_div", "layer_norm", "le", "linear", "linear_cross_entropy",
+    "load_balance_loss", "log", "log1p", "log_softmax", "logsumexp", "lt", "masked_fill", "matmul", "max", "maximum",
+    "mean", "min", "minimum", "mse_loss", "mul", "ne", "neg", "nll_loss", "norm", "one_hot", "outer", "pad", "pow",
+    "prod", "relative_position_buckets", "relu", "remainder", "repeat", "reshape", "rms_norm", "roll", "rotary",
+    "round", "router_z_loss", "rsqrt", "scaled_dot_product_attention", "scatter_add", "sigmoid", "sign", "silu", "sin",
     "sinusoidal_positions", "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum",
     "swapaxes", "swiglu", "take", "take_along_axis", "tanh", "tile", "topk", "topk_routing", "transpose", "tril",
     "triu", "unfold", "var", "where",

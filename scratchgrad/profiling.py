@@ -113,6 +113,8 @@ def product_flops(name: str, values: Sequence[Any]) -> int:
     """
     if name in ("linear", "linear_cross_entropy"):
         return int(2 * values[0].size * values[1].shape[0])
+    if name == "grouped_linear":
+        return int(2 * values[0].size * values[1].shape[1])
     if name == "matmul":
         return int(2 * values[0].size * (values[1].shape[-1] if values[1].ndim > 1 else 1))
     if name == "scaled_dot_product_attention":

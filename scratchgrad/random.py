@@ -7,7 +7,7 @@ spread over other ranks draws the same numbers, with no state to save.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -76,7 +76,7 @@ _shapes_only = False
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Inside, `normal` and `filled` give arrays with a shape and no memory: read-only, the same zero everywhere.
+    """Inside, `normal`, `filled` and `stacked` give shapes without memory: read-only, the same zero everywhere.
 
     For a model whose weights come from a file: its shapes are known before anything is allocated or drawn.
     """
@@ -100,6 +100,11 @@ def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
     draws = next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
     draws *= np.float32(std)
     return draws
+
+
+def stacked(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Initial weights of several parts of one shape, along a new first axis."""
+    return filled((len(parts), *parts[0].shape), 0) if _shapes_only else np.stack(parts)
 
 
 def rescale(weights: np.ndarray[Any, Any], factor: float) -> None:

@@ -312,6 +312,14 @@ def linear_shapes(draw: Any) -> Given:
 
 
 @st.composite
+def grouped(draw: Any) -> Given:
+    counts = np.array(draw(st.lists(st.integers(0, 3), min_size=1, max_size=4)))
+    inputs, outputs = draw(lengths), draw(lengths)
+    bias = ((len(counts), outputs),) if draw(st.booleans()) else ()
+    return ((int(counts.sum()), inputs), (len(counts), outputs, inputs), *bias), {"counts": counts}
+
+
+@st.composite
 def looks(draw: Any) -> Given:
     """Queries, keys and values; sometimes a mask that gets a gradient, one that does not, or none."""
     batch, groups, share, time, past, width = (draw(st.integers(1, 3)) for _ in range(6))
@@ -606,6 +614,7 @@ CASES = dict([
     case("embedding", table(), lambda w, ids: np.array([w[i] for i in ids.flat]).reshape(*ids.shape, w.shape[1]), call=lambda w, ids: F.embedding(w, ids)),
     # products
     case("matmul", matrices(), multiplied), case("linear", linear_shapes(), lambda x, w, *b: np.tensordot(x, w, (-1, 1)) + (b[0] if b else 0)),
+    case("grouped_linear", grouped(), lambda x, w, *b, counts: np.einsum("ni,noi->no", x, np.repeat(w, counts, 0)) + (np.repeat(b[0], counts, 0) if b else 0)),
     case("outer", plain(st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda n: ((n[0],), (n[1],)))), lambda a, b: a[:, None] * b),
     case("einsum", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),
     case("contract", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),

@@ -1,6 +1,7 @@
 """The user's text files: .txt, .md, .py are one text each, .jsonl and .jsonl.gz one a record (its field `text`).
 
 Pairs of texts are lines of a .tsv, source and target with a tab between, or records with fields `source` and `target`.
+Prompts are lines of any other file, or the field `prompt` of records.
 """
 
 from __future__ import annotations
@@ -56,6 +57,15 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
             if len(parts) != 2:
                 raise UserError(f"'{path}', line {number}: {len(parts) - 1} tabs where one between two texts is needed")
             yield parts[0], parts[1]
+
+
+def read_prompts(path: Path) -> Iterator[str]:
+    """Every line that is not blank, or the field `prompt` of every record; UserError as of `read_texts`."""
+    if path.name.endswith((".jsonl", ".jsonl.gz")):
+        for _, (prompt,) in _records(path, "prompt"):
+            yield prompt
+    else:
+        yield from (line for line in _decoded(path, _bytes(path)).splitlines() if line.strip())
 
 
 def _bytes(path: Path) -> bytes:

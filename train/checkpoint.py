@@ -54,7 +54,7 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progres
     verify_manifest(folder)
     device = model.device
     saved = models.load(folder)
-    if saved.config != model.config:
+    if (type(saved), saved.config) != (type(model), model.config):
         raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")
     model.load_state_dict(saved.to(device).state_dict())
     optimizer.load_state_dict(map_tensors(folder / "optimizer.safetensors"))

@@ -1,9 +1,9 @@
-"""How well the model tells text that it is not trained on: nats per token, and bits per byte of text."""
+"""How well the model tells text that it is not trained on: nats per token, bits per byte, and its own scores."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
 
 import numpy as np
 
@@ -15,24 +15,32 @@ from scratchgrad.train.ranks import Ranks
 from scratchgrad.train.reduction import tree_sum
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    val_loss: float  # nats per target token
-    val_bpb: float | None  # bits per byte of the text that the target tokens spell; compares across tokenizers
+def evaluate(model: Model, held_out: HeldOut, shards: Shards, ranks: Ranks) -> dict[str, float]:
+    """What metrics.jsonl says of an evaluation: the same bits on any number of ranks.
 
-
-def evaluate(model: Model, held_out: HeldOut, shards: Shards, ranks: Ranks) -> Evaluation:
-    """The loss on the held-out windows, added in the fixed tree of shards: the same bits on any number of ranks."""
-    mine = []
+    val_loss: nats per target token. val_bpb: bits per byte of the text that the targets spell, where they spell all of
+    it; compares across tokenizers. And the share of right answers for each of the model's scores, as val_<name>.
+    """
+    losses = []
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
     model.eval()
     with no_grad():
         for batch in held_out.batches:
             for shard in shards.mine:
-                part = {name: array[shards.rows_of(shard)] for name, array in batch.items()}
-                mine.append(model.loss(**on_device(part, model.device)).item())
+                part = on_device({name: array[shards.rows_of(shard)] for name, array in batch.items()}, model.device)
+                losses.append(model.loss(**part).item())
+                for name, (hits, tries) in model.scores(**part).items():
+                    right[name] += hits
+                    asked[name] += tries
     model.train()
-    by_rank = ranks.gather_values(np.array(mine, np.float64))
-    by_batch = by_rank.reshape(ranks.size, len(held_out.batches), len(shards.mine)).swapaxes(0, 1)
+    said = ranks.gather_values(np.array([*losses, *right.values(), *asked.values()], np.float64))
+    by_batch = said[:, : len(losses)].reshape(ranks.size, len(held_out.batches), len(shards.mine)).swapaxes(0, 1)
     loss = math.fsum(tree_sum(batch.reshape(-1).tolist()) for batch in by_batch)
-    bits = loss / math.log(2)
-    return Evaluation(loss / held_out.tokens, bits / held_out.text_bytes if held_out.text_bytes is not None else None)
+    told = {"val_loss": loss / held_out.tokens}
+    if held_out.text_bytes is not None:
+        told["val_bpb"] = loss / math.log(2) / held_out.text_bytes
+    hits_and_tries = said[:, len(losses) :].sum(axis=0).reshape(2, -1).T  # of integers: in any order the same
+    return told | {
+        f"val_{name}": hits / tries for name, (hits, tries) in zip(right, hits_and_tries.tolist(), strict=True)
+    }

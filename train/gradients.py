@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
-from scratchgrad.models import Model
+from scratchgrad.models import Model, Tallies
 from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.random import Place, drawing_at
 from scratchgrad.train.data import Batches, count_targets, on_device
@@ -52,6 +53,7 @@ class BatchResult:
     loss: float  # the sum over all target tokens, in nats
     tokens: int  # how many those are
     flags: list[bool]  # each flag: did some rank raise it?
+    tallies: dict[str, Any]  # what the model counted, summed over shards: lists of integers
 
 
 def sum_gradients(
@@ -64,7 +66,7 @@ def sum_gradients(
     """
     flat = FlatGradients(model)
     gradients = ShardSum()
-    losses, tokens = [], []
+    losses, tokens, counted = [], [], []
     for shard in shards.mine:
         rows = shards.rows_of(shard)
         batch = batches.rows(step, rows.start, rows.stop)
@@ -73,11 +75,13 @@ def sum_gradients(
             loss.backward()
         losses.append(loss.item())
         tokens.append(count_targets(batch))
+        counted.append(_flat(model.tallies))
         gradients.add(flat.take())
 
-    said = ranks.gather_values(np.array([*losses, *tokens, *flags], np.float64))
-    share = len(shards.mine)
-    all_losses, all_tokens = said[:, :share].reshape(-1), said[:, share : 2 * share].sum()
+    numbers = [losses, tokens, flags, np.sum(counted, axis=0)]
+    said = ranks.gather_values(np.concatenate(numbers, dtype=np.float64))
+    by_rank = np.split(said, np.cumsum([len(part) for part in numbers[:-1]]), axis=1)
+    all_losses, all_tokens = by_rank[0].reshape(-1), by_rank[1].sum()
     if not np.isfinite(all_losses).all():
         shard = int(np.flatnonzero(~np.isfinite(all_losses))[0])
         raise UserError(f"step {step + 1}: the loss of shard {shard} is {all_losses[shard]}; {WHAT_HELPS}")
@@ -87,8 +91,9 @@ def sum_gradients(
         ranks.sum_tree(summed)
         total = to_device(summed, device_of(total))
     flat.hand_out(total)
-    raised: list[bool] = np.any(said[:, 2 * share :], axis=0).tolist()
-    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised)
+    raised: list[bool] = np.any(by_rank[2], axis=0).tolist()
+    tallies = _as_named(by_rank[3].sum(axis=0), model.tallies)  # exact in any order: they are integers
+    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised, tallies)
 
 
 def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
@@ -103,6 +108,19 @@ def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
     optimizer.step(grad_scale=min(1.0, max_norm / max(norm, SMALLEST)) / tokens)
     optimizer.zero_grad()
     return norm
+
+
+def _flat(tallies: Tallies) -> np.ndarray[Any, Any]:
+    return np.concatenate([np.empty(0), *(array.reshape(-1) for array in tallies.values())])
+
+
+def _as_named(flat: np.ndarray[Any, Any], like: Tallies) -> dict[str, Any]:
+    """The numbers under their names again, as lists of integers in the shapes of `like`."""
+    named, start = {}, 0
+    for name, array in like.items():
+        part = flat[start : start + array.size].reshape(array.shape)
+        named[name], start = part.astype(np.int64).tolist(), start + array.size
+    return named
 
 
 class FlatGradients:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 from scratchgrad.train.data import Batches, HeldOut
@@ -52,17 +51,18 @@ def train(run: Run, batches: Batches, held_out: HeldOut, ranks: Ranks, watchdog:
                 "learning_rate": learning_rate,
                 "grad_norm": norm,
                 "tokens_per_s": batch.tokens / (time.perf_counter() - began),
+                **batch.tallies,
             }
             ends = progress.step == settings.steps
             is_evaluated = ends or progress.step % settings.eval_every == 0
             if is_evaluated:
                 watchdog.phase("evaluation", progress.step)
                 evaluation = evaluate(model, held_out, shards, ranks)
-                row |= {name: value for name, value in asdict(evaluation).items() if value is not None}
-                for warning in fit.see(row["loss"], evaluation.val_loss):
+                row |= evaluation
+                for warning in fit.see(row["loss"], evaluation["val_loss"]):
                     display.say(warning)
                 ends = ends or fit.stops
-                progress.val_loss, progress.fit = evaluation.val_loss, fit.state_dict()
+                progress.val_loss, progress.fit = evaluation["val_loss"], fit.state_dict()
             if is_evaluated or progress.step % run.recipe.log.every_steps == 0:
                 metrics.write(row)
             display.step(row)

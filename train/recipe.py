@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scratchgrad.errors import UserError
-from scratchgrad.models import EncoderDecoder, Model, ModelConfig, Objective, config_from_dict, family_of
+from scratchgrad.models import Model, ModelConfig, Objective, config_from_dict, family_of
 from scratchgrad.train.data.tasks import TASKS
 
 Count = Annotated[int, Field(gt=0)]
@@ -150,8 +150,9 @@ class Recipe(Section):
         pad: the id of what fills sequences up, which an encoder-decoder starts with, too.
         """
         values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context}
-        if pad is not None and issubclass(self.family, EncoderDecoder):
-            values |= {"pad_token_id": pad, "decoder_start_token_id": pad}
+        if pad is not None:
+            known = self.family.config_class.model_fields
+            values |= {name: pad for name in ("pad_token_id", "decoder_start_token_id") if name in known}
         return config_from_dict({**values, **self.model})
 
 

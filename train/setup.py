@@ -57,7 +57,7 @@ def special_tokens(recipe: Recipe) -> tuple[str, ...]:
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
     """The recipe's model with fresh weights, drawn from its seed."""
     train = recipe.train
-    config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.special_tokens.get(PAD))
+    config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding)
     if config.vocab_size != tokenizer.vocab_size:
         raise UserError(
             f"model.vocab_size = {config.vocab_size}, but the tokenizer has {tokenizer.vocab_size} tokens; "

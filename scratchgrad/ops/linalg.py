@@ -64,6 +64,43 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     return out.reshape(*shape[:-1], weight.shape[0]), backward
 
 
+@op
+def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts: Array) -> tuple[Array, Backward]:
+    """linear() with another weight for each group of rows: the first counts[0] rows meet weight[0], and so on.
+
+    x (rows, inputs), sorted by group; weight (groups, outputs, inputs); bias (groups, outputs); counts (groups,)
+    integers that add up to rows, 0 for an empty group; returns (rows, outputs).
+    """
+    groups = slices_of(counts, x, weight)
+    xp = array_module(x)
+    out = xp.empty((len(x), weight.shape[1]), x.dtype)
+    for g, rows in enumerate(groups):
+        out[rows] = x[rows] @ weight[g].T
+        if bias is not None:
+            out[rows] += bias[g]
+
+    def backward(grad: Array) -> tuple[Callable[[], Array], ...]:
+        def of_x() -> Array:
+            return xp.concatenate([grad[rows] @ weight[g] for g, rows in enumerate(groups)])
+
+        def of_weight() -> Array:
+            return xp.stack([grad[rows].T @ x[rows] for rows in groups])
+
+        return of_x, of_weight, lambda: xp.stack([grad[rows].sum(axis=0) for rows in groups])
+
+    return out, backward
+
+
+def slices_of(counts: Array, x: Array, weight: Array) -> list[slice]:
+    """The rows of each group; ValueError where x, weight and counts do not fit."""
+    ends = counts.cumsum().tolist()
+    if len(ends) != len(weight) or ends[-1] != len(x):
+        raise ValueError(f"counts name {len(ends)} groups of {ends[-1]} rows, and there are {len(weight)} of {len(x)}")
+    if x.shape[1] != weight.shape[2]:
+        raise ValueError(f"the last axes of x ({x.shape[1]}) and of weight ({weight.shape[2]}) must agree")
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
 def outer(a: Tensor, b: Tensor) -> Tensor:
     """a[i] * b[j] for two vectors: (n,) and (m,) give (n, m)."""
     return einsum("i,j->ij", a, b)

@@ -27,7 +27,7 @@ def load_balance_loss(probabilities: Tensor, experts: Tensor) -> Tensor:
     probabilities (tokens, experts); experts (tokens, k) as `topk_routing` gives them (Fedus et al. 2021, equation 4).
     """
     count = probabilities.shape[-1]
-    chosen = one_hot(experts, classes=count).data.mean(axis=(0, 1)).astype(probabilities.dtype)
+    chosen = one_hot(experts, classes=count).data.mean(axis=(0, 1), dtype=probabilities.dtype)
     return mul(sum(mul(mean(probabilities, axis=0), chosen)), count)
 
 

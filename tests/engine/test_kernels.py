@@ -30,8 +30,11 @@ heads = [single(2, 6, 200, 24), single(2, 3, 340, 24), single(2, 3, 340, 24)]
 INPUTS = {
     "linear": ([single(2, 300, 24), single(501, 24), single(501)], {}),
     "matmul": ([single(512, 288), single(288, 4001)], {}),
+    "grouped_linear": ([single(1300, 24), single(4, 501, 24), single(4, 501)], {"counts": np.array([700, 0, 1, 599])}),
     "rms_norm": ([single(5, 997, 131), single(131)], {}),
     "swiglu": ([single(3, 701, 262)], {}),
+    "gelu": ([3 * single(7, 50, 997)], {}),
+    "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
     "rotary": ([single(3, 10, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 7}),
     "rotary, texts that stand elsewhere": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {}),
     "scaled_dot_product_attention": (heads, {"is_causal": True}),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchgrad import Tensor, manual_seed, models, no_grad
-from scratchgrad.models import EncoderDecoder
+from scratchgrad.models import Cache, EncoderDecoder
 from tests.models.parity import Example
 
 Batch = dict[str, np.ndarray]
@@ -92,11 +92,31 @@ def check_cache(model: EncoderDecoder) -> None:
         wanted = logits(model, given).data
         memory, cache = model.encode(Tensor(given["ids"]), mask), model.new_cache(10)
         first = model.next_logits(read[:, :4], cache, memory, mask).data
-        steps = [model.next_logits(read[:, t : t + 1], cache, memory, mask).data for t in range(4, 10)]
+        steps = [model.next_logits(read[:, t : t + 1], cache, None).data for t in range(4, 10)]
         alone = model.next_logits(read, None, memory, mask).data
     np.testing.assert_allclose(first, wanted[:, 3], atol=1e-5)
     np.testing.assert_allclose(np.stack(steps, 1), wanted[:, 4:], atol=1e-5)
     np.testing.assert_allclose(alone, wanted[:, -1], atol=1e-5)
+
+
+def check_joined_caches(model: EncoderDecoder) -> None:
+    """Texts of unlike lengths, each with a source of its own, go on as one batch as each does alone."""
+    given = batch(model.config.vocab_size)
+    mask, read = Tensor(given["mask"]), model.shifted_right(Tensor(given["targets"]))
+    lengths = (3, 6)
+    with no_grad():
+        wanted = logits(model, given).data
+        memory, caches = model.encode(Tensor(given["ids"]), mask), []
+        for row, length in enumerate(lengths):
+            cache = model.new_cache(length)
+            model.next_logits(read[row : row + 1, :length], cache, memory[row : row + 1], mask[row : row + 1])
+            caches.append(cache)
+        joined = Cache.joined(caches, room=3)
+        for step in range(3):
+            token = np.array([[read.data[row, length + step]] for row, length in enumerate(lengths)])
+            got = model.next_logits(Tensor(token), joined, None).data
+            for row, length in enumerate(lengths):
+                np.testing.assert_allclose(got[row], wanted[row, length + step], atol=1e-5)
 
 
 def check_loss(model: EncoderDecoder, smoothing: float) -> None:

@@ -18,6 +18,44 @@ import numpy as np
 from tests.models.parity import Example
 
 
+def bert(architecture: str, classes: int = 2) -> Example:
+    """A BERT of transformers with a head, on two texts of which one is filled up."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12,
+        max_position_embeddings=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=classes,
+    )  # fmt: skip
+    model = getattr(transformers, architecture)(config)
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():  # parts that would be missed
+        torch.nn.init.normal_(parameter, mean=float("LayerNorm.weight" in name), std=0.3)
+    batch = marked_texts(architecture, classes)
+    targets = {"labels": torch.tensor(batch["targets"])}
+    if architecture == "BertForPreTraining":
+        targets["next_sentence_label"] = torch.tensor(batch["next_sentence_targets"])
+    elif architecture == "BertForQuestionAnswering":
+        targets = dict(zip(("start_positions", "end_positions"), targets["labels"].T, strict=True))
+    out = model(
+        input_ids=torch.tensor(batch["ids"]),
+        token_type_ids=torch.tensor(batch["token_types"]),
+        attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
+        **targets,
+    )
+    out.loss.backward()
+    logits = [part for name, part in out.items() if "logits" in name]
+    return Example(
+        {**config.to_dict(), "architectures": [architecture]},
+        {name: parameter.detach().numpy() for name, parameter in parameters.items()},
+        batch,
+        np.concatenate([part.detach().numpy().ravel() for part in logits]),
+        out.loss.item(),
+        {name: parameter.grad.numpy() for name, parameter in parameters.items()},
+    )
+
+
 def gpt2(*, is_tied: bool = True) -> Example:
     """A GPT-2 of transformers."""
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -64,6 +102,27 @@ def causal(model: Any) -> Example:
         loss.item(),
         {name: parameter.grad.numpy() for name, parameter in parameters.items()},
     )
+
+
+def marked_texts(architecture: str, classes: int) -> dict[str, np.ndarray]:
+    """What the loss of this architecture takes."""
+    rng = np.random.default_rng(0)
+    mask = np.ones((2, 1, 1, 11), bool)
+    mask[1, ..., 7:] = False
+    batch = {
+        "ids": rng.integers(1, 30, (2, 11)),
+        "token_types": np.repeat([[0, 1]], [4, 7], 1).repeat(2, 0),
+        "mask": mask,
+    }
+    if architecture == "BertForQuestionAnswering":
+        return {**batch, "targets": np.array([[2, 5], [0, 6]])}
+    if architecture == "BertForSequenceClassification":
+        return {**batch, "targets": np.array([1, 2]) if classes > 1 else np.array([0.5, -1.5], np.float32)}
+    targets = rng.integers(0, classes if architecture == "BertForTokenClassification" else 30, (2, 11))
+    batch["targets"] = np.where(mask[:, 0, 0] & (rng.random((2, 11)) < 0.5), targets, -100)
+    if architecture == "BertForPreTraining":
+        batch["next_sentence_targets"] = np.array([1, 0])
+    return batch
 
 
 def t5(feed_forward_proj: str = "relu", is_tied: bool = True) -> Example:
@@ -142,6 +201,46 @@ def transformer() -> Example:
     return Example(config, weights, batch, logits.detach().numpy(), loss.item(), gradients)
 
 
+def mixtral() -> Example:
+    """A Mixtral of transformers, with its balance loss: of one layer, because ours is the mean over layers."""
+    import torch
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=30, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=16, num_local_experts=4, num_experts_per_tok=2,
+        router_aux_loss_coef=0.1, output_router_logits=True, initializer_range=0.4,
+    )  # fmt: skip
+    model = MixtralForCausalLM(config)
+    rng = np.random.default_rng(0)
+    batch = {"ids": rng.integers(0, 30, (2, 11)), "targets": rng.integers(0, 30, (2, 11))}
+    batch["targets"][0, :3] = -100
+    out = model(input_ids=torch.tensor(batch["ids"]))
+    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), torch.tensor(batch["targets"]).flatten())
+    loss = loss + config.router_aux_loss_coef * out.aux_loss
+    loss.backward()
+    weights = as_on_the_hub({name: parameter.detach().numpy() for name, parameter in model.named_parameters()})
+    gradients = as_on_the_hub({name: parameter.grad.numpy() for name, parameter in model.named_parameters()})
+    logits = out.logits.detach().numpy()
+    return Example({**config.to_diff_dict(), "model_type": "mixtral"}, weights, batch, logits, loss.item(), gradients)
+
+
+def as_on_the_hub(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The stacked experts of transformers 5 one by one, as files hold them."""
+    named = {}
+    for name, array in arrays.items():
+        stem = name.replace(".mlp.", ".block_sparse_moe.").rpartition(".")[0]
+        for number, matrix in enumerate(array if ".experts." in name else []):
+            if name.endswith("gate_up_proj"):
+                named[f"{stem}.{number}.w1.weight"], named[f"{stem}.{number}.w3.weight"] = np.split(matrix, 2)
+            else:
+                named[f"{stem}.{number}.w2.weight"] = matrix
+        if ".experts." not in name:
+            named[f"{stem}.weight"] = array
+    return named
+
+
 def as_in_bart(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """nn.Transformer's parameters by the names of our files; those of attention are cut apart, its biases left out."""
     named = {}
@@ -176,10 +275,17 @@ def source_and_target() -> dict[str, np.ndarray]:
 
 
 FAMILIES: dict[str, Callable[[], Example]] = {
+    "bert": lambda: bert("BertForPreTraining"),
+    "bert_masked": lambda: bert("BertForMaskedLM"),
+    "bert_texts": lambda: bert("BertForSequenceClassification", classes=3),
+    "bert_number": lambda: bert("BertForSequenceClassification", classes=1),
+    "bert_tokens": lambda: bert("BertForTokenClassification", classes=5),
+    "bert_answers": lambda: bert("BertForQuestionAnswering"),
     "gpt2": gpt2,
     "gpt2_untied": lambda: gpt2(is_tied=False),
     "llama": llama,
     "llama_untied": lambda: llama(is_tied=False),
+    "mixtral": mixtral,
     "t5": t5,
     "t5_v1_1": lambda: t5("gated-gelu", is_tied=False),
     "transformer": transformer,

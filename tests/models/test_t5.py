@@ -93,6 +93,10 @@ def test_token_by_token_the_cache_gives_what_the_whole_gives():
     encoder_decoders.check_cache(small())
 
 
+def test_texts_of_unlike_lengths_go_on_as_one_batch():
+    encoder_decoders.check_joined_caches(small())
+
+
 def test_the_loss_is_the_negative_log_probability_of_the_logits():
     encoder_decoders.check_loss(small(), smoothing=0.0)
 
@@ -110,6 +114,8 @@ def test_a_t5_of_the_hub_opens_with_what_its_config_says_beside():
     ({"is_encoder_decoder": False}, "model.is_encoder_decoder = False asks for a feature"),
     ({"relative_attention_max_distance": 4}, "is too small for 8 buckets"),
     ({"d_kv": 0}, "model.d_kv = 0"),
+    ({"pad_token_id": 40}, "model.pad_token_id = 40 is none of the 40 tokens"),
+    ({"decoder_start_token_id": 41}, "model.decoder_start_token_id = 41 is none of the 40 tokens"),
     ({"d_modell": 8}, "did you mean model.d_model"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(changes, words):

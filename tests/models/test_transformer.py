@@ -46,7 +46,7 @@ def test_the_base_model_has_about_the_papers_number_of_parameters():
 def test_embeddings_are_scaled_and_positions_are_added():
     model, ids = small(), np.array([[3, 3, 7]])
     with no_grad():
-        embedded = model.embed(Tensor(ids), 2).data
+        embedded = model.embed(Tensor(ids), Tensor(np.arange(2, 5))).data
     for place, token in enumerate(ids[0]):
         angles = (2 + place) / 10000 ** (np.arange(8) / 8)
         positions = np.stack([np.sin(angles), np.cos(angles)], 1).ravel()
@@ -78,6 +78,10 @@ def test_a_later_token_changes_nothing_before_it():
 
 def test_token_by_token_the_cache_gives_what_the_whole_gives():
     encoder_decoders.check_cache(small())
+
+
+def test_texts_of_unlike_lengths_go_on_as_one_batch():
+    encoder_decoders.check_joined_caches(small())
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])

@@ -55,7 +55,16 @@ def test_the_bench_of_the_engine(tmp_path, start):
     assert 0 < json.loads((tmp_path / "figures.json").read_text())["scratchgrad"] < 0.1
 
 
+def test_the_bench_of_experts(tmp_path, start):
+    job = start("scratchgrad-bench", "experts", "--model", "toy", "--steps", 1, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    seconds = json.loads((tmp_path / "figures.json").read_text())
+    assert seconds.keys() == {"dense", "8 experts, top 2"}
+    assert min(seconds.values()) > 0
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
+    (["experts", "--experts", "2", "--per-token", "3"], "model.num_experts_per_tok = 3 is more than model.num_local_experts = 2"),
     (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
     (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
     (["engine", "--against", "chainer"], "the peer 'chainer' is not installed here"),

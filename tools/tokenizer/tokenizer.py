@@ -61,6 +61,11 @@ class Tokenizer:
         known = ", ".join(self.special_tokens) or "none at all"
         raise UserError(f"the tokenizer has no token for the end of a text (<|endoftext|>); its special ones: {known}")
 
+    @property
+    def padding(self) -> int | None:
+        """The id that fills up what is shorter than its neighbours; None where the tokenizer has none."""
+        return next((self.special_tokens[name] for name in ("<pad>", "[PAD]") if name in self.special_tokens), None)
+
     @cached_property
     def byte_lengths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """How many bytes of text each id stands for; a special token stands for none."""

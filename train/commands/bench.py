@@ -16,6 +16,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.train.bench.engine import bench_engine
+from scratchgrad.train.bench.experts import bench_experts
 from scratchgrad.train.bench.job import Precision
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.pictures import draw_profile, draw_recomputation, draw_sides
@@ -48,6 +49,7 @@ def main() -> None:
     scratchgrad-bench train --model toy --profile --plot profile.png
     scratchgrad-bench engine --against torch
     scratchgrad-bench memory
+    scratchgrad-bench experts
     """
 
 
@@ -163,6 +165,29 @@ def _table(title: str, *headings: str) -> Table:
 
 def _show(table: Table) -> None:
     Console(highlight=False).print(table)
+
+
+@main.command()
+@model_option("stories15M")
+@click.option("--experts", "count", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--per-token", type=click.IntRange(min=1), default=2, show_default=True, help="Experts that a token meets."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True, help="After a warm-up.")
+@threads_option
+@json_option
+@tells_mistakes
+def experts(model: str, count: int, per_token: int, steps: int, threads: int | None, json_path: Path | None) -> None:
+    """The time of forward and backward with a mixture of experts, beside the dense model of the same width."""
+    shape = _shape(model)
+    workers = threads or usable_cores()
+    results = bench_experts(shape, experts=count, per_token=per_token, threads=workers, steps=steps, say=say)
+    title = f"{model}, batch {shape.batch} x {shape.context}, {workers} thread(s)"
+    table = _table(title, "", "s forward and backward", "of dense")
+    for name, seconds in results.items():
+        table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
+    _show(table)
+    _write_json(json_path, results)
 
 
 def _peers(against: str) -> list[str]:

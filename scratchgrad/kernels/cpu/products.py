@@ -4,7 +4,8 @@ BLAS has threads of its own, but cuts a product by their number, and where a cut
 change (OpenBLAS 0.3.31: 512 x 288 by 288 x 4001 on one and on two threads). Blocks here are cut by shape alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import numpy as np
 
@@ -12,21 +13,35 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.ops.linalg import linear as specification_of_linear
 from scratchgrad.ops.linalg import matmul as specification_of_matmul
+from scratchgrad.ops.linalg import slices_of
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
 SHORTEST, MOST = 256, 16  # a block has at least so many rows or columns; there are at most so many blocks
 
 
+Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
+
+
 def product(a: Array, b: Array) -> Array:
-    """a @ b for two matrices, cut along the longer side of the result."""
-    rows, columns = a.shape[0], b.shape[1]
-    out = np.empty((rows, columns), np.result_type(a, b))
-    if rows >= columns:
-        spread(lambda cut: np.matmul(a[cut], b, out=out[cut]), _blocks(rows))
-    else:
-        spread(lambda cut: np.matmul(a, b[:, cut], out=out[:, cut]), _blocks(columns))
+    """a @ b for two matrices."""
+    out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+    multiply([(a, b, out)])
     return out
+
+
+def multiply(products: Iterable[Product]) -> None:
+    """Several products at once: the blocks of all of them are shared out over the threads."""
+    spread(lambda block: np.matmul(block[0], block[1], out=block[2]), chain.from_iterable(map(_cut, products)))
+
+
+def _cut(whole: Product) -> list[Product]:
+    """Cut along the longer side of the result."""
+    a, b, out = whole
+    rows, columns = out.shape
+    if rows >= columns:
+        return [(a[cut], b, out[cut]) for cut in _blocks(rows)]
+    return [(a, b[:, cut], out[:, cut]) for cut in _blocks(columns)]
 
 
 def _blocks(length: int) -> list[slice]:
@@ -55,3 +70,27 @@ def matmul(a: Array, b: Array) -> tuple[Array, Backward]:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         return specification_of_matmul.__wrapped__(a, b)  # type: ignore[attr-defined, no-any-return]
     return product(a, b), lambda grad: (lambda: product(grad, b.T), lambda: product(a.T, grad))
+
+
+@kernel("grouped_linear", "cpu")
+def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts: Array) -> tuple[Array, Backward]:
+    groups = slices_of(counts, x, weight)
+    out = np.empty((len(x), weight.shape[1]), x.dtype)
+    multiply((x[rows], weight[g].T, out[rows]) for g, rows in enumerate(groups))
+    if bias is not None:
+        out += bias.repeat(counts, axis=0)
+
+    def backward(grad: Array) -> tuple[Callable[[], Array], ...]:
+        def of_x() -> Array:
+            grad_x = np.empty_like(x)
+            multiply((grad[rows], weight[g], grad_x[rows]) for g, rows in enumerate(groups))
+            return grad_x
+
+        def of_weight() -> Array:
+            grad_weight = np.empty_like(weight)
+            multiply((grad[rows].T, x[rows], grad_weight[g]) for g, rows in enumerate(groups))
+            return grad_weight
+
+        return of_x, of_weight, lambda: np.stack([grad[rows].sum(axis=0) for rows in groups])
+
+    return out, backward

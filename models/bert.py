@@ -1,0 +1,170 @@
+"""BERT (Devlin et al. 2019): an encoder, in which every token looks at those on both sides."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from scratchgrad import Tensor
+from scratchgrad import functional as F
+from scratchgrad.backend import array_module
+from scratchgrad.models.attention import AttentionInputs, SelfAttention
+from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.experts import ExpertsConfig, with_experts
+from scratchgrad.models.feed_forward import Activation, FeedForward
+from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.model import Model, Objective
+from scratchgrad.models.positions import LearnedPositions
+from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
+from scratchgrad.ops.cross_entropy import IGNORE
+
+
+class BertConfig(ExpertsConfig):
+    """Sizes of a BERT, by Hugging Face's names.
+
+    id2label names the classes of a head that classifies: there are two where it is left out.
+    """
+
+    model_type: Literal["bert"] = "bert"
+    vocab_size: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    num_hidden_layers: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    max_position_embeddings: int = Field(gt=0)
+    type_vocab_size: int = Field(default=2, gt=0)
+    hidden_act: Activation = "gelu"
+    initializer_range: float = Field(default=0.02, gt=0)
+    layer_norm_eps: float = Field(default=1e-12, gt=0)
+    pad_token_id: int | None = Field(default=0, ge=0)
+    id2label: dict[str, str] | None = Field(default=None, min_length=1)
+    label2id: dict[str, int] | None = None
+    problem_type: Literal["single_label_classification", "regression"] | None = None
+    position_embedding_type: Literal["absolute"] = "absolute"
+    tie_word_embeddings: Literal[True] = True
+    is_encoder_decoder: Literal[False] = False
+    is_decoder: Literal[False] = False
+    add_cross_attention: Literal[False] = False
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        hidden, heads = self.hidden_size, self.num_attention_heads
+        if hidden % heads:
+            raise ValueError(f"model.hidden_size = {hidden} is not divisible by {heads} attention heads")
+        if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"model.pad_token_id = {self.pad_token_id} is none of the {self.vocab_size} tokens")
+        return self
+
+    @property
+    def classes(self) -> int:
+        return 2 if self.id2label is None else len(self.id2label)
+
+
+class Bert(Model):
+    """The encoder. Heads are subclasses; those that look at the text as a whole have a pooler.
+
+    Masks are booleans (batch, 1, 1, time): which tokens may be seen, as those that only fill a text up may not.
+    """
+
+    config_class = BertConfig
+    objectives: ClassVar[tuple[Objective, ...]] = ()
+    has_pooler = True
+    prefix = "bert."  # before the encoder's names in a file
+
+    def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
+        super().__init__(config)
+        hidden, eps, std = config.hidden_size, config.layer_norm_eps, config.initializer_range
+
+        def feed_forward() -> FeedForward:
+            return FeedForward(hidden, config.intermediate_size, config.hidden_act, bias=True, std=std, out_std=std)
+
+        def block() -> Block:
+            return Block(
+                SelfAttention(hidden, config.num_attention_heads, bias=True, std=std, out_std=std),
+                feed_forward_for(config, feed_forward),
+                lambda: LayerNorm(hidden, eps=eps),
+                norm_first=False,
+                dropout=dropout,
+            )
+
+        # All weights begin normal with one deviation, as in Hugging Face's class; the authors cut the tails off.
+        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
+        self.positions = LearnedPositions(config.max_position_embeddings, hidden, std=std)
+        self.token_types = Embedding(config.type_vocab_size, hidden, std=std)
+        self.embed_norm, self.dropout = LayerNorm(hidden, eps=eps), Dropout(dropout)
+        self.encoder = Stack([block() for _ in range(config.num_hidden_layers)])
+        self.pooler = Linear(hidden, hidden, std=std) if self.has_pooler else None
+
+    def hidden(
+        self,
+        ids: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
+        """ids, token_types (batch, time) integers; the states (batch, time, hidden). Without types, all are 0."""
+        of_type = self.token_types.weight[0] if token_types is None else self.token_types(token_types)
+        x = self.dropout(self.embed_norm(self.embed_tokens(ids) + self.positions(0, ids.shape[1]) + of_type))
+        said = said if said is not None else Auxiliary()
+        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), said, recompute_every=self.recompute_every)
+        return out
+
+    def pooled(self, states: Tensor) -> Tensor:
+        """The text as a whole (batch, hidden): what its first token, [CLS], has gathered."""
+        assert self.pooler is not None, "this architecture has no pooler"
+        return F.tanh(self.pooler(states[:, 0]))
+
+    @classmethod
+    def weight_map(cls, config: BertConfig) -> WeightMap:
+        hidden, before = config.hidden_size, f"{cls.prefix}embeddings"
+        names: WeightMap = {
+            "embed_tokens.weight": [Piece(f"{before}.word_embeddings.weight", config.vocab_size)],
+            "positions.weight": [Piece(f"{before}.position_embeddings.weight", config.max_position_embeddings)],
+            "token_types.weight": [Piece(f"{before}.token_type_embeddings.weight", config.type_vocab_size)],
+            **weight_and_bias("embed_norm", [f"{before}.LayerNorm"], hidden),
+        }
+        for i in range(config.num_hidden_layers):
+            ours, theirs = f"encoder.layers.{i}", f"{cls.prefix}encoder.layer.{i}"
+            self_attention = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
+            names |= {
+                **weight_and_bias(f"{ours}.attention.qkv", self_attention, hidden),
+                **weight_and_bias(f"{ours}.attention.o_proj", [f"{theirs}.attention.output.dense"], hidden),
+                **weight_and_bias(f"{ours}.attention_norm", [f"{theirs}.attention.output.LayerNorm"], hidden),
+                **weight_and_bias(
+                    f"{ours}.feed_forward.up_proj", [f"{theirs}.intermediate.dense"], config.intermediate_size
+                ),
+                **weight_and_bias(f"{ours}.feed_forward.down_proj", [f"{theirs}.output.dense"], hidden),
+                **weight_and_bias(f"{ours}.feed_forward_norm", [f"{theirs}.output.LayerNorm"], hidden),
+            }
+        if cls.has_pooler:
+            names |= weight_and_bias("pooler", [f"{cls.prefix}pooler.dense"], hidden)
+        return with_experts(names, config)
+
+
+class BertModel(Bert):
+    """The encoder alone."""
+
+    architecture = "BertModel"
+    prefix = ""
+
+    def forward(
+        self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """ids, token_types (batch, time); the states (batch, time, hidden), and the whole (batch, hidden)."""
+        states = self.hidden(ids, token_types, mask)
+        return states, self.pooled(states)
+
+
+def counted(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The states (count, hidden) and the targets (count,) of the places whose target is not -100."""
+    flat = targets.data.reshape(-1)
+    places = array_module(flat).flatnonzero(flat != IGNORE)
+    return F.take(states.reshape(-1, states.shape[-1]), places), Tensor(flat[places])
+
+
+def weight_and_bias(ours: str, theirs: list[str], rows: int) -> WeightMap:
+    """The maps of a part's weight and of its bias; their parts stand below each other, each of as many rows."""
+    return {f"{ours}.{kind}": [Piece(f"{part}.{kind}", rows) for part in theirs] for kind in ("weight", "bias")}

@@ -1,0 +1,38 @@
+"""Mixtral (Jiang et al. 2024): a Llama in which each token goes to two of eight feed-forward parts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from scratchgrad.models.experts import MOST_EXPERTS, renamed
+from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.weights import WeightMap
+
+THEIR_WORDS = {"mlp": "block_sparse_moe", "router": "gate", "gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+
+
+class MixtralConfig(LlamaConfig):
+    """Sizes of a Mixtral, by Hugging Face's names."""
+
+    model_type: Literal["mixtral"] = "mixtral"  # type: ignore[assignment]
+    num_local_experts: int = Field(default=8, gt=0, le=MOST_EXPERTS)
+    norm_topk_prob: Literal[True] = True
+    rope_theta: float = Field(default=1e6, gt=0)
+    rms_norm_eps: float = Field(default=1e-5, gt=0)
+    sliding_window: None = None
+    router_jitter_noise: float = Field(default=0.0, ge=0, le=0)
+
+    @property
+    def saved_type(self) -> str:
+        return self.model_type
+
+
+class Mixtral(Llama):
+    config_class = MixtralConfig
+    architecture = "MixtralForCausalLM"
+
+    @staticmethod
+    def weight_map(config: LlamaConfig) -> WeightMap:
+        return renamed(Llama.weight_map(config), THEIR_WORDS)

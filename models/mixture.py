@@ -1,0 +1,110 @@
+"""A mixture of experts: a router sends each token to a few of many feed-forward parts (Shazeer et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from scratchgrad import Tensor
+from scratchgrad import functional as F
+from scratchgrad.backend import Array, array_module
+from scratchgrad.models.auxiliary import Auxiliary, Load
+from scratchgrad.models.experts import ExpertsConfig
+from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
+from scratchgrad.nn import Linear, Module, Parameter
+from scratchgrad.random import stacked
+
+Dense = FeedForward | GatedFeedForward
+
+
+def feed_forward_for(config: ExpertsConfig, new_dense: Callable[[], Dense]) -> Module:
+    """The feed-forward part of a block: a dense one, or a mixture of as many as the config wants."""
+    if config.num_local_experts is None:
+        return new_dense()
+    return MixtureOfExperts([new_dense() for _ in range(config.num_local_experts)], config)
+
+
+class MixtureOfExperts(Module):
+    """Each token's result is the weighted sum of what its k most probable experts make of it.
+
+    Choices are sorted by expert, so that each expert multiplies its own tokens and no others. With a capacity factor c
+    an expert takes at most c * tokens * k / experts of them while the model trains. Those that come later in the text
+    find no room, so that no token depends on one behind it; a token without any expert gives zeros, and lives on in
+    the residual sum of its block. Otherwise nothing is dropped: what a model says of a text does not depend on what
+    else is in the batch.
+    """
+
+    def __init__(self, experts: Sequence[Dense], config: ExpertsConfig) -> None:
+        """experts: alike but for their weights, which are stacked here."""
+        one = experts[0]
+        layers = [dict(expert.named_children()) for expert in experts]
+        self.experts = {name: GroupedLinear([layer[name] for layer in layers]) for name in layers[0]}
+        self.router = Linear(self._widening.inputs, len(experts), bias=False)
+        self.config = config
+        self.between = partial(type(one).between, activation=one.activation)
+
+    @property
+    def _widening(self) -> GroupedLinear:
+        return next(iter(self.experts.values()))
+
+    def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
+        """x (..., hidden); returns x's shape. Says its load and, while training, its loss."""
+        config, tokens = self.config, x.reshape(-1, x.shape[-1])
+        k = config.num_experts_per_tok
+        logits = self.router(tokens)
+        weights, experts, probabilities = F.topk_routing(logits, k, normalize=config.norm_topk_prob)
+        order, counts = self._sorted_by_expert(experts.data, said)
+        widening, narrowing = self.experts.values()
+        chosen_by = order // k  # the token of each choice
+        rows = widening(F.take(tokens, chosen_by), counts)
+        rows = narrowing(self.between(rows), counts) * F.take(weights.reshape(-1, 1), order)
+        out = F.index_add(array_module(tokens.data).zeros_like(tokens.data), chosen_by, rows)
+        if self.training:
+            self._say_loss(logits, probabilities, experts, said)
+        return out.reshape(x.shape)
+
+    def _sorted_by_expert(self, experts: Array, said: Auxiliary) -> tuple[Array, Array]:
+        """experts (tokens, k) -> (the choices that find room, numbered token by token; how many each expert takes)."""
+        xp, chosen, count = array_module(experts), experts.reshape(-1), self._widening.groups
+        order = xp.argsort(chosen, kind="stable")
+        wanted = taken = xp.bincount(chosen, minlength=count)
+        if self.training and self.config.capacity_factor is not None:
+            room = math.ceil(self.config.capacity_factor * len(chosen) / count)
+            starts = wanted.cumsum() - wanted
+            order = order[xp.arange(len(order)) - starts[chosen[order]] < room]
+            taken = xp.minimum(wanted, room)
+        said.loads[self] = Load(wanted, wanted.sum() - taken.sum())
+        return order, taken
+
+    def _say_loss(self, logits: Tensor, probabilities: Tensor, experts: Tensor, said: Auxiliary) -> None:
+        """The balance loss is k where all experts are chosen alike, as Hugging Face counts it."""
+        config, losses = self.config, []
+        if config.router_aux_loss_coef:
+            balance = F.load_balance_loss(probabilities, experts) * config.num_experts_per_tok
+            losses.append(balance * config.router_aux_loss_coef)
+        if config.router_z_loss_coef:
+            losses.append(F.router_z_loss(logits) * config.router_z_loss_coef)
+        if losses:
+            said.losses.append(losses[0] if len(losses) == 1 else losses[0] + losses[1])
+
+    def extra_repr(self) -> str:
+        capacity = self.config.capacity_factor
+        return f"k={self.config.num_experts_per_tok}" + (f", capacity_factor={capacity}" if capacity else "")
+
+
+class GroupedLinear(Module):
+    """A Linear for each group of rows. weight (groups, outputs, inputs); bias (groups * outputs,), or None."""
+
+    def __init__(self, layers: Sequence[Module]) -> None:
+        """Stacks the weights of Linears of one size."""
+        parameters = [dict(layer.named_parameters()) for layer in layers]
+        self.weight = Parameter(stacked([p["weight"].data for p in parameters]))
+        biases = [p["bias"].data for p in parameters if "bias" in p]
+        self.bias = Parameter(stacked(biases).reshape(-1)) if biases else None
+        self.groups, _, self.inputs = self.weight.shape
+
+    def forward(self, x: Tensor, counts: Array) -> Tensor:
+        """x (rows, inputs), the first counts[0] of them of the first group, and so on; returns (rows, outputs)."""
+        bias = None if self.bias is None else self.bias.reshape(self.groups, -1)
+        return F.grouped_linear(x, self.weight, bias, counts=counts)

@@ -1,0 +1,234 @@
+"""BERT and its heads: the numbers of transformers, files in both directions, and what may change no bit."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
+from scratchgrad.models import BertConfig, BertForPreTraining
+from tests.models import make_fixtures
+from tests.models.parity import Example
+
+SMALL = {
+    "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 24,
+    "max_position_embeddings": 32, "pad_token_id": 1,
+}  # fmt: skip
+HEADS = [
+    "BertForPreTraining", "BertForMaskedLM", "BertForSequenceClassification", "BertForTokenClassification",
+    "BertForQuestionAnswering", "BertModel",
+]  # fmt: skip
+EXAMPLES = [name for name in make_fixtures.FAMILIES if name.startswith("bert")]
+LABELS = {"0": "bad", "1": "fair", "2": "good"}
+
+
+def small(architecture="BertForPreTraining", dropout: float = 0.0, **changes):
+    manual_seed(0)
+    return models.build(BertConfig.checked({**SMALL, **changes}), architectures=[architecture], dropout=dropout)
+
+
+def texts(**more):
+    """Two texts, the second of nine tokens."""
+    rng = np.random.default_rng(1)
+    mask = np.ones((2, 1, 1, 12), bool)
+    mask[1, ..., 9:] = False
+    targets = np.where((rng.random((2, 12)) < 0.4) & mask[:, 0, 0], rng.integers(0, 40, (2, 12)), -100)
+    batch = {
+        "ids": rng.integers(2, 40, (2, 12)),
+        "token_types": rng.integers(0, 2, (2, 12)),
+        "mask": mask,
+        "targets": targets,
+    }
+    return {name: Tensor(array) for name, array in {**batch, **more}.items()}
+
+
+def outputs(model, batch) -> Tensor:
+    """All that the model says, in one row, in transformers' order."""
+    said = model(*(Tensor(batch[name]) for name in ("ids", "token_types", "mask")))
+    parts = said if isinstance(said, tuple) else (said,)
+    if model.architecture == "BertForQuestionAnswering":
+        parts = said[:, 0], said[:, 1]
+    return Tensor(np.concatenate([part.data.ravel() for part in parts]))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_logits_and_gradients_are_those_that_transformers_once_gave(name, tmp_path):
+    example = Example.saved(name)
+    model = example.model(tmp_path)
+    assert model.architecture == example.config["architectures"][0]
+    example.check(model, outputs(model, example.batch))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_logits_and_gradients_are_those_of_transformers(name, tmp_path):
+    pytest.importorskip("transformers", reason="the extra parity is not installed")
+    example = make_fixtures.FAMILIES[name]()
+    model = example.model(tmp_path)
+    example.check(model, outputs(model, example.batch))
+
+
+@pytest.mark.parametrize("architecture", HEADS)
+def test_what_we_save_opens_in_transformers_with_equal_logits_and_comes_back(architecture, tmp_path):
+    torch = pytest.importorskip("torch", reason="the extra parity is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra parity is not installed")
+    more = {"id2label": LABELS} if "Classification" in architecture else {}
+    model = small(architecture, **more)
+    models.save(model, tmp_path)
+    batch = {name: tensor.data for name, tensor in texts().items()}
+    with no_grad():
+        ours = outputs(model, batch).data
+    theirs = getattr(transformers, architecture).from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        said = theirs(
+            input_ids=torch.tensor(batch["ids"]),
+            token_type_ids=torch.tensor(batch["token_types"]),
+            attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
+        )
+    wanted = np.concatenate([part.numpy().ravel() for part in said.values()])
+    np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-4)
+    theirs.save_pretrained(tmp_path / "theirs")
+    again = models.load(tmp_path / "theirs")
+    assert type(again) is type(model)
+    assert again.config.id2label == model.config.id2label
+    same_weights(model, again)
+
+
+def same_weights(model, other):
+    for (name, a), (other_name, b) in zip(model.state_dict().items(), other.state_dict().items(), strict=True):
+        assert name == other_name
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("architecture", HEADS)
+def test_a_model_directory_gives_the_model_back_with_its_head(architecture, tmp_path):
+    model = small(architecture, id2label=LABELS)
+    models.save(model, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [architecture]
+    again = models.load(tmp_path)
+    assert (type(again), again.config) == (type(model), model.config)
+    same_weights(model, again)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_recomputation_keeps_every_bit_also_with_dropout(every):
+    batch = texts(next_sentence_targets=np.array([0, 1]))
+
+    def run(recompute_every: int) -> list[bytes]:
+        model = small(dropout=0.2)
+        model.recompute_every = recompute_every
+        manual_seed(7)
+        loss = model.loss(**batch)
+        loss.backward()
+        return [loss.data.tobytes(), *(p.grad.tobytes() for p in model.parameters())]
+
+    assert run(0) == run(every)
+
+
+def test_the_loss_is_that_of_tokens_and_as_many_times_that_of_pairs():
+    model, batch = small(), texts(next_sentence_targets=np.array([0, 1]))
+    targets = batch["targets"].data
+    with no_grad():
+        loss = model.loss(**batch).item()
+        tokens, pairs = (
+            part.data.astype(np.float64) for part in model(*(batch[n] for n in ("ids", "token_types", "mask")))
+        )
+        without_pairs = model.loss(**texts()).item()
+    log_p, log_pairs = (x - np.log(np.exp(x).sum(-1, keepdims=True)) for x in (tokens, pairs))
+    of_tokens = -sum(log_p[i][targets[i]] for i in np.ndindex(2, 12) if targets[i] >= 0)
+    of_pairs = -(log_pairs[0, 0] + log_pairs[1, 1]) / 2
+    assert without_pairs == pytest.approx(of_tokens, rel=1e-6)
+    assert loss == pytest.approx(of_tokens + of_pairs * (targets >= 0).sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ["BertForPreTraining", "BertForMaskedLM", "BertForTokenClassification"])
+def test_a_batch_in_which_nothing_is_asked_costs_nothing(architecture):
+    model = small(architecture)
+    loss = model.loss(**texts(targets=np.full((2, 12), -100)))
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
+def test_what_fills_a_text_up_changes_nothing_and_both_sides_count():
+    model, batch = small("BertForMaskedLM"), texts()
+    ids, types, mask = (batch[name] for name in ("ids", "token_types", "mask"))
+
+    def changed(place: int) -> Tensor:
+        other = ids.data.copy()
+        other[1, place] = (other[1, place] + 1) % 40
+        return model.mask_logits(Tensor(other), types, mask).data[1, :9]
+
+    with no_grad():
+        logits = model.mask_logits(ids, types, mask).data[1, :9]
+        short = model.mask_logits(ids[1:, :9], types[1:, :9]).data[0]
+        np.testing.assert_allclose(logits, short, atol=1e-5)
+        np.testing.assert_allclose(changed(10), logits, atol=1e-6)
+        assert np.abs(changed(8) - logits)[:4].max() > 1e-4
+        assert np.abs(changed(0) - logits)[4:].max() > 1e-4
+        no_types = model.mask_logits(ids, None, mask).data
+        np.testing.assert_array_equal(no_types, model.mask_logits(ids, Tensor(np.zeros_like(ids.data)), mask).data)
+
+
+def test_a_text_longer_than_the_context_is_told():
+    with pytest.raises(ValueError, match="position 32 lies beyond the context of 32 tokens"):
+        small().hidden(Tensor(np.zeros((1, 33), int)))
+
+
+def test_the_base_model_has_the_size_of_the_paper():
+    config = BertConfig(
+        vocab_size=30522, hidden_size=768, num_hidden_layers=2, num_attention_heads=12, intermediate_size=3072,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    per_layer = 7_087_872
+    assert (
+        sum(p.size for p in models.build(config, architectures=["BertModel"]).parameters())
+        == 109_482_240 - 10 * per_layer
+    )
+
+
+def test_a_real_config_opens_and_its_pickle_does_not(data_folder, tmp_path):
+    folder = data_folder / "02_models" / "bert-xsmall-dummy"
+    with pytest.raises(UserError, match="safetensors"):
+        models.load(folder)
+    values = json.loads((folder / "config.json").read_text())
+    config = BertConfig.checked({name: values[name] for name in values.keys() & BertConfig.model_fields.keys()})
+    models.save(models.build(config, architectures=values["architectures"]), tmp_path)
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    model = models.load(tmp_path)
+    assert model.architecture == "BertModel"
+    states, whole = model(Tensor(np.arange(20).reshape(2, 10)))
+    assert (states.shape, whole.shape) == ((2, 10, 20), (2, 20))
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"position_embedding_type": "relative_key"}, "model.position_embedding_type = 'relative_key' asks for a feature"),
+    ({"is_decoder": True}, "model.is_decoder = True asks for a feature"),
+    ({"problem_type": "multi_label_classification"}, "model.problem_type = 'multi_label_classification' asks for a"),
+    ({"hidden_act": "mish"}, "model.hidden_act = 'mish' asks for a feature"),
+    ({"num_attention_heads": 3}, "model.hidden_size = 16 is not divisible by 3 attention heads"),
+    ({"pad_token_id": 40}, "model.pad_token_id = 40 is none of the 40 tokens"),
+    ({"id2label": {}}, "model.id2label = {}"),
+    ({"type_vocab_sise": 2}, "did you mean model.type_vocab_size"),
+    ({"architectures": ["BertForMultipleChoice"]}, "is not known for model_type bert; it is a list of one of: BertForPreTraining, "),
+])  # fmt: skip
+def test_a_config_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(UserError, match=words):
+        models.config_from_dict({"model_type": "bert", **SMALL, **changes})
+
+
+def test_the_weights_of_another_head_are_refused(tmp_path):
+    models.save(small("BertForMaskedLM"), tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": ["BertForTokenClassification"]}))
+    with pytest.raises(UserError, match=r"'classifier.weight' is missing; 'cls.predictions.bias' belongs to no part"):
+        models.load(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": ["BertLMHeadModel"]}))
+    with pytest.raises(UserError, match=r"\['BertLMHeadModel'\] is not known for model_type bert"):
+        models.load(tmp_path)
+
+
+def test_gradients_reach_every_parameter():
+    model = small()
+    model.loss(**texts(next_sentence_targets=np.array([0, 1]))).backward()
+    assert isinstance(model, BertForPreTraining)
+    assert all(np.abs(p.grad).max() > 1e-6 for p in model.parameters())
