@@ -14,7 +14,9 @@ from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
 from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of
+from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_llama2c
 from scratchgrad.models.mixtral import Mixtral, MixtralConfig
 from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model, Objective, Scores
@@ -22,9 +24,9 @@ from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "T5", "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering",
+    "GPT2", "T5", "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering",
     "BertForSequenceClassification", "BertForTokenClassification", "BertModel", "Cache", "Decoder", "EncoderDecoder",
-    "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig", "Objective",
-    "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict", "family_of",
-    "load", "load_generation_config", "save",
+    "GPT2Config", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
+    "Objective", "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict",
+    "describe_llama2c", "family_of", "load", "load_generation_config", "read_llama2c", "save", "write_llama2c",
 ]  # fmt: skip

@@ -12,17 +12,17 @@ from scratchgrad.backend import array_module
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.block import Block, Stack
-from scratchgrad.models.config import ModelConfig
+from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
+from scratchgrad.models.mixture import feed_forward_for
 from scratchgrad.models.model import Model, Objective
 from scratchgrad.models.positions import LearnedPositions
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
+from scratchgrad.ops.cross_entropy import IGNORE
 
-IGNORED = -100  # a target that does not count
 
-
-class BertConfig(ModelConfig):
+class BertConfig(ExpertsConfig):
     """Sizes of a BERT, by Hugging Face's names.
 
     id2label names the classes of a head that classifies: there are two where it is left out.
@@ -37,6 +37,7 @@ class BertConfig(ModelConfig):
     max_position_embeddings: int = Field(gt=0)
     type_vocab_size: int = Field(default=2, gt=0)
     hidden_act: Activation = "gelu"
+    initializer_range: float = Field(default=0.02, gt=0)
     layer_norm_eps: float = Field(default=1e-12, gt=0)
     pad_token_id: int | None = Field(default=0, ge=0)
     id2label: dict[str, str] | None = Field(default=None, min_length=1)
@@ -71,34 +72,47 @@ class Bert(Model):
     config_class = BertConfig
     objectives: ClassVar[tuple[Objective, ...]] = ()
     has_pooler = True
-    prefix = "bert."  # before the encoder's names in a file
+    tied: ClassVar[tuple[str, ...]] = ()  # names of an output layer that is the embedding
+    base_prefix = "bert."
+    buffers: ClassVar[tuple[str, ...]] = (r"(bert\.)?embeddings\.position_ids",)
+    older_names: ClassVar[dict[str, str]] = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
-        hidden, eps = config.hidden_size, config.layer_norm_eps
+        hidden, eps, std = config.hidden_size, config.layer_norm_eps, config.initializer_range
+
+        def feed_forward() -> FeedForward:
+            return FeedForward(hidden, config.intermediate_size, config.hidden_act, bias=True, std=std, out_std=std)
 
         def block() -> Block:
             return Block(
-                SelfAttention(hidden, config.num_attention_heads, bias=True),
-                FeedForward(hidden, config.intermediate_size, config.hidden_act, bias=True),
+                SelfAttention(hidden, config.num_attention_heads, bias=True, std=std, out_std=std),
+                feed_forward_for(config, feed_forward),
                 lambda: LayerNorm(hidden, eps=eps),
                 norm_first=False,
                 dropout=dropout,
             )
 
-        # All weights begin with a deviation of 0.02, as in the authors' code and in Hugging Face's class.
-        self.embed_tokens = Embedding(config.vocab_size, hidden)
-        self.positions = LearnedPositions(config.max_position_embeddings, hidden)
-        self.token_types = Embedding(config.type_vocab_size, hidden)
+        # All weights begin normal with one deviation, as in Hugging Face's class; the authors cut the tails off.
+        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
+        self.positions = LearnedPositions(config.max_position_embeddings, hidden, std=std)
+        self.token_types = Embedding(config.type_vocab_size, hidden, std=std)
         self.embed_norm, self.dropout = LayerNorm(hidden, eps=eps), Dropout(dropout)
         self.encoder = Stack([block() for _ in range(config.num_hidden_layers)])
-        self.pooler = Linear(hidden, hidden) if self.has_pooler else None
+        self.pooler = Linear(hidden, hidden, std=std) if self.has_pooler else None
 
-    def hidden(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
         """ids, token_types (batch, time) integers; the states (batch, time, hidden). Without types, all are 0."""
         of_type = self.token_types.weight[0] if token_types is None else self.token_types(token_types)
         x = self.dropout(self.embed_norm(self.embed_tokens(ids) + self.positions(0, ids.shape[1]) + of_type))
-        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), Auxiliary(), recompute_every=self.recompute_every)
+        said = said if said is not None else Auxiliary()
+        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), said, recompute_every=self.recompute_every)
         return out
 
     def pooled(self, states: Tensor) -> Tensor:
@@ -108,15 +122,15 @@ class Bert(Model):
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
-        hidden, before = config.hidden_size, f"{cls.prefix}embeddings"
+        hidden, before = config.hidden_size, f"{cls.base_prefix}embeddings"
         names: WeightMap = {
-            "embed_tokens.weight": [Piece(f"{before}.word_embeddings.weight", config.vocab_size)],
+            "embed_tokens.weight": [Piece(f"{before}.word_embeddings.weight", config.vocab_size, copies=cls.tied)],
             "positions.weight": [Piece(f"{before}.position_embeddings.weight", config.max_position_embeddings)],
             "token_types.weight": [Piece(f"{before}.token_type_embeddings.weight", config.type_vocab_size)],
             **weight_and_bias("embed_norm", [f"{before}.LayerNorm"], hidden),
         }
         for i in range(config.num_hidden_layers):
-            ours, theirs = f"encoder.layers.{i}", f"{cls.prefix}encoder.layer.{i}"
+            ours, theirs = f"encoder.layers.{i}", f"{cls.base_prefix}encoder.layer.{i}"
             self_attention = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
             names |= {
                 **weight_and_bias(f"{ours}.attention.qkv", self_attention, hidden),
@@ -129,15 +143,15 @@ class Bert(Model):
                 **weight_and_bias(f"{ours}.feed_forward_norm", [f"{theirs}.output.LayerNorm"], hidden),
             }
         if cls.has_pooler:
-            names |= weight_and_bias("pooler", [f"{cls.prefix}pooler.dense"], hidden)
-        return names
+            names |= weight_and_bias("pooler", [f"{cls.base_prefix}pooler.dense"], hidden)
+        return with_experts(names, config)
 
 
 class BertModel(Bert):
     """The encoder alone."""
 
     architecture = "BertModel"
-    prefix = ""
+    base_prefix = ""
 
     def forward(
         self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -150,7 +164,7 @@ class BertModel(Bert):
 def counted(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The states (count, hidden) and the targets (count,) of the places whose target is not -100."""
     flat = targets.data.reshape(-1)
-    places = array_module(flat).flatnonzero(flat != IGNORED)
+    places = array_module(flat).flatnonzero(flat != IGNORE)
     return F.take(states.reshape(-1, states.shape[-1]), places), Tensor(flat[places])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
+from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Linear
@@ -16,14 +17,20 @@ class BertForSequenceClassification(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
         self.is_regression = config.problem_type == "regression" or (
             config.problem_type is None and config.classes == 1
         )
 
-    def forward(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, classes)."""
-        out: Tensor = self.classifier(self.dropout(self.pooled(self.hidden(ids, token_types, mask))))
+        out: Tensor = self.classifier(self.dropout(self.pooled(self.hidden(ids, token_types, mask, said))))
         return out
 
     def loss(  # type: ignore[override]
@@ -33,10 +40,13 @@ class BertForSequenceClassification(Bert):
 
         For numbers the sum of squared differences; targets (batch,) floats, or (batch, classes).
         """
-        logits = self(ids, token_types, mask)
+        said = Auxiliary()
+        logits = self(ids, token_types, mask, said)
         if self.is_regression:
-            return F.mse_loss(logits.reshape(*targets.shape), targets, reduction="sum")
-        return F.cross_entropy(logits, targets, reduction="sum")
+            loss = F.mse_loss(logits.reshape(*targets.shape), targets, reduction="sum")
+        else:
+            loss = F.cross_entropy(logits, targets, reduction="sum")
+        return self.with_auxiliary(loss, said, targets)
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
@@ -51,19 +61,27 @@ class BertForTokenClassification(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
 
-    def forward(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, time, classes)."""
-        out: Tensor = self.classifier(self.dropout(self.hidden(ids, token_types, mask)))
+        out: Tensor = self.classifier(self.dropout(self.hidden(ids, token_types, mask, said)))
         return out
 
     def loss(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        states, targets = counted(self.dropout(self.hidden(ids, token_types, mask)), targets)
-        return F.linear_cross_entropy(states, self.classifier.weight, targets, self.classifier.bias)
+        said = Auxiliary()
+        states, targets = counted(self.dropout(self.hidden(ids, token_types, mask, said)), targets)
+        loss = F.linear_cross_entropy(states, self.classifier.weight, targets, self.classifier.bias)
+        return self.with_auxiliary(loss, said, targets)
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
@@ -78,18 +96,26 @@ class BertForQuestionAnswering(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.spans = Linear(config.hidden_size, 2)
+        self.spans = Linear(config.hidden_size, 2, std=config.initializer_range)
 
-    def forward(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        said: Auxiliary | None = None,
+    ) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, 2, time) of the first and of the last token."""
-        out: Tensor = self.spans(self.hidden(ids, token_types, mask)).swapaxes(1, 2)
+        out: Tensor = self.spans(self.hidden(ids, token_types, mask, said)).swapaxes(1, 2)
         return out
 
     def loss(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over targets that are not -100; targets (batch, 2): the first place, the last."""
-        return F.cross_entropy(self(ids, token_types, mask), targets, reduction="sum")
+        said = Auxiliary()
+        loss = F.cross_entropy(self(ids, token_types, mask, said), targets, reduction="sum")
+        return self.with_auxiliary(loss, said, targets)
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:

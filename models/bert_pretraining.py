@@ -8,11 +8,13 @@ import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.bert import IGNORED, Bert, BertConfig, counted, weight_and_bias
+from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
 from scratchgrad.models.model import Objective, Scores
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import LayerNorm, Linear, Module, Parameter
+from scratchgrad.ops.cross_entropy import IGNORE
 
 
 class MaskedHead(Module):
@@ -20,7 +22,7 @@ class MaskedHead(Module):
 
     def __init__(self, config: BertConfig) -> None:
         self.activation = ACTIVATIONS[config.hidden_act]
-        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = Parameter(np.zeros(config.vocab_size, np.float32))
 
@@ -49,6 +51,9 @@ class BertForMaskedLM(Bert):
     architecture = "BertForMaskedLM"
     objectives: ClassVar[tuple[Objective, ...]] = ("masked",)
     has_pooler = False
+    tied = ("cls.predictions.decoder.weight",)
+    # What a pre-trained model has beside: the authors' own models are published as of this architecture.
+    buffers: ClassVar[tuple[str, ...]] = (*Bert.buffers, r"(bert\.pooler\.dense|cls\.seq_relationship)\.(weight|bias)")
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
@@ -67,7 +72,10 @@ class BertForMaskedLM(Bert):
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        return self.masked_head.loss(self.hidden(ids, token_types, mask), self.embed_tokens.weight, targets)
+        said = Auxiliary()
+        states = self.hidden(ids, token_types, mask, said)
+        loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
+        return self.with_auxiliary(loss, said, targets)
 
     def scores(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -83,7 +91,7 @@ class BertForMaskedLM(Bert):
             **super().weight_map(config),
             **weight_and_bias("masked_head.dense", [f"{theirs}.transform.dense"], config.hidden_size),
             **weight_and_bias("masked_head.norm", [f"{theirs}.transform.LayerNorm"], config.hidden_size),
-            "masked_head.bias": [Piece(f"{theirs}.bias", config.vocab_size)],
+            "masked_head.bias": [Piece(f"{theirs}.bias", config.vocab_size, copies=(f"{theirs}.decoder.bias",))],
         }
 
 
@@ -93,10 +101,11 @@ class BertForPreTraining(BertForMaskedLM):
     architecture = "BertForPreTraining"
     objectives: ClassVar[tuple[Objective, ...]] = ("masked_next_sentence", "masked")
     has_pooler = True
+    buffers = Bert.buffers
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.next_sentence = Linear(config.hidden_size, 2)
+        self.next_sentence = Linear(config.hidden_size, 2, std=config.initializer_range)
 
     def forward(  # type: ignore[override]
         self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -118,12 +127,14 @@ class BertForPreTraining(BertForMaskedLM):
         The mean loss of next_sentence_targets is added times the number of targets: divided by that number, the sum is
         what the paper minimises, the mean loss of tokens and the mean loss of pairs.
         """
-        states = self.hidden(ids, token_types, mask)
+        said = Auxiliary()
+        states = self.hidden(ids, token_types, mask, said)
         loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
+        loss = self.with_auxiliary(loss, said, targets)
         if next_sentence_targets is None:
             return loss
         pairs = F.cross_entropy(self.next_sentence(self.pooled(states)), next_sentence_targets)
-        return loss + pairs * int((targets.data != IGNORED).sum())
+        return loss + pairs * int((targets.data != IGNORE).sum())
 
     def scores(  # type: ignore[override]
         self,
@@ -148,4 +159,4 @@ class BertForPreTraining(BertForMaskedLM):
 def right(logits: Tensor, targets: Tensor) -> tuple[int, int]:
     """How many targets (count,) are where logits (count, classes) are highest, and how many there are but for -100."""
     is_right = logits.data.argmax(axis=-1) == targets.data
-    return int(is_right.sum()), int((targets.data != IGNORED).sum())
+    return int(is_right.sum()), int((targets.data != IGNORE).sum())

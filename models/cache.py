@@ -53,20 +53,19 @@ class LayerCache:
         place = np.s_[: self.rows, :, self.first : self.end]
         return Tensor(self._keys[place]), Tensor(self._values[place])
 
-    def fill(self, layers: Sequence[LayerCache], copies: int) -> None:
-        """Become the texts of `layers`, one each and `copies` times, all with their last token in the same column."""
-        self.rows, self.end = len(layers) * copies, max(layer.end for layer in layers)
-        for number, layer in enumerate(layers):
+    def fill(self, layers: Sequence[LayerCache]) -> None:
+        """Become the texts of `layers`, one each, all with their last token in the same column."""
+        self.rows, self.end = len(layers), max(layer.end for layer in layers)
+        for row, layer in enumerate(layers):
             key, value = (part.data for part in layer.filled())
             if self._keys is None:
                 shape = (self.rows, key.shape[1], self.capacity, key.shape[3])
                 self._keys, self._values = (array_module(key).empty(shape, key.dtype) for _ in range(2))
-            rows, columns = np.s_[number * copies : (number + 1) * copies], np.s_[self.end - layer.end : self.end]
-            # What is hidden is multiplied by 0, and must be a number for that.
+            start = self.end - layer.end
             for array, part in ((self._keys, key), (self._values, value)):
-                array[rows, :, : columns.start] = 0
-                array[rows, :, columns] = part
-        self.memory = _together([layer.memory for layer in layers if layer.memory is not None], copies)
+                array[row, :, :start] = 0  # is hidden, which is to be multiplied by 0, and NaN * 0 is not 0
+                array[row, :, start : self.end] = part[0]
+        self.memory = _together([layer.memory for layer in layers if layer.memory is not None])
 
     def move(self, moves: Sequence[tuple[int, int]], rows: int) -> None:
         """Copy the text of row b over that of row a, for every (a, b) in turn; then keep the first `rows` rows."""
@@ -99,14 +98,17 @@ class Cache:
         self._prompts: Integers = np.zeros(1, np.int64)  # which prompt a row goes on from
 
     @classmethod
-    def joined(cls, caches: Sequence[Cache], room: int, copies: int = 1) -> Cache:
-        """The texts of `caches`, one each, `copies` times each below each other, with room for `room` tokens more."""
+    def joined(cls, caches: Sequence[Cache], room: int) -> Cache:
+        """The texts of caches that hold one each, below each other, with room for `room` tokens more.
+
+        A cache may stand there repeatedly; what these texts look at in cross-attention is then one and the same.
+        """
         lengths = np.array([cache.length for cache in caches])
         joined = cls(len(caches[0].layers), int(lengths.max()) + room)
         for layer, *parts in zip(joined.layers, *(cache.layers for cache in caches), strict=True):
-            layer.fill(parts, copies)
-        joined.starts = np.repeat(lengths.max() - lengths, copies)
-        joined._prompts = np.repeat(np.arange(len(caches)), copies)
+            layer.fill(parts)
+        joined.starts = lengths.max() - lengths
+        joined._prompts = np.array([caches.index(cache) for cache in caches])
         return joined
 
     def arrange(self, sources: Sequence[int]) -> None:
@@ -146,18 +148,17 @@ class Cache:
         return bool((self.starts != self.starts[0]).any())
 
 
-def _together(memories: Sequence[Memory], copies: int) -> Memory | None:
-    """Memories of one text each, `copies` times each, filled up to the length of the longest."""
+def _together(memories: Sequence[Memory]) -> Memory | None:
+    """Memories of one text each, below each other, filled up to the length of the longest."""
     if not memories:
         return None
     lengths = [memory.key.shape[2] for memory in memories]
     first = memories[0].key.data
     xp = array_module(first)
-    shape = (len(memories) * copies, first.shape[1], max(lengths), first.shape[3])
+    shape = (len(memories), first.shape[1], max(lengths), first.shape[3])
     key, value = (xp.zeros(shape, first.dtype) for _ in range(2))
     mask = xp.zeros((shape[0], 1, 1, shape[2]), bool)
-    for number, (memory, length) in enumerate(zip(memories, lengths, strict=True)):
-        place = np.s_[number * copies : (number + 1) * copies, :, :length]
-        key[place], value[place] = memory.key.data, memory.value.data
-        mask[place] = True if memory.mask is None else memory.mask.data
+    for row, (memory, length) in enumerate(zip(memories, lengths, strict=True)):
+        key[row, :, :length], value[row, :, :length] = memory.key.data[0], memory.value.data[0]
+        mask[row, ..., :length] = True if memory.mask is None else memory.mask.data[0]
     return Memory(Tensor(key), Tensor(value), None if bool(mask.all()) else Tensor(mask))

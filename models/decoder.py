@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from scratchgrad import Tensor
@@ -57,6 +59,15 @@ class Decoder(Model):
     def next_logits(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         """As `forward`, but for the last position alone: (batch, vocabulary)."""
         return F.linear(self.hidden(ids, cache)[:, -1], self.output_weight)
+
+    def beginning(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it tells its first token after `prompt`: all of it."""
+        return list(prompt)
+
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of what follows `prompt`, and a cache that knows it."""
+        cache = self.new_cache(len(prompt))
+        return self.next_logits(Tensor(to_device(np.array([prompt]), self.device)), cache), cache
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""

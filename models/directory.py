@@ -1,4 +1,4 @@
-"""A model directory in Hugging Face's layout: config.json, model.safetensors, generation_config.json."""
+"""A model directory in Hugging Face's layout: config.json, generation_config.json, and weights in safetensors files."""
 
 from __future__ import annotations
 
@@ -8,59 +8,66 @@ from pathlib import Path
 from typing import Any
 
 from scratchgrad.errors import UserError
-from scratchgrad.files import atomic_file, write_tensors
+from scratchgrad.files import read_json, write_json
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import config_from_dict, family_of
+from scratchgrad.models.fitting import Fault, describe, fill, misfits, what_would_fit
 from scratchgrad.models.model import Model
-from scratchgrad.models.weights import read_hugging_face, to_hugging_face
+from scratchgrad.models.shards import LARGEST_SHARD, Dtype, map_weights, write_weights
+from scratchgrad.models.weights import Arrays, to_hugging_face
+from scratchgrad.random import shapes_only
 
-LARGEST_CONFIG = 1 << 20  # bytes; a config.json has a few thousand
 
+def save(
+    model: Model,
+    folder: Path,
+    generation_config: Mapping[str, Any] | None = None,
+    *,
+    dtype: Dtype = "float32",
+    max_shard_size: int = LARGEST_SHARD,
+) -> None:
+    """Write the model into `folder`, which is made if it is not there. Each file is whole or as it was before.
 
-def save(model: Model, folder: Path, generation_config: Mapping[str, Any] | None = None) -> None:
-    """Write the model into `folder`, which is made if it is not there. Each file is whole or as it was before."""
+    Weights are written as `dtype`. More than `max_shard_size` bytes of them are cut into several files with an index.
+    UserError where float16 cannot hold a weight.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"architectures": [model.architecture], "torch_dtype": "float32"}
-    _write_json(folder / "config.json", told | model.config.model_dump(exclude_none=True))
+    told = {"architectures": [model.architecture], "torch_dtype": dtype}
+    write_json(folder / "config.json", told | model.config.model_dump(exclude_none=True, by_alias=True))
     if generation_config is not None:
-        _write_json(folder / "generation_config.json", dict(generation_config))
-    tensors = to_hugging_face(model.state_dict(), model.weight_map(model.config))
-    with atomic_file(folder / "model.safetensors") as file:
-        write_tensors(Path(file.name), tensors, {"format": "pt"})  # the mark that transformers looks for
+        write_json(folder / "generation_config.json", generation_config)
+    write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)
 
 
 def load(folder: Path) -> Model:
-    """The model in `folder`, on the CPU and in float32; UserError where a file is missing, damaged or does not fit."""
-    values = _read_json(folder / "config.json")
+    """The model in `folder`, on the CPU and in float32; UserError where a file is missing, damaged or does not fit.
+
+    Nothing is allocated before all shapes were found to fit. Weights are cast from the mapped files into the model's
+    own arrays: beside these, loading takes no memory.
+    """
+    if not (folder / "config.json").exists():
+        raise UserError(f"'{folder / 'config.json'}' does not exist: '{folder}' is not a model directory")
+    values = read_json(folder / "config.json")
+    stored = map_weights(folder)
     family = family_of(values.get("model_type"), values.get("architectures"))
     known = family.config_class.model_fields
     config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
-    model = family(config)
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    model.load_state_dict(read_hugging_face(folder / "model.safetensors", shapes, model.weight_map(model.config)))
+    with shapes_only():
+        model = family(config)
+    if faults := misfits(model, stored):
+        advice = _advice(model, stored, faults)
+        raise UserError(f"the weights in '{folder}' do not fit its config.json: {describe(faults)}{advice}")
+    fill(model, stored)
     return model
 
 
 def load_generation_config(folder: Path) -> dict[str, Any]:
     """generation_config.json: `bos_token_id`, `eos_token_id` and the like; empty where there is none."""
     path = folder / "generation_config.json"
-    return _read_json(path) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with atomic_file(path) as file:
-        file.write((json.dumps(values, indent=2) + "\n").encode())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UserError(f"'{path}' has {path.stat().st_size} bytes: that is no config")
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist: '{path.parent}' is not a model directory") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"'{path}' holds a {type(values).__name__} where an object is needed")
-    return values
+def _advice(model: Model, stored: Arrays, faults: list[Fault]) -> str:
+    changes = what_would_fit(model, stored, faults)
+    told = " and ".join(f"{name} = {json.dumps(value)}" for name, value in changes.items())
+    return f"; they would fit {told}" if told else ""

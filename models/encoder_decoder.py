@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -101,7 +102,7 @@ class EncoderDecoder(Model):
     ) -> Tensor:
         """ids (batch, time), behind what the cache holds; states (batch, time, hidden) that tell the next tokens.
 
-        The memory may be None where the cache knows it.
+        A cache keeps what it makes of the first memory; later calls need none.
         """
         said = said if said is not None else Auxiliary()
         count, past, mask = ids.shape[1], 0, None
@@ -129,13 +130,20 @@ class EncoderDecoder(Model):
         return F.linear(self.decode(decoder_ids, self.encode(ids, mask), mask), self.output_weight)
 
     def next_logits(
-        self, ids: Tensor, cache: Cache | None, memory: Tensor | None, memory_mask: Tensor | None = None
+        self, ids: Tensor, cache: Cache | None, memory: Tensor | None = None, memory_mask: Tensor | None = None
     ) -> Tensor:
-        """The logits (batch, vocabulary) of what follows ids (batch, time), which follow what the cache holds.
-
-        A cache keeps what it made of the first memory that it was used with; later ones may be None.
-        """
+        """The logits (batch, vocabulary) of what follows ids (batch, time); arguments as of `decode`."""
         return F.linear(self.decode(ids, memory, memory_mask, cache)[:, -1], self.output_weight)
+
+    def beginning(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it tells its first token: whatever the source, the start."""
+        return [self.config.decoder_start_token_id]
+
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that knows both."""
+        source, start = (Tensor(to_device(np.array([ids]), self.device)) for ids in (prompt, self.beginning(prompt)))
+        cache = self.new_cache(start.shape[1])
+        return self.next_logits(start, cache, self.encode(source)), cache
 
     def loss(self, ids: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100, each told from those before it and the source.

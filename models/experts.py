@@ -12,6 +12,7 @@ from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import Piece, WeightMap
 
 OWN_TYPE = "scratchgrad_moe_"  # before a family's model_type: with experts, which Hugging Face has no class for
+MOST_EXPERTS = 512  # more than models have, and few enough that a config.json that lies about them costs little
 IN_FEED_FORWARD = re.compile(r"(.*\.feed_forward)\.(\w+\.(?:weight|bias))")
 
 
@@ -24,7 +25,7 @@ class ExpertsConfig(ModelConfig):
     mean over layers.
     """
 
-    num_local_experts: int | None = Field(default=None, gt=0)
+    num_local_experts: int | None = Field(default=None, gt=0, le=MOST_EXPERTS)
     num_experts_per_tok: int = Field(default=2, gt=0)
     norm_topk_prob: bool = True
     capacity_factor: float | None = Field(default=None, gt=0)
@@ -46,7 +47,7 @@ class ExpertsConfig(ModelConfig):
     def _only_with_experts(cls, values: dict[str, Any]) -> dict[str, Any]:
         model_type = str(values.get("model_type", ""))
         is_own = model_type.startswith(OWN_TYPE)
-        if values.get("num_local_experts") is None:
+        if values.get("num_local_experts", cls.model_fields["num_local_experts"].default) is None:
             for name in ExpertsConfig.__annotations__:
                 if values.get(name) is not None:
                     raise ValueError(f"model.{name} is for experts: it needs model.num_local_experts")

@@ -15,6 +15,7 @@ from scratchgrad.models.bert_heads import (
 from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.experts import OWN_TYPE
+from scratchgrad.models.gpt2 import GPT2
 from scratchgrad.models.llama import Llama
 from scratchgrad.models.mixtral import Mixtral
 from scratchgrad.models.model import Model
@@ -31,6 +32,7 @@ FAMILIES: dict[str, tuple[type[Model], ...]] = {
         BertForQuestionAnswering,
         BertModel,
     ),
+    "gpt2": (GPT2,),
     "llama": (Llama,),
     "mixtral": (Mixtral,),
     "t5": (T5,),

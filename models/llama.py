@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from scratchgrad import Tensor
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import GatedFeedForward
@@ -20,16 +21,20 @@ from scratchgrad.nn import Embedding, Linear, RMSNorm
 
 
 class LlamaConfig(ExpertsConfig):
-    """Sizes of a Llama, by Hugging Face's names. num_key_value_heads is num_attention_heads where it is left out."""
+    """Sizes of a Llama, by Hugging Face's names. num_key_value_heads is num_attention_heads where it is left out.
+
+    head_dim, where it is named, is hidden_size / num_attention_heads. transformers 5 says rope_theta inside
+    `rope_parameters`.
+    """
 
     model_type: Literal["llama"] = "llama"
-    vocab_size: int = Field(gt=0)
-    hidden_size: int = Field(gt=0)
-    num_hidden_layers: int = Field(gt=0)
-    num_attention_heads: int = Field(gt=0)
-    num_key_value_heads: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    max_position_embeddings: int = Field(gt=0)
+    vocab_size: Size
+    hidden_size: Size
+    num_hidden_layers: LayerCount
+    num_attention_heads: Size
+    num_key_value_heads: Size
+    intermediate_size: Size
+    max_position_embeddings: Size
     rope_theta: float = Field(default=10000.0, gt=0)
     rms_norm_eps: float = Field(default=1e-6, gt=0)
     tie_word_embeddings: bool = False
@@ -37,27 +42,22 @@ class LlamaConfig(ExpertsConfig):
     attention_bias: Literal[False] = False
     mlp_bias: Literal[False] = False
     rope_scaling: None = None
+    rope_parameters: None = None
     head_dim: int | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _as_many_groups_as_heads(cls, values: dict[str, Any]) -> dict[str, Any]:
-        heads = values.get("num_attention_heads")
-        if values.get("num_key_value_heads") is None and heads is not None:
-            values = {**values, "num_key_value_heads": heads}
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rope_theta_of_transformers_5(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """It is written as rope_parameters = {"rope_type": "default", "rope_theta": 10000.0} there."""
-        rope = values.get("rope_parameters")
-        if not isinstance(rope, dict):
-            return values
-        rest = {name: value for name, value in values.items() if name != "rope_parameters"}
-        if rope.get("rope_type", "default") != "default" or not rope.keys() <= {"rope_type", "rope_theta"}:
-            raise ValueError(f"model.rope_parameters = {rope} asks for a feature that is not supported")
-        return {**rest, "rope_theta": rope["rope_theta"]} if "rope_theta" in rope else rest
+    def _left_out(cls, values: dict[str, Any]) -> dict[str, Any]:
+        known = {name: value for name, value in values.items() if value is not None}
+        if "num_attention_heads" in known:
+            known.setdefault("num_key_value_heads", known["num_attention_heads"])
+        rope = known.get("rope_parameters")
+        if isinstance(rope, dict) and rope.keys() == {"rope_type", "rope_theta"} and rope["rope_type"] == "default":
+            known["rope_theta"] = known.pop("rope_parameters")["rope_theta"]
+        hidden, heads = known.get("hidden_size"), known.get("num_attention_heads")
+        if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads == 0:
+            known = {name: value for name, value in known.items() if (name, value) != ("head_dim", hidden // heads)}
+        return known
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -78,6 +78,8 @@ class LlamaConfig(ExpertsConfig):
 class Llama(Decoder):
     config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
     architecture = "LlamaForCausalLM"
+    base_prefix = "model."
+    buffers = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)  # frequencies, which the config tells, too
 
     def __init__(self, config: LlamaConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
@@ -107,12 +109,14 @@ class Llama(Decoder):
     def weight_map(config: LlamaConfig) -> WeightMap:
         hidden, intermediate = config.hidden_size, config.intermediate_size
         shared = config.num_key_value_heads * (hidden // config.num_attention_heads)
+        head = "lm_head.weight"
+        tied = (head,) if config.tie_word_embeddings else ()
         names: WeightMap = {
-            "embed_tokens.weight": [Piece("model.embed_tokens.weight", config.vocab_size)],
+            "embed_tokens.weight": [Piece("model.embed_tokens.weight", config.vocab_size, copies=tied)],
             "decoder.norm.weight": [Piece("model.norm.weight", hidden)],
         }
         if not config.tie_word_embeddings:
-            names["lm_head.weight"] = [Piece("lm_head.weight", config.vocab_size)]
+            names["lm_head.weight"] = [Piece(head, config.vocab_size)]
         for i in range(config.num_hidden_layers):
             ours, theirs = f"decoder.layers.{i}", f"model.layers.{i}"
             names |= {

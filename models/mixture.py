@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
-
 from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import Array, array_module
@@ -15,6 +13,7 @@ from scratchgrad.models.auxiliary import Auxiliary, Load
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.nn import Linear, Module, Parameter
+from scratchgrad.random import stacked
 
 Dense = FeedForward | GatedFeedForward
 
@@ -100,9 +99,9 @@ class GroupedLinear(Module):
     def __init__(self, layers: Sequence[Module]) -> None:
         """Stacks the weights of Linears of one size."""
         parameters = [dict(layer.named_parameters()) for layer in layers]
-        self.weight = Parameter(np.stack([p["weight"].data for p in parameters]))
+        self.weight = Parameter(stacked([p["weight"].data for p in parameters]))
         biases = [p["bias"].data for p in parameters if "bias" in p]
-        self.bias = Parameter(np.concatenate(biases)) if biases else None
+        self.bias = Parameter(stacked(biases).reshape(-1)) if biases else None
         self.groups, _, self.inputs = self.weight.shape
 
     def forward(self, x: Tensor, counts: Array) -> Tensor:

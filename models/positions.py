@@ -8,6 +8,8 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.nn import Embedding, Module
 
+EAGER_ANGLES = 1 << 19  # that are calculated before any text asks for them: 4096 positions of a usual head
+
 
 class LearnedPositions(Embedding):
     """A row of a table for each position (Gehring et al. 2017, section 3.1), to be added to the token that is there."""
@@ -21,21 +23,30 @@ class LearnedPositions(Embedding):
 class RotaryEmbedding(Module):
     """The angles of rotary positions (Su et al. 2021, section 3.2.2): position * theta^(-2i / width) for pair i.
 
-    Calculated in float64 and kept as float32 cosines and sines of shape (length, width / 2).
+    Calculated in float64 and kept as float32 cosines and sines (positions, width / 2): those of the first few thousand
+    positions, and of more once a text has them. `length` is a claim of the config, and may be a million.
     """
 
     def __init__(self, width: int, length: int, theta: float) -> None:
-        frequencies = theta ** (-np.arange(0, width, 2) / width)
-        angles = np.outer(np.arange(length), frequencies)
-        self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
+        self.width, self.length, self.theta = width, length, theta
+        self._keep(min(length, EAGER_ANGLES // width))
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """(cos, sin) as `F.rotary` takes them, each (time, width / 2), or (batch, 1, time, width / 2).
 
         positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
         """
+        if len(self.cos) < self.length and (last := int(positions.data.max(initial=0))) >= len(self.cos):
+            device = self.cos.device
+            self._keep(min(self.length, 2 * last))
+            self.to(device)
         cos, sin = self.cos[positions], self.sin[positions]
-        return (cos, sin) if positions.ndim == 1 else (F.expand_dims(cos, 1), F.expand_dims(sin, 1))
+        return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
+
+    def _keep(self, positions: int) -> None:
+        frequencies = self.theta ** (-np.arange(0, self.width, 2) / self.width)
+        angles = np.outer(np.arange(positions), frequencies)
+        self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
 
 
 class RelativeBias(Module):

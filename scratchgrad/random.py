@@ -7,7 +7,7 @@ spread over other ranks draws the same numbers, with no state to save.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -71,11 +71,46 @@ def drawing_at(where: Place) -> Iterator[None]:
         _here = before
 
 
+_shapes_only = False
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Inside, `normal`, `filled` and `stacked` give shapes without memory: read-only, the same zero everywhere.
+
+    For a model whose weights come from a file: its shapes are known before anything is allocated or drawn.
+    """
+    global _shapes_only
+    before, _shapes_only = _shapes_only, True
+    try:
+        yield
+    finally:
+        _shapes_only = before
+
+
+def filled(shape: tuple[int, ...], value: float) -> np.ndarray[Any, Any]:
+    """float32 of one value, for initial weights."""
+    return np.broadcast_to(np.float32(0), shape) if _shapes_only else np.full(shape, value, np.float32)
+
+
 def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
     """float32 of the normal distribution with mean 0, for initial weights; drawn on the CPU whatever the device."""
+    if _shapes_only:
+        return np.broadcast_to(np.float32(0), shape)
     draws = next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
     draws *= np.float32(std)
     return draws
+
+
+def stacked(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Initial weights of several parts of one shape, along a new first axis."""
+    return filled((len(parts), *parts[0].shape), 0) if _shapes_only else np.stack(parts)
+
+
+def rescale(weights: np.ndarray[Any, Any], factor: float) -> None:
+    """Multiply initial weights, or some rows of them, in place."""
+    if not _shapes_only:
+        weights *= factor
 
 
 def uniform(shape: tuple[int, ...], device: str) -> Array:

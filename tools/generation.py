@@ -1,92 +1,165 @@
-"""A model that writes: token by token with a cache of what was read, and text that appears as it is made."""
+"""Models that write: several texts at once, token by token, with a cache of what was read."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from scratchgrad import Tensor, no_grad
 from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.errors import UserError
-from scratchgrad.models import Decoder
-from scratchgrad.tools.sampling import Sampling
-from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.models import Cache
+from scratchgrad.nn import Module
+from scratchgrad.tools.sampling import Sampling, log_probability
+
+
+class Writer(Protocol):
+    """What generation needs of a model. Decoders go on from a prompt; encoder-decoders answer it."""
+
+    config: Any
+    training: bool
+
+    @property
+    def device(self) -> str: ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def beginning(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it tells its first token."""
+
+    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of the first token, and a cache that knows the prompt."""
+
+    def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
+        """The logits (text, vocabulary) of what follows ids (text, 1), which follow what the cache holds."""
+
+
+class Token(NamedTuple):
+    """text: the number of the text that it goes on. log_probability: by the model alone, before all filters."""
+
+    text: int
+    id: int
+    log_probability: float
+
+
+class Generation:
+    """Texts that grow together: iterate to get, step by step, a list with one token of each text that is not over.
+
+    Text number i goes on from prompts[i], with the draws of sample number samples[i]: it is the same whatever other
+    texts there are. It is over after `max_tokens`, where the context is full, at an id of `ends` (which is not given),
+    or when `end` was called. Equal prompts are read once. UserError where a prompt is empty or longer than the context.
+    """
+
+    def __init__(
+        self,
+        model: Writer,
+        prompts: Sequence[Sequence[int]],
+        max_tokens: int,
+        sampling: Sampling,
+        *,
+        samples: Sequence[int] | None = None,
+        ends: Collection[int] = (),
+    ) -> None:
+        for prompt in prompts:
+            check_prompt(model, prompt)
+        self._model, self._prompts, self._sampling, self._ends = model, prompts, sampling, ends
+        self._samples = [0] * len(prompts) if samples is None else samples
+        self._lengths = np.array([len(model.beginning(prompt)) for prompt in prompts])
+        self._limits = np.minimum(max_tokens, model.config.max_position_embeddings - self._lengths + 1)
+        self._over: set[int] = set()
+
+    def end(self, text: int) -> None:
+        """No further token of this text is wanted."""
+        self._over.add(text)
+
+    def __iter__(self) -> Iterator[list[Token]]:
+        with evaluating(self._model):
+            logits, cache = read_all(self._model, self._prompts, int(self._limits.max()))
+            live, seen = list(range(len(self._prompts))), self._tokens_so_far(logits.shape[1])
+            for step in range(int(self._limits.max())):
+                tokens = [self._choose(text, step, row, seen) for text, row in zip(live, logits, strict=True)]
+                self._over.update(token.text for token in tokens if token.id in self._ends)
+                yield [token for token in tokens if token.text not in self._over]
+                rows = [
+                    row for row, text in enumerate(live) if text not in self._over and step + 1 < self._limits[text]
+                ]
+                if not rows:
+                    return
+                if len(rows) < len(live):
+                    cache.arrange(rows)
+                    live, tokens = [live[row] for row in rows], [tokens[row] for row in rows]
+                logits = next_logits(self._model, [token.id for token in tokens], cache)
+
+    def _choose(self, text: int, step: int, logits: np.ndarray[Any, Any], seen: np.ndarray[Any, Any] | None) -> Token:
+        seen_here = None if seen is None else seen[text]
+        token = self._sampling.choose(logits, self._samples[text], int(self._lengths[text]) + step, seen_here)
+        if seen_here is not None:
+            seen_here[token] = True
+        return Token(text, token, log_probability(logits, token))
+
+    def _tokens_so_far(self, vocabulary: int) -> np.ndarray[Any, Any] | None:
+        """(text, vocabulary) booleans: the tokens that a text has; None where nobody asks."""
+        if self._sampling.repetition_penalty == 1:
+            return None
+        seen = np.zeros((len(self._prompts), vocabulary), bool)
+        for row, prompt in zip(seen, self._prompts, strict=True):
+            row[self._model.beginning(prompt)] = True
+        return seen
 
 
 def generate_ids(
-    model: Decoder,
+    model: Writer,
     prompt: Sequence[int],
     max_tokens: int,
     sampling: Sampling,
     *,
     sample: int = 0,
     ends: Collection[int] = (),
-    use_cache: bool = True,
 ) -> Iterator[int]:
-    """The ids that the model writes after `prompt`: at most `max_tokens`, and at most what its context has room for.
+    """The ids of one text, as they are made: see `Generation`."""
+    generation = Generation(model, [prompt], max_tokens, sampling, samples=[sample], ends=ends)
+    return (token.id for tokens in generation for token in tokens)
 
-    An id of `ends` is the last one, and is not given. Without the cache each token reads the whole text again: the same
-    ids, later. UserError where the prompt is empty or longer than the context.
-    """
+
+def check_prompt(model: Writer, prompt: Sequence[int]) -> None:
+    """UserError where the model cannot read it."""
     context = model.config.max_position_embeddings
     if not prompt:
         raise UserError("the prompt has no tokens; a model needs at least one to go on from")
     if len(prompt) > context:
         raise UserError(f"the prompt has {len(prompt)} tokens, and the model's context holds {context}; shorten it")
-    return _generate(model, list(prompt), min(max_tokens, context - len(prompt) + 1), sampling, sample, ends, use_cache)
 
 
-def stream_text(tokenizer: Tokenizer, ids: Iterator[int], stops: Sequence[str] = ()) -> Iterator[str]:
-    """The text of ids, in pieces as it becomes certain: whole characters, and nothing that may yet turn out to begin a
-    stop string. The text ends before the stop string that is complete first; no further id is then asked for.
+def read_all(model: Writer, prompts: Sequence[Sequence[int]], max_tokens: int) -> tuple[np.ndarray[Any, Any], Cache]:
+    """The logits (text, vocabulary) of each text's first token, and one cache with room for `max_tokens` of them.
+
+    Every prompt is read by itself, as it would be alone.
     """
-    decoder, held = tokenizer.stream_decoder(), ""
-    for token in ids:
-        held += decoder.feed(token)
-        found = [(at + len(stop), at) for stop in stops if (at := held.find(stop)) >= 0]
-        if found:
-            _, at = min(found)
-            if at:
-                yield held[:at]
-            return
-        certain = len(held) - max((_overlap(held, stop) for stop in stops), default=0)
-        if certain:
-            yield held[:certain]
-            held = held[certain:]
-    held += decoder.finish()
-    if held:
-        yield held
+    read: dict[tuple[int, ...], tuple[Tensor, Cache]] = {}
+    with no_grad():
+        for prompt in map(tuple, prompts):
+            if prompt not in read:
+                read[prompt] = model.first_logits(prompt)
+        parts = [read[tuple(prompt)] for prompt in prompts]
+        logits = np.concatenate([to_numpy(first.data) for first, _ in parts])
+        return logits, Cache.joined([cache for _, cache in parts], max_tokens)
 
 
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with, short of all of it."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
+def next_logits(model: Writer, ids: Sequence[int], cache: Cache) -> np.ndarray[Any, Any]:
+    """The logits (text, vocabulary) of what follows these tokens, one of each text."""
+    with no_grad():
+        return to_numpy(model.next_logits(Tensor(to_device(np.array(ids)[:, None], model.device)), cache).data)
 
 
-def _generate(
-    model: Decoder,
-    ids: list[int],
-    max_tokens: int,
-    sampling: Sampling,
-    sample: int,
-    ends: Collection[int],
-    use_cache: bool,
-) -> Iterator[int]:
-    device = model.device
-    cache = model.new_cache(len(ids) + max_tokens) if use_cache else None
+@contextmanager
+def evaluating(model: Writer | Module) -> Iterator[None]:
+    """Inside, nothing is dropped; afterwards the model is as it was."""
     was_training = model.training
-    model.eval()
-    unread = ids
+    model.train(False)
     try:
-        for _ in range(max_tokens):
-            with no_grad():
-                logits = model.next_logits(Tensor(to_device(np.array([unread]), device)), cache)
-            token = sampling.choose(to_numpy(logits.data)[0], sample, len(ids))
-            if token in ends:
-                return
-            yield token
-            ids.append(token)
-            unread = [token] if use_cache else ids
+        yield
     finally:
         model.train(was_training)

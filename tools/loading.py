@@ -9,7 +9,7 @@ from scratchgrad import models
 from scratchgrad.errors import UserError
 from scratchgrad.files import DamagedFiles, verify_manifest
 from scratchgrad.files.manifest import NAME as MANIFEST
-from scratchgrad.models import Decoder
+from scratchgrad.models import EncoderDecoder, Model
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.runs import checkpoint_before
 from scratchgrad.tools.tokenizer import Tokenizer
@@ -19,10 +19,21 @@ from scratchgrad.tools.tokenizer import Tokenizer
 class LanguageModel:
     """What it takes to turn text into more text."""
 
-    model: Decoder
+    model: Model
     tokenizer: Tokenizer
     begin: int | None  # the id that a text begins with, where the model was trained so
     ends: frozenset[int]  # ids that end a text
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """What a model that writes is given: the text behind its begin, or, to be answered, with its end behind it.
+
+        Names of special tokens are ordinary text, but for the sentinels of T5 in a text that is to be answered.
+        """
+        if isinstance(self.model, EncoderDecoder):
+            sentinels = [name for name in self.tokenizer.special_tokens if name.startswith("<extra_id_")]
+            return [*self.tokenizer.encode(text, sentinels), self.tokenizer.end_of_text]
+        begin = self.begin if self.begin is not None else self.tokenizer.end_of_text
+        return [begin, *self.tokenizer.encode(text)]
 
 
 def load_language_model(folder: Path) -> LanguageModel:
@@ -34,8 +45,6 @@ def load_language_model(folder: Path) -> LanguageModel:
             before = checkpoint_before(folder)
             raise UserError(f"{damage}" + (f"; the one before it: --model {before}" if before else "")) from None
     model, tokenizer = models.load(folder), tokenizers.load(folder)
-    if not isinstance(model, Decoder):
-        raise UserError(f"'{folder}' holds a {model.config.model_type}, which does not write text from left to right")
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
             f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "

@@ -14,11 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from scratchgrad import models
 from scratchgrad.errors import UserError
-from scratchgrad.files import atomic_directory, atomic_file, verify_manifest, write_manifest, write_tensors
+from scratchgrad.files import atomic_directory, atomic_file, map_tensors, verify_manifest, write_manifest, write_tensors
 from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
 from scratchgrad.tools.runs import checkpoints
@@ -59,7 +57,7 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progres
     if (type(saved), saved.config) != (type(model), model.config):
         raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")
     model.load_state_dict(saved.to(device).state_dict())
-    optimizer.load_state_dict(load_file(folder / "optimizer.safetensors"))
+    optimizer.load_state_dict(map_tensors(folder / "optimizer.safetensors"))
     return Progress(**json.loads((folder / "trainer.json").read_bytes()))
 
 

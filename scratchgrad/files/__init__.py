@@ -1,10 +1,11 @@
 """Files that survive bad days: written whole or not at all, and known by their sums."""
 
 from scratchgrad.files.atomic import atomic_directory, atomic_file
+from scratchgrad.files.json_files import read_json, write_json
 from scratchgrad.files.manifest import DamagedFiles, sha256_of, verify_manifest, write_manifest
-from scratchgrad.files.tensors import write_tensors
+from scratchgrad.files.tensors import map_tensors, write_tensors
 
 __all__ = [
-    "DamagedFiles", "atomic_directory", "atomic_file", "sha256_of", "verify_manifest", "write_manifest",
-    "write_tensors",
+    "DamagedFiles", "atomic_directory", "atomic_file", "map_tensors", "read_json", "sha256_of", "verify_manifest",
+    "write_json", "write_manifest", "write_tensors",
 ]  # fmt: skip

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from scratchgrad import functional as F
 from scratchgrad.nn.module import Module, Parameter
-from scratchgrad.random import normal
+from scratchgrad.random import filled, normal
 from scratchgrad.tensor import Tensor
 
 
@@ -15,7 +13,7 @@ class Linear(Module):
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True, std: float = 0.02) -> None:
         self.weight = Parameter(normal((outputs, inputs), std))
-        self.bias = Parameter(np.zeros(outputs, np.float32)) if bias else None
+        self.bias = Parameter(filled((outputs,), 0)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., inputs); returns (..., outputs)."""
@@ -37,7 +35,7 @@ class RMSNorm(Module):
     """weight * x / rms(x) over the last axis; weight starts at one."""
 
     def __init__(self, width: int, *, eps: float = 1e-6) -> None:
-        self.weight = Parameter(np.ones(width, np.float32))
+        self.weight = Parameter(filled((width,), 1))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,8 +46,8 @@ class LayerNorm(Module):
     """weight * (x - mean) / std + bias over the last axis; weight starts at one, bias at zero."""
 
     def __init__(self, width: int, *, eps: float = 1e-5) -> None:
-        self.weight = Parameter(np.ones(width, np.float32))
-        self.bias = Parameter(np.zeros(width, np.float32))
+        self.weight = Parameter(filled((width,), 1))
+        self.bias = Parameter(filled((width,), 0))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:

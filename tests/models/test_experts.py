@@ -10,7 +10,16 @@ from scratchgrad.models.experts import OWN_TYPE
 
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 ENCODER_DECODER = {"d_model": 16, "d_ff": 24, "num_layers": 1, "num_decoder_layers": 2, "num_heads": 4}
+# What a head of a BERT is asked: the targets' shape, and how many classes there are.
+CLASSES = {
+    "ForSequenceClassification": ((2,), 2),
+    "ForTokenClassification": ((2, 20), 2),
+    "ForQuestionAnswering": ((2, 2), 20),
+}
+BERT = {**DECODER, "num_attention_heads": 2}
 FAMILIES = {
+    **{f"bert, {head}": BERT for head in ("ForPreTraining", "ForMaskedLM", *CLASSES)},
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 4},
     "llama": DECODER,
     "mixtral": {**DECODER, "num_key_value_heads": 2},
     "t5": {**ENCODER_DECODER, "d_kv": 4},
@@ -21,7 +30,7 @@ SWITCH = {
     "num_local_experts": 4, "num_experts_per_tok": 1, "norm_topk_prob": False, "router_z_loss_coef": 0.01,
     "capacity_factor": 1.0,
 }  # fmt: skip
-ids, targets = np.random.default_rng(0).integers(0, 40, (2, 2, 20))
+ids = np.random.default_rng(0).integers(0, 40, (2, 20))
 
 families = pytest.mark.parametrize("name", FAMILIES)
 
@@ -31,11 +40,17 @@ def config_of(name, experts):
     return models.config_from_dict({"model_type": name.partition(",")[0], **sizes, **experts})
 
 
+def targets_of(name):
+    shape, classes = CLASSES.get(name.partition(", ")[2], ((2, 20), 40))
+    return np.random.default_rng(1).integers(0, classes, shape)
+
+
 def built(name):
     """Like a Switch Transformer; a Mixtral cannot be one, since the weights of its experts add up to 1."""
     manual_seed(0)
     experts = {**SWITCH, "num_experts_per_tok": 2, "norm_topk_prob": True} if name == "mixtral" else SWITCH
-    model = models.build(config_of(name, experts), dropout=0.1)
+    head = name.partition(", For")[2]
+    model = models.build(config_of(name, experts), architectures=[f"BertFor{head}"] if head else None, dropout=0.1)
     for layer, parameter in model.named_parameters():
         if "router" in layer:
             parameter.data = parameter.data * 30
@@ -49,9 +64,9 @@ def test_recomputation_keeps_every_bit_and_every_expert_and_router_learns(name, 
         model = built(name)
         model.recompute_every = recompute_every
         manual_seed(7)
-        loss = model.loss(Tensor(ids), Tensor(targets))
+        loss = model.loss(Tensor(ids), Tensor(targets_of(name)))
         loss.backward()
-        return model, [loss.item(), *(p.grad.tobytes() for p in model.parameters())]
+        return model, [loss.item(), *(p.grad.tobytes() for p in model.parameters() if p.grad is not None)]
 
     model, bits = run(0)
     assert bits == run(every)[1]

@@ -7,6 +7,9 @@ import pytest
 
 from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_grad
 from scratchgrad.models import LlamaConfig
+from scratchgrad.models.positions import EAGER_ANGLES, RotaryEmbedding
+from tests.models import decoders, make_fixtures
+from tests.models.parity import Example
 
 SMALL = {
     "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -54,17 +57,7 @@ def test_the_gradient_of_the_loss_is_right_for_every_parameter():
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_recomputation_keeps_every_bit_also_with_dropout(every):
-    ids, targets = rng.integers(0, 50, (2, 32)), rng.integers(0, 50, (2, 32))
-
-    def run(recompute_every: int) -> list[bytes]:
-        model = small(dropout=0.2)
-        model.recompute_every = recompute_every
-        manual_seed(7)
-        loss = model.loss(Tensor(ids), Tensor(targets))
-        loss.backward()
-        return [loss.data.tobytes(), *(p.grad.tobytes() for p in model.parameters())]
-
-    assert run(0) == run(every)
+    decoders.check_recomputation(lambda: small(dropout=0.2), every)
 
 
 def test_a_later_token_changes_nothing_before_it():
@@ -94,11 +87,41 @@ def test_a_model_directory_gives_the_model_back(tmp_path, tied):
     models.save(model, tmp_path, {"eos_token_id": 3})
     again = models.load(tmp_path)
     assert again.config == model.config
-    for (name, a), (other, b) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
-        assert name == other
-        assert np.array_equal(a, b)
+    decoders.check_equal(again, model)
     assert models.load_generation_config(tmp_path) == {"eos_token_id": 3}
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
+@pytest.mark.parametrize("name", ["llama", "llama_untied"])
+def test_logits_and_gradients_are_those_that_transformers_once_gave(name, tmp_path):
+    decoders.check_example(Example.saved(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["llama", "llama_untied"])
+def test_logits_and_gradients_are_those_of_transformers(name, tmp_path):
+    pytest.importorskip("transformers", reason="the extra parity is not installed")
+    decoders.check_example(make_fixtures.FAMILIES[name](), tmp_path)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_we_save_opens_in_transformers_and_what_it_saves_opens_here(tied, tmp_path):
+    decoders.check_both_directions(small(tie_word_embeddings=tied, rope_theta=500.0), tmp_path)
+
+
+def test_a_cache_changes_nothing():
+    decoders.check_cache(small(), rng.integers(0, 50, (2, 32)))
+
+
+def test_angles_of_a_long_context_are_made_when_a_text_gets_there():
+    eager = EAGER_ANGLES // 512
+    lazy, first = RotaryEmbedding(512, 2**24, 100.0), eager - 3
+    assert len(lazy.cos) == eager
+    positions = np.arange(first, first + 8)
+    cos, sin = lazy(Tensor(positions))
+    angles = np.outer(positions, 100 ** -(np.arange(256) / 256))
+    np.testing.assert_allclose(cos.data, np.cos(angles), atol=1e-6)
+    np.testing.assert_allclose(sin.data, np.sin(angles), atol=1e-6)
+    assert eager < len(lazy.cos) < 3 * eager
 
 
 def test_reference_logits_of_a_real_checkpoint(data_folder):
@@ -118,7 +141,7 @@ def test_reference_logits_of_a_real_checkpoint(data_folder):
     ({"intermediat_size": 24}, "did you mean model.intermediate_size"),
     ({"vocab_size": "many"}, "model.vocab_size = 'many'"),
     ({"num_hidden_layers": 0}, "model.num_hidden_layers = 0"),
-    ({"model_type": "mamba"}, "it is one of: "),
+    ({"model_type": "mamba"}, "it is one of: .*llama"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(changes, words):
     with pytest.raises(UserError, match=words):

@@ -11,7 +11,7 @@ from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_gr
 from scratchgrad.models import LlamaConfig, MixtureOfExperts
 from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
-from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.mixture import GroupedLinear, feed_forward_for
 
 SIZES = {
     "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -187,6 +187,21 @@ def test_a_token_without_room_gives_zeros_and_what_comes_later_takes_nobodys_pla
     layer.eval()
     assert np.all(layer(Tensor(x), said).data != 0), "nothing is dropped but in training"
     assert int(said.loads[layer].dropped) == 0
+
+
+@pytest.mark.parametrize(("factor", "rows"), [(None, 80), (0.5, 40)])
+def test_an_expert_multiplies_the_tokens_that_chose_it_and_no_others(factor, rows, monkeypatch):
+    layer, seen = mixture(4, 2, capacity_factor=factor), []
+    product = GroupedLinear.forward
+    monkeypatch.setattr(
+        GroupedLinear, "forward", lambda self, x, counts: seen.append((len(x), counts)) or product(self, x, counts)
+    )
+    said = Auxiliary()
+    layer(Tensor(rng.standard_normal((2, 20, 6))), said)
+    room = 10 if factor else 80
+    for count, counts in seen:
+        assert count == counts.sum() <= rows
+        assert counts.tolist() == np.minimum(said.loads[layer].chosen, room).tolist()
 
 
 def small(**changes):

@@ -1,6 +1,7 @@
 """The benches measure what they say: fresh processes, the same work on both sides, and memory that recomputation saves."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_the_bench_tells_time_and_memory_and_writes_them_down(tmp_path, start):
     (side,) = json.loads((tmp_path / "figures.json").read_text())
     assert side["tokens_per_s"] == pytest.approx(16 * 256 / side["seconds"])
     assert side["peak_bytes"] > 50e6
+    assert 0 < side["share_of_floor"] < 1
+
+
+def test_a_profile_accounts_for_the_whole_step(tmp_path, start):
+    arguments = ("--model", "toy", "--steps", 3, "--rounds", 1, "--profile", "--json", "figures.json")
+    job = start("scratchgrad-bench", "train", *arguments, "--plot", "profile.png")
+    assert job.end() == 0, job.output
+    assert "scaled_dot_product" in job.output
+    assert (tmp_path / "profile.png").read_bytes().startswith(b"\x89PNG")
+    (side,) = json.loads((tmp_path / "figures.json").read_text())
+    rows = {(row["name"], row["direction"]): row for row in side["profile"]}
+    assert 0.5 < sum(row["seconds"] for row in rows.values()) / side["seconds"] < 2  # other programs may disturb
+    assert rows["linear", "backward"]["flops"] == 2 * rows["linear", "forward"]["flops"]
+    tokens, weights = 16 * 256, 4 * (4 * 128 * 128 + 3 * 128 * 352)
+    assert rows["linear", "forward"]["flops"] == 2 * tokens * weights
+    assert rows["linear_cross_entropy", "forward"]["flops"] == 6 * tokens * 2048 * 128
+    assert rows["rms_norm", "forward"]["calls"] == rows["rms_norm", "backward"]["calls"] == 9
 
 
 def test_the_bench_of_the_engine(tmp_path, start):
@@ -38,10 +56,35 @@ def test_the_bench_of_the_engine(tmp_path, start):
     assert 0 < json.loads((tmp_path / "figures.json").read_text())["scratchgrad"] < 0.1
 
 
+def test_the_bench_of_experts(tmp_path, start):
+    job = start("scratchgrad-bench", "experts", "--model", "toy", "--steps", 1, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    seconds = json.loads((tmp_path / "figures.json").read_text())
+    assert seconds.keys() == {"dense", "8 experts, top 2"}
+    assert min(seconds.values()) > 0
+
+
+def test_the_bench_of_the_tokenizer(tmp_path, start):
+    peers = [name for name in ("tiktoken", "tokenizers") if find_spec(name)]
+    (tmp_path / "english.txt").write_text("Größe is a word, and so is size. " * 300)
+    words = ["--against", ",".join(peers), "--english", "*.txt", "--megabytes", 0.05, "--vocab-size", 500]
+    job = start("scratchgrad-bench", "tokenizer", *words, "--rounds", 1, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    titles = [f"{row['task']} {row['text']}" for row in rows]
+    assert titles[-3:] == ["train English", "encode English", "encode 100,000 x a"]
+    assert {"train code, ASCII", "train English, ASCII"} < set(titles)
+    for row in rows:
+        assert set(row["seconds"]) == {"scratchgrad", *peers} - ({"tiktoken"} if row["task"] == "train" else set())
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
+    (["experts", "--experts", "2", "--per-token", "3"], "model.num_experts_per_tok = 3 is more than model.num_local_experts = 2"),
     (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
     (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
     (["engine", "--against", "chainer"], "the peer 'chainer' is not installed here"),
+    (["tokenizer", "--against", "minbpe"], "the peer 'minbpe' is not installed here; known ones: tiktoken, tokenizers"),
+    (["tokenizer", "--english", "nothing*.txt"], "no file matches 'nothing*.txt'"),
     (["memory", "--model", "gpt9"], "the model 'gpt9' is not known"),
 ])  # fmt: skip
 def test_mistakes(start, arguments, words):

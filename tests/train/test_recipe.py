@@ -52,7 +52,7 @@ def test_overrides_are_yaml_values():
     (["train.steps=0"], "train.steps = 0: input should be greater than 0"),
     (["train.shards=3"], "train.shards = 3 is not a power of two"),
     (["train.batch_size=10"], "train.batch_size = 10 is not divisible by train.shards = 4"),
-    (["train.recompute=some"], "train.recompute = 'some': input should be 'none', 'full' or 'every'"),
+    (["train.recompute=some"], "train.recompute = 'some': input should be 'none', 'full', 'every' or 'attention'"),
     (["train.recompute=every"], "train.recompute_every = k belongs to train.recompute = every"),
     (["train.recompute_every=2"], "train.recompute_every = k belongs to train.recompute = every"),
     (["train.learning_rate=-1"], "train.learning_rate = -1"),
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_recipe(tmp_path, text, words):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert "no packaged recipe of that name: toy.yaml" in said(name="nothing.yaml")
+    assert "no packaged recipe of that name: " in said(name="nothing.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"model: caf\xe9")
     assert "cannot be read" in said(name=tmp_path / "latin.yaml")
     (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
@@ -141,3 +141,18 @@ def test_ranks_share_shards_evenly(size, fits):
     else:
         with pytest.raises(UserError, match=f"{size} ranks cannot share train.shards = 4 evenly; start 1, 2, 4 ranks"):
             check_ranks(recipe, size)
+
+
+def test_the_id_of_padding_goes_into_every_config_that_has_a_place_for_it():
+    assert load_recipe("bert-toy").model_config_for(300, pad=1).pad_token_id == 1
+    assert load_recipe("bert-toy", ["model.pad_token_id=2"]).model_config_for(300, pad=1).pad_token_id == 2
+    assert "pad_token_id" not in load_recipe("toy").model_config_for(300, pad=1).model_dump()
+
+
+def test_the_architecture_of_a_recipe_says_what_it_is_trained_for():
+    assert load_recipe("bert-toy", ["train.objective=null"]).objective == "masked_next_sentence"
+    tokens = load_recipe("bert-toy", ["model.architectures=[BertForMaskedLM]", "train.objective=null"])
+    assert (tokens.family.architecture, tokens.objective) == ("BertForMaskedLM", "masked")
+    assert "BertModel can be trained for none of the objectives" in said(
+        ["model.architectures=[BertModel]"], "bert-toy"
+    )

@@ -1,0 +1,53 @@
+"""Masks of a text, filled by a model that looks at both sides of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchgrad import Tensor, no_grad
+from scratchgrad.backend import to_device, to_numpy
+from scratchgrad.errors import UserError
+from scratchgrad.models import BertForMaskedLM
+from scratchgrad.tools.generation import evaluating
+from scratchgrad.tools.sampling import log_probabilities
+from scratchgrad.tools.tokenizer import Tokenizer
+
+MASK, BEGIN, END = "[MASK]", "[CLS]", "[SEP]"
+
+
+class Candidate(NamedTuple):
+    text: str
+    probability: float
+
+
+def fill_masks(
+    model: BertForMaskedLM, tokenizer: Tokenizer, text: str, count: int = 1
+) -> tuple[str, list[list[Candidate]]]:
+    """The text with the likeliest token in place of each [MASK], and the `count` likeliest tokens for each.
+
+    Each mask is told with all others in place. Special tokens are no candidates. UserError where the text has no mask
+    or is longer than the context, or the tokenizer lacks a token that BERT needs.
+    """
+    missing = [name for name in (MASK, BEGIN, END) if name not in tokenizer.special_tokens]
+    if missing:
+        raise UserError(f"the tokenizer has no token {missing[0]}, which a model that fills masks was trained with")
+    begin, end, mask = (tokenizer.special_tokens[name] for name in (BEGIN, END, MASK))
+    ids = np.array([begin, *tokenizer.encode(text, (MASK, END)), end])
+    places, context = np.flatnonzero(ids == mask), model.config.max_position_embeddings
+    if not len(places):
+        raise UserError(f"there is nothing to fill in: the prompt has no {MASK}, as in --prompt 'the {MASK} sat'")
+    if len(ids) > context:
+        raise UserError(f"the prompt has {len(ids)} tokens, and the model's context holds {context}; shorten it")
+    with evaluating(model), no_grad():
+        logits = to_numpy(model.mask_logits(Tensor(to_device(ids[None], model.device))).data)[0, places]
+    told = log_probabilities(logits)
+    told[:, list(tokenizer.special_tokens.values())] = -np.inf
+    best = np.argsort(-told, axis=1, kind="stable")[:, :count]
+    ids[places] = best[:, 0]
+    candidates = [
+        [Candidate(tokenizer.decode([token]), float(np.exp(row[token]))) for token in tokens]
+        for row, tokens in zip(told, best, strict=True)
+    ]
+    return tokenizer.decode(ids[1:-1].tolist()), candidates
