@@ -34,7 +34,7 @@ class Profile:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
-        self._flops: dict[Node, int] = {}
+        self._flops: dict[int, int] = {}  # by birth: a node that is held holds what its closure keeps
         self._open: Row | None = None  # the backward that runs now
         self._since = time.perf_counter()
 
@@ -68,13 +68,13 @@ class Profile:
         row.bytes += value.nbytes + sum(v.nbytes for v in values if hasattr(v, "nbytes"))
         row.flops += once * flops
         if node is not None and once == 1 and flops:
-            self._flops[node] = flops
+            self._flops[node.birth] = flops
 
     def before(self, node: Node) -> None:
         self._take_time(self._row(WALK, "backward"))
         self._open = self._row(node.name, "backward")
         self._open.calls += 1
-        self._open.flops += 2 * self._flops.pop(node, 0)
+        self._open.flops += 2 * self._flops.pop(node.birth, 0)
 
     def after(self, node: Node, gradient: Array, position: int, piece: Array) -> None:
         row = self._row(node.name, "backward")
@@ -113,6 +113,8 @@ def product_flops(name: str, values: Sequence[Any]) -> int:
     """
     if name in ("linear", "linear_cross_entropy"):
         return int(2 * values[0].size * values[1].shape[0])
+    if name == "grouped_linear":
+        return int(2 * values[0].size * values[1].shape[1])
     if name == "matmul":
         return int(2 * values[0].size * (values[1].shape[-1] if values[1].ndim > 1 else 1))
     if name == "scaled_dot_product_attention":

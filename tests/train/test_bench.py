@@ -97,6 +97,20 @@ def test_torch_writes_the_same_tokens(tmp_path):
             ids = torch_decode_worker.next_tokens(theirs, caches, ids, past) if past < 15 else ids
 
 
+def test_the_bench_of_the_tokenizer(tmp_path, start):
+    peers = [name for name in ("tiktoken", "tokenizers") if find_spec(name)]
+    (tmp_path / "english.txt").write_text("Größe is a word, and so is size. " * 300)
+    words = ["--against", ",".join(peers), "--english", "*.txt", "--megabytes", 0.05, "--vocab-size", 500]
+    job = start("scratchgrad-bench", "tokenizer", *words, "--rounds", 1, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    titles = [f"{row['task']} {row['text']}" for row in rows]
+    assert titles[-3:] == ["train English", "encode English", "encode 100,000 x a"]
+    assert {"train code, ASCII", "train English, ASCII"} < set(titles)
+    for row in rows:
+        assert set(row["seconds"]) == {"scratchgrad", *peers} - ({"tiktoken"} if row["task"] == "train" else set())
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["decode", "--prompts", "1,many"], "--prompts '1,many' is not a list of numbers from 1 on"),
     (["decode", "--tokens", "300"], "--tokens 300 is too long for stories15M, whose context is 256"),
@@ -104,6 +118,8 @@ def test_torch_writes_the_same_tokens(tmp_path):
     (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
     (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
     (["engine", "--against", "chainer"], "the peer 'chainer' is not installed here"),
+    (["tokenizer", "--against", "minbpe"], "the peer 'minbpe' is not installed here; known ones: tiktoken, tokenizers"),
+    (["tokenizer", "--english", "nothing*.txt"], "no file matches 'nothing*.txt'"),
     (["memory", "--model", "gpt9"], "the model 'gpt9' is not known"),
 ])  # fmt: skip
 def test_mistakes(start, arguments, words):

@@ -22,6 +22,8 @@ from scratchgrad.train.bench.job import Precision
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.pictures import draw_profile, draw_recomputation, draw_sides
 from scratchgrad.train.bench.shapes import SHAPES, Shape
+from scratchgrad.train.bench.tokenizer import bench_tokenizer
+from scratchgrad.train.bench.tokenizer_texts import bench_texts
 from scratchgrad.train.bench.training import bench_training
 
 against_option = click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with.")
@@ -52,6 +54,7 @@ def main() -> None:
     scratchgrad-bench engine --against torch
     scratchgrad-bench memory
     scratchgrad-bench experts
+    scratchgrad-bench tokenizer --against tiktoken,tokenizers --english 'books/*.txt'
     """
 
 
@@ -232,6 +235,34 @@ def experts(model: str, count: int, per_token: int, steps: int, threads: int | N
         table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
     Console(highlight=False).print(table)
     _write_json(json_path, results)
+
+
+@main.command()
+@click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: tiktoken, tokenizers.")
+@click.option("--english", multiple=True, metavar="FILE", help="English text to measure with, beside code; a glob.")
+@click.option("--megabytes", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each text.")
+@click.option("--vocab-size", type=click.IntRange(min=257), default=32000, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
+@tells_mistakes
+def tokenizer(
+    against: str, english: tuple[str, ...], megabytes: float, vocab_size: int, rounds: int, json_path: Path | None
+) -> None:
+    """Training and warm encoding on one thread: the standard library's code, and English where files are given."""
+    texts = bench_texts(english, int(megabytes * 1e6))
+    peers = _peers(against)
+    rows = bench_tokenizer(texts, peers, vocab_size=vocab_size, rounds=rounds, say=say)
+    table = Table(title=f"one thread, a vocabulary of {vocab_size:,}")
+    for heading in ("", "scratchgrad", *(heading for peer in peers for heading in (peer, "ours is"))):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in rows:
+        cells = [f"{row.task} {row.text}", f"{row.seconds['scratchgrad']:.3f} s"]
+        for peer in peers:
+            known = peer in row.seconds
+            cells += [f"{row.seconds[peer]:.3f} s", f"{row.times_as_fast_as(peer):.2f}x as fast"] if known else ["", ""]
+        table.add_row(*cells)
+    Console(highlight=False).print(table)
+    _write_json(json_path, [asdict(row) for row in rows])
 
 
 def _peers(against: str) -> list[str]:
