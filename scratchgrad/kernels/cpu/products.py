@@ -18,7 +18,9 @@ from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
 SHORTEST, MOST = 256, 16  # a block has at least so many rows or columns; there are at most so many blocks
-
+ALIGNED = 16  # blocks begin at multiples of this
+SMALL = 1 << 22  # multiplications: not worth the threads
+TILE = 1 << 17  # elements
 
 Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
 
@@ -32,20 +34,40 @@ def product(a: Array, b: Array) -> Array:
 
 def multiply(products: Iterable[Product]) -> None:
     """Several products at once: the blocks of all of them are shared out over the threads."""
-    spread(lambda block: np.matmul(block[0], block[1], out=block[2]), chain.from_iterable(map(_cut, products)))
+    spread(lambda block: np.matmul(block[0], block[1], out=block[2]), chain.from_iterable(map(cut, products)))
 
 
-def _cut(whole: Product) -> list[Product]:
-    """Cut along the longer side of the result."""
+def cut(whole: Product) -> list[Product]:
+    """Blocks of a product, along the longer side of the result.
+
+    Their number is a power of two, and they are alike but for the last, so that two or four threads have the same work.
+    """
     a, b, out = whole
     rows, columns = out.shape
+    length = max(rows, columns)
+    count = 1
+    if a.size * columns > SMALL:
+        count = 2
+        while count < MOST and length >= 2 * count * SHORTEST:
+            count *= 2
+    pieces = tiles(length, max(ALIGNED, -(-length // (count * ALIGNED)) * ALIGNED))
     if rows >= columns:
-        return [(a[cut], b, out[cut]) for cut in _blocks(rows)]
-    return [(a, b[:, cut], out[:, cut]) for cut in _blocks(columns)]
+        return [(a[piece], b, out[piece]) for piece in pieces]
+    return [(a, b[:, piece], out[:, piece]) for piece in pieces]
 
 
-def _blocks(length: int) -> list[slice]:
-    return tiles(length, max(SHORTEST, -(-length // (MOST * 64)) * 64))
+def add_in_rows(x: Array, row: Array) -> None:
+    """x += row for a matrix, by tiles."""
+
+    def of_tile(tile: slice) -> None:
+        x[tile] += row
+
+    spread(of_tile, tiles(len(x), max(1, TILE // x.shape[1])))
+
+
+def sum_of_rows(x: Array) -> Array:
+    """x.sum(axis=0) for a matrix: of tiles, and then of their sums."""
+    return np.sum(spread(lambda tile: x[tile].sum(axis=0), tiles(len(x), max(1, TILE // x.shape[1]))), axis=0)
 
 
 @kernel("linear", "cpu")
@@ -56,11 +78,15 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     rows = x.reshape(-1, shape[-1])
     out = product(rows, weight.T)
     if bias is not None:
-        out += bias
+        add_in_rows(out, bias)
 
-    def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Array]:
+    def backward(grad: Array) -> tuple[Callable[[], Array], ...]:
         grad_rows = grad.reshape(-1, grad.shape[-1])
-        return lambda: product(grad_rows, weight).reshape(shape), lambda: product(grad_rows.T, rows), grad
+        return (
+            lambda: product(grad_rows, weight).reshape(shape),
+            lambda: product(grad_rows.T, rows),
+            lambda: sum_of_rows(grad_rows),
+        )
 
     return out.reshape(*shape[:-1], weight.shape[0]), backward
 
