@@ -16,6 +16,7 @@ from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of
 from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_llama2c
 from scratchgrad.models.mixtral import Mixtral, MixtralConfig
 from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model, Objective, Scores
@@ -27,5 +28,5 @@ __all__ = [
     "BertForSequenceClassification", "BertForTokenClassification", "BertModel", "Cache", "Decoder", "EncoderDecoder",
     "GPT2Config", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
     "Objective", "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict",
-    "family_of", "load", "load_generation_config", "save",
+    "describe_llama2c", "family_of", "load", "load_generation_config", "read_llama2c", "save", "write_llama2c",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ Shape = tuple[int, ...]
 FLOATS = {np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)}
 MOST_CHANGES = 3  # of a config that is the stored model's; with more it is that of another one
 MOST_SHAPES = 8  # that are looked at for an explanation
+MOST_FAULTS = 1000  # that are explained: the models to try have many layers, and these files little in common with them
 
 
 class Fault(NamedTuple):
@@ -71,13 +72,16 @@ def misfits(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fa
 
 
 def _as_a_whole_model(stored: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
-    """Stored arrays by the names of a model with its head; where the bare model was saved, no name has the prefix."""
-    prefix = model.base_prefix
-    if any(name.startswith(prefix) for name in stored):
-        return stored
+    """By today's names of a model with its head; where the bare model was saved, no name has the prefix."""
+    for old, new in model.older_names.items():
+        stored = {name.replace(old, new): array for name, array in stored.items()}
     pieces = [piece for pieces in model.weight_map(model.config).values() for piece in pieces]
-    heads = {name for piece in pieces for name in (piece.name, *piece.copies) if not name.startswith(prefix)}
-    return {name if name in heads else prefix + name: array for name, array in stored.items()}
+    meant = {name for piece in pieces for name in (piece.name, *piece.copies)}
+    prefix = model.base_prefix
+    has_prefix = any(name.startswith(prefix) for name in meant & stored.keys())
+    if has_prefix or not any(prefix + name in meant for name in stored):
+        return stored
+    return {name if name in meant else prefix + name: array for name, array in stored.items()}
 
 
 def _is_copy(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -118,7 +122,7 @@ def what_would_fit(model: Model, stored: Arrays, faults: list[Fault]) -> dict[st
     """
     family, config = type(model), model.config
     changes: dict[str, Any] = {}
-    for _ in range(MOST_CHANGES):
+    for _ in range(MOST_CHANGES if len(faults) <= MOST_FAULTS else 0):
         tried = []
         for name, value in _candidates(config, stored, faults):
             try:

@@ -8,7 +8,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.nn import Embedding, Module
 
-ROTARY_ROWS = 4096  # positions whose angles are calculated before any text asks for them
+EAGER_ANGLES = 1 << 19  # that are calculated before any text asks for them: 4096 positions of a usual head
 
 
 class LearnedPositions(Embedding):
@@ -29,7 +29,7 @@ class RotaryEmbedding(Module):
 
     def __init__(self, width: int, length: int, theta: float) -> None:
         self.width, self.length, self.theta = width, length, theta
-        self._keep(min(length, ROTARY_ROWS))
+        self._keep(min(length, EAGER_ANGLES // width))
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """(cos, sin) as `F.rotary` takes them, each (time, width / 2), or (batch, 1, time, width / 2).

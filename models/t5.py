@@ -69,6 +69,8 @@ class T5(EncoderDecoder):
     config_class = T5Config
     architecture = "T5ForConditionalGeneration"
     objectives = ("spans", "pairs")
+    # Google's files hold positions for cross-attention, which has none.
+    buffers = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)
 
     def __init__(self, config: T5Config, *, dropout: float = 0.0) -> None:
         super().__init__(config)
@@ -129,7 +131,9 @@ class T5(EncoderDecoder):
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:
         hidden, merged, buckets = config.d_model, config.num_heads * config.d_kv, config.relative_attention_num_buckets
-        names: WeightMap = {"embed_tokens.weight": [Piece("shared.weight", config.vocab_size)]}
+        embeddings = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]
+        tied = (*embeddings, "lm_head.weight") if config.tie_word_embeddings else tuple(embeddings)
+        names: WeightMap = {"embed_tokens.weight": [Piece("shared.weight", config.vocab_size, copies=tied)]}
         if not config.tie_word_embeddings:
             names["lm_head.weight"] = [Piece("lm_head.weight", config.vocab_size)]
         for stack, layers in (("encoder", config.num_layers), ("decoder", config.num_decoder_layers)):

@@ -6,15 +6,18 @@ Prompts are lines of any other file, or the field `prompt` of records.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import gzip
-import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scratchgrad.errors import UserError
 
+CHUNK = 1 << 20  # bytes that a streamed file is read in
+LONGEST_LINE = 256 << 20  # bytes
 SUFFIXES = (".txt", ".md", ".py", ".jsonl", ".jsonl.gz")
 PAIR_SUFFIXES = (".tsv", ".jsonl", ".jsonl.gz")
 
@@ -68,6 +71,43 @@ def read_prompts(path: Path) -> Iterator[str]:
         yield from (line for line in _decoded(path, _bytes(path)).splitlines() if line.strip())
 
 
+def stream_texts(path: Path) -> Iterator[Iterator[str]]:
+    """Every text in the file as the chunks that it is read in, for files larger than memory; the same UserErrors."""
+    if path.name.endswith((".jsonl", ".jsonl.gz")):
+        yield from (iter(strings) for _, strings in _records(path, "text"))
+    else:
+        yield _chunks(path)
+
+
+def _chunks(path: Path) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    done = 0
+    try:
+        with path.open("rb") as file:
+            while raw := file.read(CHUNK):
+                if b"\0" in raw:
+                    raise UserError(f"'{path}' is binary: it has a zero byte at {done + raw.index(0)}")
+                held = len(decoder.getstate()[0])
+                try:
+                    yield decoder.decode(raw)
+                except UnicodeDecodeError as error:
+                    raise _not_utf8(path, error, done - held) from None
+                done += len(raw)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    if not done:
+        raise UserError(f"'{path}' is empty: leave it out")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error, done - len(error.object)) from None
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError, shift: int = 0) -> UserError:
+    place, byte = error.start + shift, error.object[error.start]
+    return UserError(f"'{path}' is not UTF-8: byte {place} is 0x{byte:02x}; convert it first")
+
+
 def _bytes(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
@@ -84,21 +124,26 @@ def _decoded(path: Path, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"'{path}' is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}; convert it first"
-        ) from None
+        raise _not_utf8(path, error) from None
 
 
 def _records(path: Path, *fields: str) -> Iterator[tuple[int, list[str]]]:
     """The number of each line that is not blank, and the strings in these fields of its record."""
-    raw = _bytes(path)
-    file = gzip.GzipFile(fileobj=io.BytesIO(raw)) if path.suffix == ".gz" else io.BytesIO(raw)
+    number = 0
     try:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, _strings(path, number, line, fields)
-    except (EOFError, OSError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise UserError(f"'{path}', line {number}: a record of more than {LONGEST_LINE:,} bytes")
+                if line.strip():
+                    yield number, _strings(path, number, line, fields)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    if not number:
+        raise UserError(f"'{path}' is empty: leave it out")
 
 
 def _strings(path: Path, number: int, line: bytes, fields: Sequence[str]) -> list[str]:

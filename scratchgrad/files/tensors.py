@@ -60,11 +60,15 @@ def write_tensors(
         header[name] = {"dtype": NAMES[kind], "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in names:
-            for piece in _pieces(name, tensors[name], dtype or tensors[name].dtype):
-                file.write(piece)
+    try:
+        with path.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for name in names:
+                for piece in _pieces(name, tensors[name], dtype or tensors[name].dtype):
+                    file.write(piece)
+    except OSError as error:
+        error.filename = str(path)  # which one that finds no room does not tell
+        raise
 
 
 def _pieces(name: str, array: Array, dtype: np.dtype[Any]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import pytest
 
 from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_grad
 from scratchgrad.models import LlamaConfig
-from scratchgrad.models.positions import ROTARY_ROWS, RotaryEmbedding
+from scratchgrad.models.positions import EAGER_ANGLES, RotaryEmbedding
 from tests.models import decoders, make_fixtures
 from tests.models.parity import Example
 
@@ -113,14 +113,15 @@ def test_a_cache_changes_nothing():
 
 
 def test_angles_of_a_long_context_are_made_when_a_text_gets_there():
-    lazy, first = RotaryEmbedding(4, 2**24, 100.0), ROTARY_ROWS - 3
-    assert len(lazy.cos) == ROTARY_ROWS
+    eager = EAGER_ANGLES // 512
+    lazy, first = RotaryEmbedding(512, 2**24, 100.0), eager - 3
+    assert len(lazy.cos) == eager
     positions = np.arange(first, first + 8)
     cos, sin = lazy(Tensor(positions))
-    angles = np.outer(positions, [1, 0.1])
+    angles = np.outer(positions, 100 ** -(np.arange(256) / 256))
     np.testing.assert_allclose(cos.data, np.cos(angles), atol=1e-6)
     np.testing.assert_allclose(sin.data, np.sin(angles), atol=1e-6)
-    assert len(lazy.cos) < 3 * ROTARY_ROWS
+    assert eager < len(lazy.cos) < 3 * eager
 
 
 def test_reference_logits_of_a_real_checkpoint(data_folder):

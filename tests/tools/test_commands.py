@@ -1,6 +1,7 @@
 """scratchgrad-sample and scratchgrad-tokenize as programs: what they print, and what they say to a mistake."""
 
 import json
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from scratchgrad import manual_seed, models
 from scratchgrad.files import write_manifest
+from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
 
 
@@ -82,12 +85,123 @@ def test_a_reader_that_goes_away_ends_it_quietly(model_folder):
     (["--top-k", 0], "top-k 0"),
     (["--prompt", "a " * 400], "tokens, and the model's context holds 64"),
     (["--stop", ""], "--stop needs a text"),
+    (["--min-p", 2], "min-p 2 is outside"),
+    (["--repetition-penalty", 0], "repetition-penalty 0 is not"),
+    (["--beams", 0], "--beams"),
+    (["--beams", 2, "--length-penalty", "nan"], "length-penalty nan is outside"),
+    (["--beams", 2, "--temperature", 0.5], "leave --temperature out"),
+    (["--beams", 2, "--num-samples", 3], "--beams 2 finds at most 2 texts"),
+    (["--prompt", "-", "--prompt", "-"], "give it once"),
+    (["--prompt-file", "nowhere.txt"], "'nowhere.txt' cannot be read"),
+    (["--prompt", "a", "--prompt", "b " * 400], "tokens, and the model's context holds 64"),
     (["--run", "x"], "--run and --model both"),
     (["--device", "tpu"], "device 'tpu' is not known"),
     (["--max-tokens", 0], "--max-tokens"),
 ])  # fmt: skip
 def test_mistakes_in_what_is_asked_of_sampling(command, model_folder, arguments, words):
     assert words in mistake(command("scratchgrad-sample", "--model", model_folder, *arguments))
+
+
+def sampled(command, folder, *arguments, **options):
+    done = command("scratchgrad-sample", "--model", folder, "--max-tokens", 12, *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_several_prompts_are_a_batch_and_each_text_is_as_alone(tmp_path, command, model_folder):
+    (tmp_path / "prompts.txt").write_text("the dog\n\n")
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "on"}) + "\n")
+    line = b"-" * 20 + b"\n"
+    together = sampled(
+        command, model_folder, "--prompt", "the cat sat", "--prompt-file", "prompts.txt", "--num-samples", 2,
+        "--batch-size", 3,
+    ).stdout  # fmt: skip
+    alone = [
+        sampled(command, model_folder, "--prompt", p, "--num-samples", 2).stdout for p in ("the cat sat", "the dog")
+    ]
+    assert together == line.join(alone)
+    from_records = sampled(command, model_folder, "--prompt-file", "prompts.jsonl").stdout
+    assert from_records == sampled(command, model_folder, "--prompt", "on").stdout
+    (tmp_path / "blank.txt").write_text("\n \n")
+    assert "holds no prompt" in mistake(command("scratchgrad-sample", "--prompt-file", "blank.txt"))
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    assert 'needs a field "prompt"' in mistake(command("scratchgrad-sample", "--prompt-file", "bad.jsonl"))
+
+
+def test_log_probabilities_go_to_standard_error_or_into_json(command, model_folder):
+    arguments = ("--prompt", "the cat", "--temperature", 0)
+    plain = sampled(command, model_folder, *arguments)
+    told = sampled(command, model_folder, *arguments, "--log-probs")
+    assert told.stdout == plain.stdout
+    record = json.loads(sampled(command, model_folder, *arguments, "--json").stdout)
+    assert (record["prompt"], record["sample"]) == ("the cat", 0)
+    assert len(record["ids"]) == len(record["log_probs"]) > 0
+    assert ("the cat" + record["text"] + "\n").encode() == plain.stdout
+    lines = told.stderr.decode().splitlines()[1:]
+    assert [float(text.split()[0]) for text in lines] == [round(number, 4) for number in record["log_probs"]]
+
+
+def test_beams_find_the_likeliest_texts(command, model_folder):
+    arguments = ("--prompt", "the cat", "--prompt", "on", "--beams", 3, "--num-samples", 2, "--json")
+    records = [json.loads(line) for line in sampled(command, model_folder, *arguments).stdout.splitlines()]
+    assert [(r["prompt"], r["sample"]) for r in records] == [("the cat", 0), ("the cat", 1), ("on", 0), ("on", 1)]
+    assert records[0]["score"] >= records[1]["score"]
+    flat = [
+        json.loads(x) for x in sampled(command, model_folder, *arguments, "--length-penalty", 0).stdout.splitlines()
+    ]
+    assert abs(flat[0]["score"] - sum(flat[0]["log_probs"])) < 1e-6 or len(flat[0]["ids"]) < 12
+    stopped = sampled(command, model_folder, *arguments, "--stop", records[0]["text"][2:4])
+    assert json.loads(stopped.stdout.splitlines()[0])["text"] == records[0]["text"][: records[0]["text"].find(
+        records[0]["text"][2:4])]  # fmt: skip
+
+
+def saved(folder, config, special_tokens):
+    """A fresh model of this config, with a tokenizer that has these special tokens."""
+    texts = ["the cat sat on the mat, and the dog sat on the log.\n"] * 9
+    tokenizer = train_bpe(texts, 300, special_tokens=("<|endoftext|>", *special_tokens))
+    manual_seed(0)
+    architectures = config.get("architectures")
+    config = models.config_from_dict({"vocab_size": tokenizer.vocab_size, "max_position_embeddings": 32, **config})
+    end = tokenizer.end_of_text
+    models.save(models.build(config, architectures=architectures), folder, {"bos_token_id": end, "eos_token_id": end})
+    tokenizers.save(tokenizer, folder)
+
+
+def test_an_encoder_decoder_answers_its_prompt(tmp_path, command):
+    config = {
+        "model_type": "t5", "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_heads": 4,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+    saved(tmp_path / "t5", config, ("<pad>", "<extra_id_0>"))
+    prompts = ("the <extra_id_0> sat", "on")
+    together = sampled(
+        command, "t5", *(word for prompt in prompts for word in ("--prompt", prompt)), "--temperature", 0
+    )
+    alone = [sampled(command, "t5", "--prompt", prompt, "--temperature", 0).stdout for prompt in prompts]
+    assert together.stdout == (b"-" * 20 + b"\n").join(alone)
+    assert not together.stdout.startswith(b"the"), "the source is no part of the answer"
+    assert len(alone[0]) > 1
+    assert sampled(command, "t5", "--prompt", "on", "--beams", 2).stdout.endswith(b"\n")
+
+
+def test_bert_fills_masks_and_its_other_heads_do_not_write(tmp_path, command):
+    config = {
+        "model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "intermediate_size": 32,
+    }  # fmt: skip
+    special = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+    saved(tmp_path / "bert", {**config, "architectures": ["BertForMaskedLM"]}, special)
+    filled = sampled(command, "bert", "--prompt", "the[MASK] sat on[MASK]").stdout.decode(errors="replace")
+    assert filled.startswith("the")
+    assert "MASK" not in filled
+    lines = sampled(command, "bert", "--prompt", "the[MASK]", "--num-samples", 3).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[-3:]] == [[b"mask", b"1"]] * 3
+    record = json.loads(sampled(command, "bert", "--prompt", "the[MASK]", "--num-samples", 3, "--json").stdout)
+    assert len(record["masks"][0]) == 3
+    assert "there is nothing to fill in" in mistake(command("scratchgrad-sample", "--model", "bert"))
+    saved(tmp_path / "classes", {**config, "architectures": ["BertForTokenClassification"]}, special)
+    said = mistake(command("scratchgrad-sample", "--model", "classes"))
+    assert "holds a BertForTokenClassification, which neither writes text nor fills masks" in said
 
 
 def test_a_prompt_that_is_no_text(command, model_folder):
@@ -104,8 +218,6 @@ def test_places_where_no_model_is(tmp_path, command, model_folder):
 
 
 def test_tokenizer_and_model_of_different_vocabularies(tmp_path, command, model_folder):
-    from scratchgrad.tools import tokenizer as tokenizers
-
     folder = tmp_path / "mixed"
     shutil.copytree(model_folder, folder)
     tokenizers.save(train_bpe(["other text"], 262), folder)
@@ -178,3 +290,48 @@ def test_every_command_tells_what_it_does_and_its_version(command, name):
     assert done.returncode == 0
     assert f"{name} " in done.stdout.decode(), "the help shows an example"
     assert command(name, "--version").stdout.startswith(b"scratchgrad, version ")
+
+
+def test_training_tells_what_the_vocabulary_is_worth(tmp_path, command):
+    lines = [json.dumps({"text": f"the cat number {i} sat on the mat and said {i * i}"}) for i in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    done = command("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.tiktoken", "a.jsonl")
+    said = done.stderr.decode()
+    assert done.stdout == b"t.tiktoken\n"
+    assert re.search(r"trained on: \d\.\d{3} bytes a token over 0\.0 MB; \d+ of 299 tokens used", said)
+    assert re.search(r"held out: \d\.\d{3} bytes a token", said)
+    assert re.search(r"longest: ·number +", said)
+    assert re.search(r"rarest: .* \(\d+\)", said)
+    none = command("scratchgrad-tokenize", "train", "--held-out", 0, "--output", "u.json", "a.jsonl").stderr.decode()
+    assert "held out" not in none
+    assert "the text holds no more pairs" in none
+    options = ("--tokenizer", "t.tiktoken", "--pattern", "gpt4")
+    said = mistake(command("scratchgrad-tokenize", "encode", *options, "the cat"))
+    assert "the rank 0 is missing, and no special token has it" in said
+    said = mistake(command("scratchgrad-tokenize", "encode", *options, "--special", "<|endoftext|>", "the cat"))
+    assert "--special '<|endoftext|>' is not a text, '=' and an id" in said
+    options = (*options, "--special", "<|endoftext|>=0")
+    ids = command("scratchgrad-tokenize", "encode", *options, "--allow-special", "the cat<|endoftext|>").stdout.split()
+    assert ids[-1] == b"0"
+    assert command("scratchgrad-tokenize", "decode", *options, *map(int, ids)).stdout == b"the cat<|endoftext|>"
+
+
+def test_inspect_shows_tokens_ids_and_how_pieces_were_merged(tmp_path, command):
+    (tmp_path / "a.txt").write_text("the cat sat on the mat " * 20)
+    command("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.json", "a.txt")
+    done = command("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", "--merges", "the cat\t🙂")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].split() == ["the", "·cat", "\\t", "\\xf0", "\\x9f", "\\x99", "\\x82"]
+    ids = command("scratchgrad-tokenize", "encode", "--tokenizer", "t.json", "the cat\t🙂").stdout.split()
+    assert lines[1].encode().split() == ids
+    assert lines[2] == "7 tokens, 9 characters, 12 bytes"
+    assert lines[4:9] == ["t h e", "t he", "the", "", "· c a t"]
+    piped = command("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", input=b"[bold]x[/bold]").stdout
+    assert b"[bold]" not in piped, "each byte is a token of its own"
+    assert b"[ b o l d ] x [ / b o l d ]" in b" ".join(piped.split())
+
+
+def test_what_has_no_merges_says_so(tmp_path, command):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na\n")
+    said = command("scratchgrad-tokenize", "inspect", "--tokenizer", "vocab.txt", "--merges", "a").stderr.decode()
+    assert "a WordPiece tokenizer has no merges to show" in said

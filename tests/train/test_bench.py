@@ -1,6 +1,7 @@
 """The benches measure what they say: fresh processes, the same work on both sides, and memory that recomputation saves."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -63,11 +64,27 @@ def test_the_bench_of_experts(tmp_path, start):
     assert min(seconds.values()) > 0
 
 
+def test_the_bench_of_the_tokenizer(tmp_path, start):
+    peers = [name for name in ("tiktoken", "tokenizers") if find_spec(name)]
+    (tmp_path / "english.txt").write_text("Größe is a word, and so is size. " * 300)
+    words = ["--against", ",".join(peers), "--english", "*.txt", "--megabytes", 0.05, "--vocab-size", 500]
+    job = start("scratchgrad-bench", "tokenizer", *words, "--rounds", 1, "--json", "figures.json")
+    assert job.end() == 0, job.output
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    titles = [f"{row['task']} {row['text']}" for row in rows]
+    assert titles[-3:] == ["train English", "encode English", "encode 100,000 x a"]
+    assert {"train code, ASCII", "train English, ASCII"} < set(titles)
+    for row in rows:
+        assert set(row["seconds"]) == {"scratchgrad", *peers} - ({"tiktoken"} if row["task"] == "train" else set())
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["experts", "--experts", "2", "--per-token", "3"], "model.num_experts_per_tok = 3 is more than model.num_local_experts = 2"),
     (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
     (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
     (["engine", "--against", "chainer"], "the peer 'chainer' is not installed here"),
+    (["tokenizer", "--against", "minbpe"], "the peer 'minbpe' is not installed here; known ones: tiktoken, tokenizers"),
+    (["tokenizer", "--english", "nothing*.txt"], "no file matches 'nothing*.txt'"),
     (["memory", "--model", "gpt9"], "the model 'gpt9' is not known"),
 ])  # fmt: skip
 def test_mistakes(start, arguments, words):

@@ -1,8 +1,31 @@
-"""The tokenizer: byte-level BPE, trained here or read from a Hugging Face tokenizer.json."""
+"""Tokenizers: trained here as byte-level BPE, or read from the files of GPT-2 to GPT-4, Llama, T5 and BERT."""
 
-from scratchgrad.tools.tokenizer.hugging_face import load, save
+from scratchgrad.tools.tokenizer.base import StreamDecoder, Tokenizer
+from scratchgrad.tools.tokenizer.batches import Batch, pad, truncate
+from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
+from scratchgrad.tools.tokenizer.formats import load, save
+from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.patterns import PATTERNS
-from scratchgrad.tools.tokenizer.tokenizer import StreamDecoder, Tokenizer
+from scratchgrad.tools.tokenizer.templates import Encoded, Template
 from scratchgrad.tools.tokenizer.training import END_OF_TEXT, train_bpe
+from scratchgrad.tools.tokenizer.unigram import Unigram
+from scratchgrad.tools.tokenizer.wordpiece import WordPiece
 
-__all__ = ["END_OF_TEXT", "PATTERNS", "StreamDecoder", "Tokenizer", "load", "save", "train_bpe"]
+__all__ = [
+    "END_OF_TEXT",
+    "PATTERNS",
+    "Batch",
+    "ByteLevelBPE",
+    "Encoded",
+    "MetaspaceBPE",
+    "StreamDecoder",
+    "Template",
+    "Tokenizer",
+    "Unigram",
+    "WordPiece",
+    "load",
+    "pad",
+    "save",
+    "train_bpe",
+    "truncate",
+]

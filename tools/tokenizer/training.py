@@ -1,24 +1,32 @@
-"""Learning merges from text: count pieces once, then merge the most frequent pair again and again.
+"""Learning merges from counted pieces: merge the most frequent pair of neighbours, again and again.
 
-Sennrich et al. 2016, on bytes. Pair counts are kept up to date word by word, and the most frequent pair is found by a
+Sennrich et al. 2016, on bytes. Pair counts are kept up to date place by place, and the most frequent pair is found by a
 heap whose entries are put right when they come up (as Hugging Face's trainer does, whose merges these are).
 """
 
 from __future__ import annotations
 
+import gc
 import heapq
-import itertools
-import multiprocessing
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from scratchgrad.errors import UserError
-from scratchgrad.tools.tokenizer.patterns import cutter
-from scratchgrad.tools.tokenizer.tokenizer import BYTE_ORDER, Tokenizer
+from scratchgrad.tools.tokenizer.byte_alphabet import BYTE_ORDER
+from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
+from scratchgrad.tools.tokenizer.counting import count_pieces
+from scratchgrad.tools.tokenizer.merging import Merge
+from scratchgrad.tools.tokenizer.vocabulary import added_from
 
 END_OF_TEXT = "<|endoftext|>"
-LONGEST_PIECE = 512  # characters: a longer one is data in disguise (a base64 block, a ruler) and is not learnt from
+LARGEST_VOCABULARY = 1 << 24
+
+# A pair of ids is one number, left << ID | right, and so is a heap entry, pair - (count << PAIR): of two entries the
+# smaller has the larger count, or among equal counts the smaller ids.
+ID, PAIR = 32, 64
+
+Progress = Callable[[int], object]
 
 
 def train_bpe(
@@ -28,100 +36,130 @@ def train_bpe(
     pattern: str = "gpt4",
     special_tokens: Sequence[str] = (END_OF_TEXT,),
     workers: int = 1,
-) -> Tokenizer:
+) -> ByteLevelBPE:
     """A byte-level BPE tokenizer of at most `vocab_size` tokens: special tokens, 256 bytes, then merges.
 
     It has fewer where the text holds no more pairs. Of equally frequent pairs the one with the smaller ids comes first:
     the result depends on the text alone, not on `workers`, which count pieces in processes of their own.
     """
+    check_size(vocab_size, special_tokens)
+    counts = count_pieces(texts, pattern, workers).counts
+    return learn_bpe(counts, vocab_size, pattern=pattern, special_tokens=special_tokens)
+
+
+def learn_bpe(
+    counts: Counter[str],
+    vocab_size: int,
+    *,
+    pattern: str = "gpt4",
+    special_tokens: Sequence[str] = (END_OF_TEXT,),
+    progress: Progress | None = None,
+) -> ByteLevelBPE:
+    """As `train_bpe`, from counted pieces; `progress` hears how many tokens there are."""
+    check_size(vocab_size, special_tokens)
+    special = len(special_tokens)
+    tokens = [*(text.encode() for text in special_tokens), *(bytes([byte]) for byte in BYTE_ORDER)]
+    byte_ids = [0] * 256
+    for place, byte in enumerate(BYTE_ORDER):
+        byte_ids[byte] = special + place
+    with _no_garbage_collection():
+        words = [[byte_ids[byte] for byte in piece.encode()] for piece in counts]
+        merges = _learn(words, list(counts.values()), tokens, special, vocab_size, progress)
+    return ByteLevelBPE(tokens, merges, added_from({text: i for i, text in enumerate(special_tokens)}), pattern)
+
+
+def check_size(vocab_size: int, special_tokens: Sequence[str]) -> None:
+    """UserError for a vocabulary below its alphabet, or special tokens that are no tokens or not all different."""
     least = 256 + len(special_tokens)
     if vocab_size < least:
         raise UserError(f"a vocabulary of {vocab_size} is too small: bytes and special tokens alone are {least}")
-    if len(set(special_tokens)) != len(special_tokens):
-        raise UserError(f"the special tokens {', '.join(special_tokens)} are not all different")
-    counts = count_pieces(texts, pattern, workers)
-    first_byte = len(special_tokens)
-    tokens = [*(text.encode() for text in special_tokens), *(bytes([byte]) for byte in BYTE_ORDER)]
-    byte_ids = {byte: first_byte + place for place, byte in enumerate(BYTE_ORDER)}
-    words = [[byte_ids[byte] for byte in piece.encode()] for piece in counts]
-    merges = _learn(words, list(counts.values()), tokens, len(special_tokens), vocab_size)
-    return Tokenizer(tokens, merges, {text: i for i, text in enumerate(special_tokens)}, pattern)
-
-
-def count_pieces(texts: Iterable[str], pattern: str, workers: int = 1) -> Counter[str]:
-    """How often each piece occurs."""
-    cutter(pattern)  # a bad pattern is told here, not by a worker
-    count = partial(_count, pattern)
-    total: Counter[str] = Counter()
-    if workers == 1:
-        for counted in map(count, texts):
-            total.update(counted)
-        return total
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        for counted in pool.imap_unordered(count, texts, chunksize=16):
-            total.update(counted)
-    return total
-
-
-def _count(pattern: str, text: str) -> Counter[str]:
-    clean = text.encode("utf-8", "replace").decode()  # a lone surrogate has no bytes to learn
-    return Counter(piece for piece in cutter(pattern)(clean) if len(piece) <= LONGEST_PIECE)
+    if vocab_size > LARGEST_VOCABULARY:
+        raise UserError(f"a vocabulary of {vocab_size} is too large: at most {LARGEST_VOCABULARY:,} tokens are learnt")
+    if len(set(special_tokens)) != len(special_tokens) or not all(special_tokens):
+        raise UserError(
+            f"the special tokens {', '.join(map(repr, special_tokens))} are not all different, or one is empty"
+        )
 
 
 def _learn(
-    words: list[list[int]], counts: list[int], tokens: list[bytes], special: int, size: int
-) -> list[tuple[int, int, int]]:
+    words: list[list[int]], counts: list[int], tokens: list[bytes], special: int, size: int, progress: Progress | None
+) -> list[Merge]:
     """Append merged tokens to `tokens`, whose first are `special` ones, until there are `size`, or no pair is left; the
-    merges in order.
+    merges in order. Words are merged in place.
     """
     id_of = {token: i for i, token in enumerate(tokens)}
-    pair_counts: Counter[tuple[int, int]] = Counter()
-    words_with: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
-    for number, word in enumerate(words):
-        for pair in itertools.pairwise(word):
-            pair_counts[pair] += counts[number]
-            words_with[pair].add(number)
-    heap = [(-count, pair) for pair, count in pair_counts.items()]
+    pair_counts, words_with = _pairs(words, counts)
+    heap = [pair - (count << PAIR) for pair, count in pair_counts.items()]
     heapq.heapify(heap)
-    merges: list[tuple[int, int, int]] = []
+    merges: list[Merge] = []
     while len(tokens) < size and heap:
-        claimed, pair = heapq.heappop(heap)
+        entry = heapq.heappop(heap)
+        pair, claimed = entry & (1 << PAIR) - 1, -(entry >> PAIR)
         count = pair_counts[pair]
-        if count != -claimed:
+        if count != claimed:
             if count > 0:
-                heapq.heappush(heap, (-count, pair))
+                heapq.heappush(heap, pair - (count << PAIR))
             continue
-        spelled = tokens[pair[0]] + tokens[pair[1]]
+        left, right = pair >> ID, pair & (1 << ID) - 1
+        spelled = tokens[left] + tokens[right]
         merged = id_of.get(spelled)  # two pairs may spell the same bytes: one token
         if merged is not None and merged < special:
             continue  # text that spells a special token must not become one
         if merged is None:
             merged = id_of[spelled] = len(tokens)
             tokens.append(spelled)
-        merges.append((*pair, merged))
-        changed: set[tuple[int, int]] = set()
+            if progress is not None and merged % 1000 == 0:
+                progress(merged)
+        merges.append((left, right, merged))
+        risen: defaultdict[int, int] = defaultdict(int)
         for number in words_with.pop(pair):
             word, weight = words[number], counts[number]
-            for old in itertools.pairwise(word):
-                pair_counts[old] -= weight
-            word = words[number] = _merged(word, pair, merged)
-            for new in itertools.pairwise(word):
-                pair_counts[new] += weight
-                if merged in new:
-                    words_with[new].add(number)
-                    changed.add(new)
-        for new in changed:
-            heapq.heappush(heap, (-pair_counts[new], new))
+            i, last = 0, len(word) - 1
+            while i < last:
+                if word[i] == left and word[i + 1] == right:
+                    word[i] = merged
+                    del word[i + 1]
+                    last -= 1
+                    if i > 0:
+                        before = word[i - 1] << ID
+                        pair_counts[before | left] -= weight
+                        risen[before | merged] += weight
+                        words_with[before | merged].append(number)
+                    if i < last:
+                        after = word[i + 1]
+                        pair_counts[right << ID | after] -= weight
+                        risen[merged << ID | after] += weight
+                        words_with[merged << ID | after].append(number)
+                i += 1
+        pair_counts[pair] = 0
+        for new, weight in risen.items():
+            count = pair_counts[new] = pair_counts[new] + weight
+            if count > 0:
+                heapq.heappush(heap, new - (count << PAIR))
     return merges
 
 
-def _merged(word: list[int], pair: tuple[int, int], token: int) -> list[int]:
-    out, i = [], 0
-    while i < len(word):
-        if i + 1 < len(word) and (word[i], word[i + 1]) == pair:
-            out.append(token)
-            i += 2
-        else:
-            out.append(word[i])
-            i += 1
-    return out
+def _pairs(words: list[list[int]], counts: list[int]) -> tuple[defaultdict[int, int], defaultdict[int, list[int]]]:
+    """How often each pair occurs, and the numbers of the words that it occurs in (some twice)."""
+    pair_counts: defaultdict[int, int] = defaultdict(int)
+    words_with: defaultdict[int, list[int]] = defaultdict(list)
+    for number, (word, weight) in enumerate(zip(words, counts, strict=True)):
+        left = word[0]
+        for right in word[1:]:
+            pair = left << ID | right
+            pair_counts[pair] += weight
+            words_with[pair].append(number)
+            left = right
+    return pair_counts, words_with
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A million small lists that form no cycles would be looked through again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad import Tensor, models, no_grad, optim, set_threads
+from scratchgrad import Tensor, fixed_weights, models, no_grad, optim, set_precision, set_threads
 from scratchgrad import functional as F
 from scratchgrad.profiling import Profile, profile
 from scratchgrad.train.dry_run import peak_memory
@@ -39,6 +39,7 @@ def main(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text())
     ranks = connect()
     set_threads(max(1, settings["threads"] // ranks.size))
+    set_precision(settings["precision"])
     model = models.load(folder)
     set_recompute(model, settings["recompute"], settings["recompute_every"])
     batches = Steps(folder)
@@ -90,7 +91,7 @@ def peak_flops_per_s() -> float:
     rng = np.random.default_rng(0)
     x, weight = (Tensor(rng.standard_normal((PEAK_SIZE, PEAK_SIZE), np.float32)) for _ in range(2))
     best = float("inf")
-    with no_grad():
+    with no_grad(), fixed_weights():
         for _ in range(PEAK_REPEATS):
             began = time.perf_counter()
             F.linear(x, weight)

@@ -15,12 +15,15 @@ from rich.table import Table
 from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
+from scratchgrad.train.bench.decoding import bench_decoding
 from scratchgrad.train.bench.engine import bench_engine
 from scratchgrad.train.bench.experts import bench_experts
 from scratchgrad.train.bench.job import Precision
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.pictures import draw_profile, draw_recomputation, draw_sides
 from scratchgrad.train.bench.shapes import SHAPES, Shape
+from scratchgrad.train.bench.tokenizer import bench_tokenizer
+from scratchgrad.train.bench.tokenizer_texts import bench_texts
 from scratchgrad.train.bench.training import bench_training
 
 against_option = click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with.")
@@ -47,9 +50,11 @@ def main() -> None:
     \b
     scratchgrad-bench train --model stories15M --against torch,torch-compile
     scratchgrad-bench train --model toy --profile --plot profile.png
+    scratchgrad-bench decode --against torch
     scratchgrad-bench engine --against torch
     scratchgrad-bench memory
     scratchgrad-bench experts
+    scratchgrad-bench tokenizer --against tiktoken,tokenizers --english 'books/*.txt'
     """
 
 
@@ -109,6 +114,47 @@ def _profile_table(rows: list[dict[str, Any]], title: str) -> Table:
             f"{row['seconds'] / whole:.1%}", f"{row['bytes'] / 1e6:,.0f}", rate,
         )  # fmt: skip
     return table
+
+
+@main.command()
+@model_option("stories15M")
+@against_option
+@click.option("--prompts", default="1,16", show_default=True, metavar="N[,N]", help="Texts that are written at once.")
+@click.option("--tokens", type=click.IntRange(min=2), default=128, show_default=True, help="Of each text.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@threads_option
+@json_option
+@tells_mistakes
+def decode(
+    model: str, against: str, prompts: str, tokens: int, rounds: int, threads: int | None, json_path: Path | None
+) -> None:
+    """How fast texts are written, greedily, in float32.
+
+    The bound is the rate at which all weights can be multiplied by a vector, on all threads, with nothing in between.
+    """
+    shape, count = _shape(model), threads or usable_cores()
+    try:
+        at_once = [int(number) for number in prompts.split(",")]
+    except ValueError:
+        at_once = []
+    if not at_once or min(at_once) < 1:
+        raise UserError(f"--prompts '{prompts}' is not a list of numbers from 1 on, as in --prompts 1,16")
+    if tokens >= shape.config["max_position_embeddings"] - 4:
+        raise UserError(f"--tokens {tokens} is too long for {model}, whose context is {shape.context}")
+    results = bench_decoding(
+        shape, at_once, _peers(against), tokens=tokens, threads=count, rounds=rounds, say=say
+    )  # fmt: skip
+    table = _table(
+        f"{model}, {tokens} tokens, {count} thread(s)", "", "at once", "tokens/s", "of bound", "ours is faster"
+    )
+    ours = {result.prompts: result for result in results if result.system == "scratchgrad"}
+    for result in results:
+        mine = ours[result.prompts]
+        bound = f"{result.tokens_per_s / mine.bare_per_s:.2f}x" if result.prompts == 1 else ""
+        ratio = f"{mine.tokens_per_s / result.tokens_per_s:.2f}x" if result is not mine else ""
+        table.add_row(result.system, str(result.prompts), f"{result.tokens_per_s:,.0f}", bound, ratio)
+    _show(table)
+    _write_json(json_path, [asdict(result) for result in results])
 
 
 @main.command()
@@ -182,12 +228,41 @@ def experts(model: str, count: int, per_token: int, steps: int, threads: int | N
     shape = _shape(model)
     workers = threads or usable_cores()
     results = bench_experts(shape, experts=count, per_token=per_token, threads=workers, steps=steps, say=say)
-    title = f"{model}, batch {shape.batch} x {shape.context}, {workers} thread(s)"
-    table = _table(title, "", "s forward and backward", "of dense")
+    table = Table(title=f"{model}, batch {shape.batch} x {shape.context}, {workers} thread(s)")
+    for heading in ("", "s forward and backward", "of dense"):
+        table.add_column(heading, justify="right" if heading else "left")
     for name, seconds in results.items():
         table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
-    _show(table)
+    Console(highlight=False).print(table)
     _write_json(json_path, results)
+
+
+@main.command()
+@click.option("--against", default="", metavar="PEER[,PEER]", help="Peers to run in turn with: tiktoken, tokenizers.")
+@click.option("--english", multiple=True, metavar="FILE", help="English text to measure with, beside code; a glob.")
+@click.option("--megabytes", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each text.")
+@click.option("--vocab-size", type=click.IntRange(min=257), default=32000, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@json_option
+@tells_mistakes
+def tokenizer(
+    against: str, english: tuple[str, ...], megabytes: float, vocab_size: int, rounds: int, json_path: Path | None
+) -> None:
+    """Training and warm encoding on one thread: the standard library's code, and English where files are given."""
+    texts = bench_texts(english, int(megabytes * 1e6))
+    peers = _peers(against)
+    rows = bench_tokenizer(texts, peers, vocab_size=vocab_size, rounds=rounds, say=say)
+    table = Table(title=f"one thread, a vocabulary of {vocab_size:,}")
+    for heading in ("", "scratchgrad", *(heading for peer in peers for heading in (peer, "ours is"))):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in rows:
+        cells = [f"{row.task} {row.text}", f"{row.seconds['scratchgrad']:.3f} s"]
+        for peer in peers:
+            known = peer in row.seconds
+            cells += [f"{row.seconds[peer]:.3f} s", f"{row.times_as_fast_as(peer):.2f}x as fast"] if known else ["", ""]
+        table.add_row(*cells)
+    Console(highlight=False).print(table)
+    _write_json(json_path, [asdict(row) for row in rows])
 
 
 def _peers(against: str) -> list[str]:

@@ -17,9 +17,9 @@ from scratchgrad.ops.linalg import slices_of
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-SHORTEST, MOST = 256, 16  # a block has at least so many rows or columns; there are at most so many blocks
+SHORTEST, MOST = 256, 16  # more than two blocks have at least so many rows or columns; there are at most so many
 ALIGNED = 16  # blocks begin at multiples of this
-SMALL = 1 << 22  # multiplications: not worth the threads
+LEAST = 1 << 19  # numbers read for a block: less is done before another thread has woken up
 TILE = 1 << 17  # elements
 
 Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
@@ -38,20 +38,15 @@ def multiply(products: Iterable[Product]) -> None:
 
 
 def cut(whole: Product) -> list[Product]:
-    """Blocks of a product, along the longer side of the result.
-
-    Their number is a power of two, and they are alike but for the last, so that two or four threads have the same work.
-    """
+    """Blocks of a product, along the longer side of the result: a power of two, so that threads have the same work."""
     a, b, out = whole
-    rows, columns = out.shape
-    length = max(rows, columns)
+    length, other = max(out.shape), min(out.shape)
+    work = len(b) * length * (16 + other) // 16  # 16 multiplications take as long as reading a number
     count = 1
-    if a.size * columns > SMALL:
-        count = 2
-        while count < MOST and length >= 2 * count * SHORTEST:
-            count *= 2
-    pieces = tiles(length, max(ALIGNED, -(-length // (count * ALIGNED)) * ALIGNED))
-    if rows >= columns:
+    while count < MOST and work >= 2 * count * LEAST and (count == 1 or length >= 2 * count * SHORTEST):
+        count *= 2
+    pieces = tiles(length, max(1, -(-length // (count * ALIGNED))) * ALIGNED)
+    if out.shape[0] == length:
         return [(a[piece], b, out[piece]) for piece in pieces]
     return [(a, b[:, piece], out[:, piece]) for piece in pieces]
 

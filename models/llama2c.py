@@ -1,0 +1,228 @@
+"""Files of llama2.c (https://github.com/karpathy/llama2.c, export.py): a header and a Llama's arrays behind it.
+
+version 0: seven int32; a negative vocabulary says that the output layer is stored, too. float32.
+version 1: the magic number, the version, the seven, a byte for a shared output layer; 256 bytes in all. float32.
+version 2: as 1 with the size of a group behind; norms in float32, all else in int8 with a float32 scale for each group.
+
+There the pairs that rotary positions turn are neighbours, rows 2i and 2i + 1 of a head's queries and keys. Here, as in
+Hugging Face's files, they are rows i and i + width / 2.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from scratchgrad.errors import UserError
+from scratchgrad.files import atomic_file
+from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.model import Model
+from scratchgrad.models.shards import pickled
+from scratchgrad.models.weights import to_hugging_face
+from scratchgrad.random import shapes_only
+
+MAGIC = 0x616B3432  # "ak42"
+HEADER = 256  # bytes, from version 1 on
+RMS_NORM_EPS, ROPE_THETA = 1e-5, 10000.0  # which its programs calculate with, and no file names
+ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+FEED_FORWARD = ("mlp.gate_proj", "mlp.down_proj", "mlp.up_proj")
+ANGLES = "angles"  # cosines, then sines, of all positions: in version 0, and read by nobody
+
+Array = np.ndarray[Any, Any]
+
+
+class Header(NamedTuple):
+    version: int
+    config: LlamaConfig
+    group: int  # numbers that share a scale; 0 where nothing is quantised
+    end: int  # in bytes: where the arrays begin
+
+
+class Place(NamedTuple):
+    """Where an array of the file stands, by the name of its tensor in Hugging Face's files."""
+
+    name: str
+    shape: tuple[int, ...]
+    begin: int  # in bytes
+    group: int  # 0 for float32
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.size + 4 * self.size // self.group if self.group else 4 * self.size
+
+
+def read_llama2c(path: Path) -> Llama:
+    """The model in a file of version 0, 1 or 2, in float32. UserError where its size is not what its header tells.
+
+    Nothing is allocated before that, and arrays are taken from the mapped file one by one.
+    """
+    places, config = describe_llama2c(path)
+    with shapes_only():
+        model = Llama(config)
+    for parameter in model.parameters():
+        parameter.data = np.empty(parameter.shape, np.float32)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    tensors = to_hugging_face(model.state_dict(), model.weight_map(config))
+    for place in places:
+        rows = _by_pairs(place.name, tensors[place.name], config)
+        rows[...] = _array(mapped, place).reshape(rows.shape)
+    return model
+
+
+def write_llama2c(model: Model, path: Path, *, version: int = 0) -> None:
+    """Write a Llama as version 0 or 1. UserError for a model that llama2.c would calculate otherwise."""
+    if version not in (0, 1):
+        raise UserError(f"version {version} of llama2.c's files is not written: 0 and 1 are")
+    config = model.config
+    _check_writable(model)
+    sizes = (
+        config.hidden_size, config.intermediate_size, config.num_hidden_layers, config.num_attention_heads,
+        config.num_key_value_heads, config.vocab_size, config.max_position_embeddings,
+    )  # fmt: skip
+    is_tied = config.tie_word_embeddings
+    tensors = to_hugging_face(model.state_dict(), model.weight_map(config))
+    with atomic_file(path) as file:
+        if version == 0:
+            file.write(struct.pack("<7i", *sizes[:5], sizes[5] if is_tied else -sizes[5], sizes[6]))
+        else:
+            file.write(struct.pack("<Ii7iB", MAGIC, version, *sizes, is_tied).ljust(HEADER, b"\0"))
+        for place in _places(Header(version, config, 0, file.tell())):
+            if place.name == ANGLES:
+                _write_angles(file, config)
+            else:
+                file.write(_by_pairs(place.name, tensors[place.name], config).astype("<f4").tobytes())
+
+
+def describe_llama2c(path: Path) -> tuple[list[Place], LlamaConfig]:
+    """Where each array of a file stands, and the model's config; UserError where header and size do not agree."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            header = _parsed(path, file.read(HEADER))
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    places = _places(header)
+    if any(place.group and place.size % place.group for place in places):
+        raise _damaged(path, f"groups of {header.group} do not divide its arrays")
+    told = places[-1].begin + places[-1].bytes
+    if told != size:
+        raise _damaged(path, f"its header describes {told:,} bytes, and the file has {size:,}")
+    return [place for place in places if place.name != ANGLES], header.config
+
+
+def _parsed(path: Path, start: bytes) -> Header:
+    if start.startswith((b"PK\x03\x04", b"\x80")):  # a zip of torch.save, or a pickle
+        raise pickled(path)
+    if len(start) < 28:
+        raise _damaged(path, "it ends inside its header")
+    version, group, end = 0, 0, 28
+    sizes: tuple[int, ...] = struct.unpack_from("<7i", start)
+    is_tied = sizes[5] > 0
+    if struct.unpack_from("<I", start) == (MAGIC,):
+        if len(start) < HEADER:
+            raise _damaged(path, "it ends inside its header")
+        (version,), sizes, end = struct.unpack_from("<i", start, 4), struct.unpack_from("<7i", start, 8), HEADER
+        is_tied, group = struct.unpack_from("<Bi", start, 36)
+        if version not in (1, 2):
+            raise UserError(f"'{path}' is a llama2.c file of version {version}; 0, 1 and 2 are read")
+        group = group if version == 2 else 0
+    if version == 2 and group <= 0:
+        raise _damaged(path, f"its groups have {group} numbers")
+    names = (
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+        "vocab_size", "max_position_embeddings",
+    )  # fmt: skip
+    told = dict(zip(names, sizes, strict=True))
+    told["vocab_size"] = abs(told["vocab_size"]) if version == 0 else told["vocab_size"]
+    try:
+        config = LlamaConfig.checked(
+            {**told, "tie_word_embeddings": bool(is_tied), "rms_norm_eps": RMS_NORM_EPS, "rope_theta": ROPE_THETA}
+        )
+    except UserError as error:
+        raise _damaged(path, str(error)) from None
+    return Header(version, config, group, end)
+
+
+def _places(header: Header) -> list[Place]:
+    """All arrays of a file, in its order."""
+    config = header.config
+    with shapes_only():
+        tensors = to_hugging_face(Llama(config).state_dict(), Llama.weight_map(config))
+    shapes = {name: array.shape for name, array in tensors.items()}
+    shapes[ANGLES] = (2, config.max_position_embeddings, config.hidden_size // config.num_attention_heads // 2)
+
+    def of_layers(*parts: str) -> list[str]:
+        return [f"model.layers.{i}.{part}.weight" for part in parts for i in range(config.num_hidden_layers)]
+
+    first, second = of_layers("input_layernorm"), of_layers("post_attention_layernorm")
+    attention, feed_forward = of_layers(*ATTENTION), of_layers(*FEED_FORWARD)
+    embedding, norm = "model.embed_tokens.weight", "model.norm.weight"
+    if header.version == 0:
+        order = [embedding, *first, *attention, *second, *feed_forward, norm, ANGLES]
+    else:
+        order = [*first, *second, norm, embedding, *attention, *feed_forward]
+    if not config.tie_word_embeddings:
+        order.append("lm_head.weight")
+    places: list[Place] = []
+    begin = header.end
+    for name in order:
+        places.append(Place(name, shapes[name], begin, header.group if len(shapes[name]) > 1 else 0))
+        begin += places[-1].bytes
+    return places
+
+
+def _array(mapped: mmap.mmap, place: Place) -> Array:
+    """The numbers of an array of the file: a view of them, or what they were before they were quantised."""
+    if not place.group:
+        return np.frombuffer(mapped, "<f4", place.size, place.begin)
+    scales = np.frombuffer(mapped, "<f4", place.size // place.group, place.begin + place.size)
+    numbers = np.frombuffer(mapped, np.int8, place.size, place.begin).reshape(-1, place.group)
+    values: Array = np.multiply(numbers, scales[:, None], dtype=np.float32)
+    return values
+
+
+def _by_pairs(name: str, rows: Array, config: LlamaConfig) -> Array:
+    """Our queries or keys (rows, hidden) as the file orders them, (heads, width / 2, 2, hidden); others as they are.
+
+    A view of `rows`, to be read from and to be written to.
+    """
+    if not name.endswith(("q_proj.weight", "k_proj.weight")):
+        return rows
+    half = config.hidden_size // config.num_attention_heads // 2
+    return rows.reshape(-1, 2, half, config.hidden_size).swapaxes(1, 2)
+
+
+def _check_writable(model: Model) -> None:
+    config = model.config
+    if not isinstance(model, Llama):
+        raise UserError(f"llama2.c calculates Llamas, and this is a model of type {config.model_type}")
+    if config.rope_theta != ROPE_THETA:
+        raise UserError(
+            f"llama2.c calculates with rope_theta = {ROPE_THETA:g}, and this model has {config.rope_theta:g}"
+        )
+    if config.rms_norm_eps != RMS_NORM_EPS:
+        raise UserError(
+            f"llama2.c calculates with rms_norm_eps = {RMS_NORM_EPS:g}, and this model has {config.rms_norm_eps:g}: "
+            "train it with model.rms_norm_eps=1e-5, or put 1e-5 into its config.json and see whether it still does well"
+        )
+
+
+def _write_angles(file: IO[bytes], config: LlamaConfig) -> None:
+    half = config.hidden_size // config.num_attention_heads // 2
+    angles = np.outer(np.arange(config.max_position_embeddings), ROPE_THETA ** (-np.arange(half) / half))
+    file.write(np.cos(angles).astype("<f4").tobytes() + np.sin(angles).astype("<f4").tobytes())
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(f"'{path}' is not a whole llama2.c file: {reason}")

@@ -1,0 +1,99 @@
+"""Training and encoding by one thread, ours and the peers' in turn in fresh processes, on the same text and vocabulary.
+
+The vocabulary is trained on the text itself, and written for each peer in its own format; every result is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from scratchgrad.errors import UserError
+from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.tokenizer import train_bpe
+
+WORKER = Path(__file__).parent / "tokenizer_worker.py"
+OURS = "scratchgrad"
+PEERS = ("tiktoken", "tokenizers")
+TRAINERS = (OURS, "tokenizers")
+LONG_RUN = 100_000  # of one letter
+DOCUMENT = 20_000  # characters
+
+
+@dataclass(frozen=True)
+class Row:
+    """seconds: the median over all rounds, by system. text_bytes: of the text, in UTF-8."""
+
+    task: str
+    text: str
+    text_bytes: int
+    seconds: dict[str, float]
+
+    def times_as_fast_as(self, peer: str) -> float:
+        return self.seconds[peer] / self.seconds[OURS]
+
+
+def bench_tokenizer(
+    texts: Mapping[str, str], peers: list[str], *, vocab_size: int, rounds: int, say: Callable[[str], Any]
+) -> list[Row]:
+    """Every text trained on and encoded, and a long run of one letter; UserError where two disagree."""
+    for peer in peers:
+        if peer not in PEERS or find_spec(peer) is None:
+            raise UserError(f"the peer '{peer}' is not installed here; known ones: {', '.join(PEERS)}")
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for title, text in texts.items():
+            _prepare(folder, text, vocab_size)
+            for task in ("train", "encode"):
+                systems = [s for s in (OURS, *peers) if task != "train" or s in TRAINERS]
+                rows.append(_row(task, title, len(text.encode()), systems, folder, rounds, say))
+        (folder / "documents.json").write_text(json.dumps(["a" * LONG_RUN]))
+        rows.append(_row("encode", f"{LONG_RUN:,} x a", LONG_RUN, [OURS, *peers], folder, rounds, say))
+    return rows
+
+
+def _prepare(folder: Path, text: str, vocab_size: int) -> None:
+    documents = [text[start : start + DOCUMENT] for start in range(0, len(text), DOCUMENT)]
+    (folder / "documents.json").write_text(json.dumps(documents))
+    vocabulary = train_bpe(documents, vocab_size)
+    (folder / "settings.json").write_text(json.dumps({"vocab_size": vocab_size, "special": vocabulary.special_tokens}))
+    tokenizers.save(vocabulary, folder / "tokenizer.json")
+    tokenizers.save(vocabulary, folder / "vocabulary.tiktoken")
+
+
+def _row(
+    task: str, title: str, size: int, systems: list[str], folder: Path, rounds: int, say: Callable[[str], Any]
+) -> Row:
+    seconds: dict[str, list[float]] = {system: [] for system in systems}
+    results: dict[str, str] = {}
+    for number in range(rounds):
+        for system in systems:
+            done = _run(system, task, folder)
+            seconds[system] += done["seconds"]
+            results[system] = done["result"]
+            median = statistics.median(done["seconds"])
+            say(f"round {number + 1}/{rounds}  {task} {title}, {system}: {median:.3f} s")
+    for system, result in results.items():
+        if result != results[OURS]:
+            raise UserError(f"scratchgrad and {system} do not agree: {task} {title}")
+    return Row(task, title, size, {system: statistics.median(found) for system, found in seconds.items()})
+
+
+def _run(system: str, task: str, folder: Path) -> dict[str, Any]:
+    environment = {**os.environ, "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    words = [sys.executable, "-P", str(WORKER), system, task, str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise UserError(f"{WORKER.name} failed:\n{done.stderr.strip()}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
