@@ -32,6 +32,19 @@ def product(a: Array, b: Array) -> Array:
     return out
 
 
+def plus_product(total: Array | None, a: Array, b: Array) -> Array:
+    """total + a @ b in place, block by block, so that the product never exists as a whole; a @ b if total is None."""
+    if total is None:
+        return product(a, b)
+
+    def of_block(block: Product) -> None:
+        left, right, out = block
+        out += left @ right
+
+    spread(of_block, cut((a, b, total)))
+    return total
+
+
 def multiply(products: Iterable[Product]) -> None:
     """Several products at once: the blocks of all of them are shared out over the threads."""
     spread(lambda block: np.matmul(block[0], block[1], out=block[2]), chain.from_iterable(map(cut, products)))
