@@ -72,7 +72,10 @@ class Bert(Model):
     config_class = BertConfig
     objectives: ClassVar[tuple[Objective, ...]] = ()
     has_pooler = True
-    prefix = "bert."  # before the encoder's names in a file
+    tied: ClassVar[tuple[str, ...]] = ()  # names of an output layer that is the embedding
+    base_prefix = "bert."
+    buffers: ClassVar[tuple[str, ...]] = (r"(bert\.)?embeddings\.position_ids",)
+    older_names: ClassVar[dict[str, str]] = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
@@ -119,15 +122,15 @@ class Bert(Model):
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
-        hidden, before = config.hidden_size, f"{cls.prefix}embeddings"
+        hidden, before = config.hidden_size, f"{cls.base_prefix}embeddings"
         names: WeightMap = {
-            "embed_tokens.weight": [Piece(f"{before}.word_embeddings.weight", config.vocab_size)],
+            "embed_tokens.weight": [Piece(f"{before}.word_embeddings.weight", config.vocab_size, copies=cls.tied)],
             "positions.weight": [Piece(f"{before}.position_embeddings.weight", config.max_position_embeddings)],
             "token_types.weight": [Piece(f"{before}.token_type_embeddings.weight", config.type_vocab_size)],
             **weight_and_bias("embed_norm", [f"{before}.LayerNorm"], hidden),
         }
         for i in range(config.num_hidden_layers):
-            ours, theirs = f"encoder.layers.{i}", f"{cls.prefix}encoder.layer.{i}"
+            ours, theirs = f"encoder.layers.{i}", f"{cls.base_prefix}encoder.layer.{i}"
             self_attention = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
             names |= {
                 **weight_and_bias(f"{ours}.attention.qkv", self_attention, hidden),
@@ -140,7 +143,7 @@ class Bert(Model):
                 **weight_and_bias(f"{ours}.feed_forward_norm", [f"{theirs}.output.LayerNorm"], hidden),
             }
         if cls.has_pooler:
-            names |= weight_and_bias("pooler", [f"{cls.prefix}pooler.dense"], hidden)
+            names |= weight_and_bias("pooler", [f"{cls.base_prefix}pooler.dense"], hidden)
         return with_experts(names, config)
 
 
@@ -148,7 +151,7 @@ class BertModel(Bert):
     """The encoder alone."""
 
     architecture = "BertModel"
-    prefix = ""
+    base_prefix = ""
 
     def forward(
         self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None

@@ -51,6 +51,9 @@ class BertForMaskedLM(Bert):
     architecture = "BertForMaskedLM"
     objectives: ClassVar[tuple[Objective, ...]] = ("masked",)
     has_pooler = False
+    tied = ("cls.predictions.decoder.weight",)
+    # What a pre-trained model has beside: the authors' own models are published as of this architecture.
+    buffers: ClassVar[tuple[str, ...]] = (*Bert.buffers, r"(bert\.pooler\.dense|cls\.seq_relationship)\.(weight|bias)")
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
@@ -88,7 +91,7 @@ class BertForMaskedLM(Bert):
             **super().weight_map(config),
             **weight_and_bias("masked_head.dense", [f"{theirs}.transform.dense"], config.hidden_size),
             **weight_and_bias("masked_head.norm", [f"{theirs}.transform.LayerNorm"], config.hidden_size),
-            "masked_head.bias": [Piece(f"{theirs}.bias", config.vocab_size)],
+            "masked_head.bias": [Piece(f"{theirs}.bias", config.vocab_size, copies=(f"{theirs}.decoder.bias",))],
         }
 
 
@@ -98,6 +101,7 @@ class BertForPreTraining(BertForMaskedLM):
     architecture = "BertForPreTraining"
     objectives: ClassVar[tuple[Objective, ...]] = ("masked_next_sentence", "masked")
     has_pooler = True
+    buffers = Bert.buffers
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)

@@ -15,8 +15,11 @@ class Block(Module):
     """Attention, attention to a memory where there is one, and a feed-forward part; each is added to what it reads.
 
     norm_first: x + part(norm(x)), as in GPT-2, Llama and T5; otherwise norm(x + part(x)), as in the original
-    Transformer and BERT.
+    Transformer and BERT. recomputes_attention: what attention computes inside is forgotten, and run again when its
+    gradient is due.
     """
+
+    recomputes_attention = False
 
     def __init__(
         self,
@@ -38,10 +41,20 @@ class Block(Module):
 
     def forward(self, x: Tensor, inputs: AttentionInputs, said: Auxiliary, cache: LayerCache | None = None) -> Tensor:
         """x (batch, time, hidden); returns x's shape."""
+        if self.recomputes_attention and cache is None:
+            x = recompute(
+                lambda x, mask, memory: self._attended(x, inputs._replace(mask=mask, memory=memory), None),
+                x, inputs.mask, inputs.memory,
+            )  # fmt: skip
+        else:
+            x = self._attended(x, inputs, cache)
+        return self._added(x, self.feed_forward_norm, lambda h: self.feed_forward(h, said))
+
+    def _attended(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
         x = self._added(x, self.attention_norm, lambda h: self.attention(h, inputs, cache))
         if (cross := self.cross_attention) is not None:
             x = self._added(x, self.cross_attention_norm, lambda h: cross(h, inputs, cache))
-        return self._added(x, self.feed_forward_norm, lambda h: self.feed_forward(h, said))
+        return x
 
     def _added(self, x: Tensor, norm: Module, part: Callable[[Tensor], Tensor]) -> Tensor:
         out: Tensor = x + self.dropout(part(norm(x))) if self.norm_first else norm(x + self.dropout(part(x)))

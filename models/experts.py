@@ -47,7 +47,7 @@ class ExpertsConfig(ModelConfig):
     def _only_with_experts(cls, values: dict[str, Any]) -> dict[str, Any]:
         model_type = str(values.get("model_type", ""))
         is_own = model_type.startswith(OWN_TYPE)
-        if values.get("num_local_experts") is None:
+        if values.get("num_local_experts", cls.model_fields["num_local_experts"].default) is None:
             for name in ExpertsConfig.__annotations__:
                 if values.get(name) is not None:
                     raise ValueError(f"model.{name} is for experts: it needs model.num_local_experts")

@@ -72,7 +72,9 @@ def misfits(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fa
 
 
 def _as_a_whole_model(stored: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
-    """Stored arrays by the names of a model with its head; where the bare model was saved, no name has the prefix."""
+    """By today's names of a model with its head; where the bare model was saved, no name has the prefix."""
+    for old, new in model.older_names.items():
+        stored = {name.replace(old, new): array for name, array in stored.items()}
     pieces = [piece for pieces in model.weight_map(model.config).values() for piece in pieces]
     meant = {name for piece in pieces for name in (piece.name, *piece.copies)}
     prefix = model.base_prefix

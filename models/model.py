@@ -22,7 +22,8 @@ class Model(Module):
     architecture: its name in Hugging Face's config.json. objectives: what a recipe can train it for, the first one
     if it names none; an objective says which named arrays a batch has, and `loss` takes them by these names.
     base_prefix: what stands before their tensors' names in Hugging Face's files, unless the bare model was saved
-    without its head. buffers: patterns of the names of tensors in such files that are no weights and say nothing.
+    without its head. buffers: patterns of the names of tensors in such files that say nothing to this model.
+    older_names: what parts of names were called before, and are called now.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -30,6 +31,7 @@ class Model(Module):
     objectives: ClassVar[tuple[Objective, ...]]
     base_prefix: ClassVar[str] = ""
     buffers: ClassVar[tuple[str, ...]] = ()
+    older_names: ClassVar[dict[str, str]] = {}
 
     recompute_every = 0  # blocks that are forgotten and run again as one in the backward pass; 0 keeps all
 

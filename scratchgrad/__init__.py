@@ -29,14 +29,16 @@ from scratchgrad.creation import (
 from scratchgrad.drawing import draw, memory_table, play_backward
 from scratchgrad.errors import UserError
 from scratchgrad.gradient_check import GradcheckError, gradcheck
+from scratchgrad.kernels.precision import precision, set_precision
+from scratchgrad.kernels.weights import fixed_weights
 from scratchgrad.random import manual_seed
 from scratchgrad.recomputation import recompute
 from scratchgrad.tensor import Tensor, grad, op, trace_backward
 from scratchgrad.threads import set_threads
 
 __all__ = [
-    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "draw", "eye", "from_dlpack",
-    "full", "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed", "memory_table", "multinomial",
-    "nn", "no_grad", "ones", "ones_like", "op", "optim", "play_backward", "rand", "randn", "recompute", "set_threads",
-    "trace_backward", "zeros", "zeros_like",
+    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "draw", "eye",
+    "fixed_weights", "from_dlpack", "full", "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed",
+    "memory_table", "multinomial", "nn", "no_grad", "ones", "ones_like", "op", "optim", "play_backward", "precision",
+    "rand", "randn", "recompute", "set_precision", "set_threads", "trace_backward", "zeros", "zeros_like",
 ]  # fmt: skip

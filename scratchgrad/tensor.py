@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any, Self
+from typing import Any, Literal, Self
 from weakref import ref
 
 import numpy as np
@@ -16,9 +16,11 @@ from scratchgrad.complaints import explained
 
 Axis = int | tuple[int, ...] | None
 Forward = Callable[..., tuple[Array, Backward | None]]
+Precision = Literal["float32", "bf16"]  # of the operands of matrix products
 
 OPS: dict[str, Callable[..., Tensor]] = {}  # every op by name; its specification is its `__wrapped__`
-KERNELS: dict[str, dict[Device, Forward]] = {}  # faster ways, by op and device
+KERNELS: dict[str, dict[Device, Forward]] = {}  # the faster ways that are in use, by op and device
+REGISTERED: dict[Precision, dict[tuple[str, Device], Forward]] = {"float32": {}, "bf16": {}}
 
 
 class Tensor:
@@ -504,14 +506,28 @@ def op(forward: Forward) -> Callable[..., Tensor]:
     return apply
 
 
-def kernel(name: str, device: Device) -> Callable[[Forward], Forward]:
-    """Register a faster way to compute op `name` on `device`: the same signature, the same results."""
+def kernel(name: str, device: Device, precision: Precision = "float32") -> Callable[[Forward], Forward]:
+    """Register a faster way to compute op `name` on `device`: the same signature, the same results.
+
+    One of precision bf16 gives them to bf16's accuracy, and is in use only after use_kernels("bf16").
+    """
 
     def register(forward: Forward) -> Forward:
-        KERNELS.setdefault(name, {})[device] = forward
+        REGISTERED[precision][name, device] = forward
+        if precision == "float32":
+            KERNELS.setdefault(name, {})[device] = forward
         return forward
 
     return register
+
+
+def use_kernels(precision: Precision) -> None:
+    """Put the kernels of this precision in use; where an op has none, that of float32."""
+    for known in REGISTERED.values():
+        for name, device in known:
+            KERNELS.setdefault(name, {}).pop(device, None)
+    for (name, device), forward in {**REGISTERED["float32"], **REGISTERED[precision]}.items():
+        KERNELS[name][device] = forward
 
 
 def raw(value: Any) -> Any:

@@ -50,6 +50,12 @@ def last(name: str) -> Callable[[Path], float]:
     return lambda run: metrics.read(run / "metrics.jsonl")[-1][name]
 
 
+def fullest_expert(run: Path) -> float:
+    """The largest share of a layer's choices that one of eight experts got in the last step; even shares are 0.125."""
+    load = np.array(metrics.read(run / "metrics.jsonl")[-1]["expert_load"])
+    return float((load / load.sum(axis=1, keepdims=True)).max())
+
+
 def exact_match(run: Path) -> float:
     """The share of held-out pairs whose whole target the model writes, choosing the likeliest token each time."""
     recipe, folder = load_recipe(str(run / "recipe.yaml")), newest_checkpoint(run)
@@ -76,6 +82,8 @@ def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
 
 PROMISES = [
     Promise("gpt2-toy", "held-out bits per byte", last("val_bpb"), at_most=2.1),
+    Promise("moe-toy", "held-out bits per byte", last("val_bpb"), at_most=2.0),
+    Promise("moe-toy", "of a layer's choices, the fullest expert's share", fullest_expert, at_most=0.25),
     Promise("t5-toy", "held-out loss of what was taken out, in nats a token", last("val_loss"), at_most=4.15),
     Promise("transformer-toy", "held-out pairs written exactly", exact_match, at_least=0.95),
 ]

@@ -20,7 +20,7 @@ ENGINE = [
     "tensor",
     "ops",
     "functional",
-    ("kernels", "recomputation", "gradient_check", "nn", "anomaly", "creation"),
+    ("kernels", "recomputation", "gradient_check", "nn", "anomaly", "profiling", "creation"),
     ("optim", "files", "testing", "drawing"),
 ]
 

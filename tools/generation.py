@@ -13,7 +13,7 @@ from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import Cache
 from scratchgrad.nn import Module
-from scratchgrad.tools.sampling import Sampling, log_probabilities
+from scratchgrad.tools.sampling import Sampling, log_probability
 
 
 class Writer(Protocol):
@@ -98,7 +98,7 @@ class Generation:
         token = self._sampling.choose(logits, self._samples[text], int(self._lengths[text]) + step, seen_here)
         if seen_here is not None:
             seen_here[token] = True
-        return Token(text, token, float(log_probabilities(logits)[token]))
+        return Token(text, token, log_probability(logits, token))
 
     def _tokens_so_far(self, vocabulary: int) -> np.ndarray[Any, Any] | None:
         """(text, vocabulary) booleans: the tokens that a text has; None where nobody asks."""

@@ -62,6 +62,15 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
             yield parts[0], parts[1]
 
 
+def read_prompts(path: Path) -> Iterator[str]:
+    """Every line that is not blank, or the field `prompt` of every record; UserError as of `read_texts`."""
+    if path.name.endswith((".jsonl", ".jsonl.gz")):
+        for _, (prompt,) in _records(path, "prompt"):
+            yield prompt
+    else:
+        yield from (line for line in _decoded(path, _bytes(path)).splitlines() if line.strip())
+
+
 def stream_texts(path: Path) -> Iterator[Iterator[str]]:
     """Every text in the file as the chunks that it is read in, for files larger than memory; the same UserErrors."""
     if path.name.endswith((".jsonl", ".jsonl.gz")):
@@ -97,15 +106,6 @@ def _chunks(path: Path) -> Iterator[str]:
 def _not_utf8(path: Path, error: UnicodeDecodeError, shift: int = 0) -> UserError:
     place, byte = error.start + shift, error.object[error.start]
     return UserError(f"'{path}' is not UTF-8: byte {place} is 0x{byte:02x}; convert it first")
-
-
-def read_prompts(path: Path) -> Iterator[str]:
-    """Every line that is not blank, or the field `prompt` of every record; UserError as of `read_texts`."""
-    if path.name.endswith((".jsonl", ".jsonl.gz")):
-        for _, (prompt,) in _records(path, "prompt"):
-            yield prompt
-    else:
-        yield from (line for line in _decoded(path, _bytes(path)).splitlines() if line.strip())
 
 
 def _bytes(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from scratchgrad import no_grad
+from scratchgrad import fixed_weights, no_grad
 from scratchgrad.models import Model
 from scratchgrad.train.data import HeldOut, on_device
 from scratchgrad.train.gradients import Shards
@@ -25,7 +25,7 @@ def evaluate(model: Model, held_out: HeldOut, shards: Shards, ranks: Ranks) -> d
     right: Counter[str] = Counter()
     asked: Counter[str] = Counter()
     model.eval()
-    with no_grad():
+    with no_grad(), fixed_weights():
         for batch in held_out.batches:
             for shard in shards.mine:
                 part = on_device({name: array[shards.rows_of(shard)] for name, array in batch.items()}, model.device)

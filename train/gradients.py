@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad import Tensor
+from scratchgrad import Tensor, fixed_weights
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model, Tallies
@@ -56,6 +56,7 @@ class BatchResult:
     tallies: dict[str, Any]  # what the model counted, summed over shards: lists of integers
 
 
+@fixed_weights()
 def sum_gradients(
     model: Model, batches: Batches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
 ) -> BatchResult:

@@ -48,6 +48,9 @@ class DataRecipe(Section):
 class TrainRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, dropout and the order of the text")
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of the operands of matrix products; weights and sums are float32. bf16 is for the CPU"
+    )
     threads: Count | None = Field(None, description="of each rank; by default its share of the cores")
     objective: Objective | None = Field(None, description="what the model is asked; by default what its family is for")
     steps: Count = Field(1000, description="of the optimizer")
@@ -70,7 +73,9 @@ class TrainRecipe(Section):
     )
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="longer gradients are shortened to it")
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    recompute: Literal["none", "full", "every"] = Field("none", description="blocks to run again rather than remember")
+    recompute: Literal["none", "full", "every", "attention"] = Field(
+        "none", description="what to run again rather than remember: blocks, or their attention alone"
+    )
     recompute_every: Count | None = Field(None, description="blocks that are run again as one, for recompute: every")
     eval_every: Count = Field(100, description="steps between evaluations on held-out text")
     eval_tokens: Count = Field(100_000, description="held-out tokens that an evaluation reads, at most")
@@ -83,6 +88,8 @@ class TrainRecipe(Section):
             raise ValueError(f"train.shards = {self.shards} is not a power of two")
         if self.batch_size % self.shards:
             raise ValueError(f"train.batch_size = {self.batch_size} is not divisible by train.shards = {self.shards}")
+        if self.precision == "bf16" and self.device != "cpu":
+            raise ValueError(f"train.precision = bf16 is for train.device = cpu, not {self.device}")
         if (self.recompute == "every") != (self.recompute_every is not None):
             raise ValueError("train.recompute_every = k belongs to train.recompute = every, and only there")
         return self

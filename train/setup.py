@@ -5,6 +5,7 @@ from __future__ import annotations
 from scratchgrad import manual_seed, models, optim
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model
+from scratchgrad.models.block import Block
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.data import (
     Batches,
@@ -64,8 +65,16 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
         )
     manual_seed(train.seed)
     model = models.build(config, architectures=recipe.model.get("architectures"), dropout=train.dropout)
-    model.recompute_every = {"none": 0, "full": 1}.get(train.recompute, train.recompute_every or 0)
+    set_recompute(model, train.recompute, train.recompute_every)
     return model.to(train.device)
+
+
+def set_recompute(model: Model, what: str, every: int | None = None) -> None:
+    """Let the model forget and run again what `train.recompute` and `train.recompute_every` say."""
+    model.recompute_every = {"full": 1, "every": every or 0}.get(what, 0)
+    for _, module in model.named_modules():
+        if isinstance(module, Block):
+            module.recomputes_attention = what == "attention"
 
 
 def build_optimizer(train: TrainRecipe, model: Model) -> optim.Optimizer:

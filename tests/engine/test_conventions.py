@@ -64,6 +64,16 @@ def test_a_loss_in_which_nothing_counts_is_zero():
         assert np.all(x.grad == 0)
 
 
+@pytest.mark.parametrize("lengths", [[1, 8, 9, 2, 30, 3], [30, 1, 9], [2, 9, 20, 9, 1], [7, 8, 40], [9], [1, 1]])
+def test_short_and_long_segments_are_summed_wherever_they_stand(lengths):
+    ids = np.repeat(np.arange(len(lengths)), lengths)
+    rows = np.random.default_rng(0).integers(-9, 9, (len(ids), 3)).astype(np.float64)  # sums without rounding
+    wanted = np.stack([rows[ids == i].sum(axis=0) for i in range(len(lengths))])
+    assert np.array_equal(F.index_add(np.zeros(wanted.shape), ids, rows).data, wanted)
+    mixed = np.random.default_rng(1).permutation(len(ids))
+    assert np.array_equal(F.index_add(np.zeros(wanted.shape), ids[mixed], rows[mixed]).data, wanted)
+
+
 def test_the_bits_of_a_sum_do_not_depend_on_what_is_added_elsewhere():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((1000, 4)).astype(np.float32)

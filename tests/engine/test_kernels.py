@@ -24,11 +24,14 @@ seen = np.arange(340) % 7 > np.arange(400).reshape(2, 1, 200, 1) % 5
 seen[1, 0, 17] = False  # a query that sees nothing
 bias = single(1, 6, 200, 340)
 heads = [single(2, 6, 200, 24), single(2, 3, 340, 24), single(2, 3, 340, 24)]
+one_query = [Tensor(single(2, 6, 1, 24)), Tensor(heads[1]), Tensor(heads[2])]  # without a gradient: a token is written
 
 # Shapes that span several tiles of every kernel, with a remainder.
 # name, and what is special -> (arrays, options); arrays of float32 get gradients, Tensors do not
 INPUTS = {
     "linear": ([single(2, 300, 24), single(501, 24), single(501)], {}),
+    "linear, a vector": ([single(1, 1, 288), single(16001, 288)], {}),
+    "linear, few rows": ([single(5, 288), single(16001, 288)], {}),
     "matmul": ([single(512, 288), single(288, 4001)], {}),
     "grouped_linear": ([single(1300, 24), single(4, 501, 24), single(4, 501)], {"counts": np.array([700, 0, 1, 599])}),
     "rms_norm": ([single(5, 997, 131), single(131)], {}),
@@ -42,6 +45,9 @@ INPUTS = {
     "scaled_dot_product_attention, a bias of each text": ([*heads, np.where(seen, bias, -np.inf)], {}),
     "scaled_dot_product_attention, booleans": ([*heads, seen], {}),
     "scaled_dot_product_attention, a constant bias": ([*heads, Tensor(bias[0])], {}),
+    "scaled_dot_product_attention, one query": (one_query, {"is_causal": True}),
+    "scaled_dot_product_attention, one query, booleans": ([*one_query, seen[:, :, :1]], {"scale": 0.3}),
+    "scaled_dot_product_attention, one query, a constant bias": ([*one_query, Tensor(np.where(seen[:, :, :1], bias[:, :, :1], -np.inf).astype("f"))], {}),
     "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
 }  # fmt: skip
 
@@ -54,7 +60,8 @@ def run(name: str) -> list[np.ndarray]:
     arrays, options = INPUTS[name]
     leaves = [a if isinstance(a, Tensor) else Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
     out = OPS[op_of(name)](*leaves, **options)
-    out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
+    if out.requires_grad:
+        out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
     return [out.data, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 

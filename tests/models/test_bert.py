@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
+from scratchgrad.files import write_tensors
 from scratchgrad.models import BertConfig, BertForPreTraining
 from tests.models import make_fixtures
 from tests.models.parity import Example
@@ -188,7 +190,7 @@ def test_the_base_model_has_the_size_of_the_paper():
 
 def test_a_real_config_opens_and_its_pickle_does_not(data_folder, tmp_path):
     folder = data_folder / "02_models" / "bert-xsmall-dummy"
-    with pytest.raises(UserError, match="safetensors"):
+    with pytest.raises(UserError, match=r"pytorch_model\.bin' is pickled"):
         models.load(folder)
     values = json.loads((folder / "config.json").read_text())
     config = BertConfig.checked({name: values[name] for name in values.keys() & BertConfig.model_fields.keys()})
@@ -232,3 +234,33 @@ def test_gradients_reach_every_parameter():
     model.loss(**texts(next_sentence_targets=np.array([0, 1]))).backward()
     assert isinstance(model, BertForPreTraining)
     assert all(np.abs(p.grad).max() > 1e-6 for p in model.parameters())
+
+
+def stored(folder) -> dict[str, np.ndarray]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_files_as_they_were_once_published_open(tmp_path):
+    """Norms had gamma and beta, tied weights and positions were stored again, and whole models stood under one head."""
+    model = small()
+    models.save(model, tmp_path)
+    old = {
+        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): array
+        for name, array in stored(tmp_path).items()
+    }
+    old["bert.embeddings.position_ids"] = np.arange(32)[None]
+    old["cls.predictions.decoder.weight"] = old["bert.embeddings.word_embeddings.weight"].copy()
+    old["cls.predictions.decoder.bias"] = old["cls.predictions.bias"].copy()
+    write_tensors(tmp_path / "model.safetensors", old)
+    same_weights(model, models.load(tmp_path))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": ["BertForMaskedLM"]}))
+    tokens = models.load(tmp_path)
+    batch = texts()
+    ids, types, mask = (batch[name] for name in ("ids", "token_types", "mask"))
+    with no_grad():
+        np.testing.assert_array_equal(tokens(ids, types, mask).data, model(ids, types, mask)[0].data)
+    old["cls.predictions.decoder.weight"][3, 3] += 1
+    write_tensors(tmp_path / "model.safetensors", old)
+    with pytest.raises(UserError, match=r"'cls.predictions.decoder.weight' is not the same as 'bert.embeddings.word"):
+        models.load(tmp_path)

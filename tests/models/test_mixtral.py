@@ -93,6 +93,8 @@ def test_a_config_of_the_hub_is_read():
         **SMALL, "model_type": "mixtral", "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
         "sliding_window": None, "head_dim": None, "router_jitter_noise": 0.0,
     }  # fmt: skip
+    unsaid = {name: value for name, value in hub.items() if name != "num_local_experts"}
+    assert models.config_from_dict(unsaid).num_local_experts == 8
     assert models.config_from_dict(hub) == MixtralConfig.checked({**SMALL, "rope_theta": 1e6})
     with pytest.raises(UserError, match=r"rope_parameters = .* asks for a feature that is not supported"):
         models.config_from_dict({**hub, "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0}})

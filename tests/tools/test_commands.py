@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from scratchgrad import manual_seed, models
 from scratchgrad.files import write_manifest
+from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
 
 
@@ -83,12 +85,123 @@ def test_a_reader_that_goes_away_ends_it_quietly(model_folder):
     (["--top-k", 0], "top-k 0"),
     (["--prompt", "a " * 400], "tokens, and the model's context holds 64"),
     (["--stop", ""], "--stop needs a text"),
+    (["--min-p", 2], "min-p 2 is outside"),
+    (["--repetition-penalty", 0], "repetition-penalty 0 is not"),
+    (["--beams", 0], "--beams"),
+    (["--beams", 2, "--length-penalty", "nan"], "length-penalty nan is outside"),
+    (["--beams", 2, "--temperature", 0.5], "leave --temperature out"),
+    (["--beams", 2, "--num-samples", 3], "--beams 2 finds at most 2 texts"),
+    (["--prompt", "-", "--prompt", "-"], "give it once"),
+    (["--prompt-file", "nowhere.txt"], "'nowhere.txt' cannot be read"),
+    (["--prompt", "a", "--prompt", "b " * 400], "tokens, and the model's context holds 64"),
     (["--run", "x"], "--run and --model both"),
     (["--device", "tpu"], "device 'tpu' is not known"),
     (["--max-tokens", 0], "--max-tokens"),
 ])  # fmt: skip
 def test_mistakes_in_what_is_asked_of_sampling(command, model_folder, arguments, words):
     assert words in mistake(command("scratchgrad-sample", "--model", model_folder, *arguments))
+
+
+def sampled(command, folder, *arguments, **options):
+    done = command("scratchgrad-sample", "--model", folder, "--max-tokens", 12, *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_several_prompts_are_a_batch_and_each_text_is_as_alone(tmp_path, command, model_folder):
+    (tmp_path / "prompts.txt").write_text("the dog\n\n")
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "on"}) + "\n")
+    line = b"-" * 20 + b"\n"
+    together = sampled(
+        command, model_folder, "--prompt", "the cat sat", "--prompt-file", "prompts.txt", "--num-samples", 2,
+        "--batch-size", 3,
+    ).stdout  # fmt: skip
+    alone = [
+        sampled(command, model_folder, "--prompt", p, "--num-samples", 2).stdout for p in ("the cat sat", "the dog")
+    ]
+    assert together == line.join(alone)
+    from_records = sampled(command, model_folder, "--prompt-file", "prompts.jsonl").stdout
+    assert from_records == sampled(command, model_folder, "--prompt", "on").stdout
+    (tmp_path / "blank.txt").write_text("\n \n")
+    assert "holds no prompt" in mistake(command("scratchgrad-sample", "--prompt-file", "blank.txt"))
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    assert 'needs a field "prompt"' in mistake(command("scratchgrad-sample", "--prompt-file", "bad.jsonl"))
+
+
+def test_log_probabilities_go_to_standard_error_or_into_json(command, model_folder):
+    arguments = ("--prompt", "the cat", "--temperature", 0)
+    plain = sampled(command, model_folder, *arguments)
+    told = sampled(command, model_folder, *arguments, "--log-probs")
+    assert told.stdout == plain.stdout
+    record = json.loads(sampled(command, model_folder, *arguments, "--json").stdout)
+    assert (record["prompt"], record["sample"]) == ("the cat", 0)
+    assert len(record["ids"]) == len(record["log_probs"]) > 0
+    assert ("the cat" + record["text"] + "\n").encode() == plain.stdout
+    lines = told.stderr.decode().splitlines()[1:]
+    assert [float(text.split()[0]) for text in lines] == [round(number, 4) for number in record["log_probs"]]
+
+
+def test_beams_find_the_likeliest_texts(command, model_folder):
+    arguments = ("--prompt", "the cat", "--prompt", "on", "--beams", 3, "--num-samples", 2, "--json")
+    records = [json.loads(line) for line in sampled(command, model_folder, *arguments).stdout.splitlines()]
+    assert [(r["prompt"], r["sample"]) for r in records] == [("the cat", 0), ("the cat", 1), ("on", 0), ("on", 1)]
+    assert records[0]["score"] >= records[1]["score"]
+    flat = [
+        json.loads(x) for x in sampled(command, model_folder, *arguments, "--length-penalty", 0).stdout.splitlines()
+    ]
+    assert abs(flat[0]["score"] - sum(flat[0]["log_probs"])) < 1e-6 or len(flat[0]["ids"]) < 12
+    stopped = sampled(command, model_folder, *arguments, "--stop", records[0]["text"][2:4])
+    assert json.loads(stopped.stdout.splitlines()[0])["text"] == records[0]["text"][: records[0]["text"].find(
+        records[0]["text"][2:4])]  # fmt: skip
+
+
+def saved(folder, config, special_tokens):
+    """A fresh model of this config, with a tokenizer that has these special tokens."""
+    texts = ["the cat sat on the mat, and the dog sat on the log.\n"] * 9
+    tokenizer = train_bpe(texts, 300, special_tokens=("<|endoftext|>", *special_tokens))
+    manual_seed(0)
+    architectures = config.get("architectures")
+    config = models.config_from_dict({"vocab_size": tokenizer.vocab_size, "max_position_embeddings": 32, **config})
+    end = tokenizer.end_of_text
+    models.save(models.build(config, architectures=architectures), folder, {"bos_token_id": end, "eos_token_id": end})
+    tokenizers.save(tokenizer, folder)
+
+
+def test_an_encoder_decoder_answers_its_prompt(tmp_path, command):
+    config = {
+        "model_type": "t5", "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_heads": 4,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+    saved(tmp_path / "t5", config, ("<pad>", "<extra_id_0>"))
+    prompts = ("the <extra_id_0> sat", "on")
+    together = sampled(
+        command, "t5", *(word for prompt in prompts for word in ("--prompt", prompt)), "--temperature", 0
+    )
+    alone = [sampled(command, "t5", "--prompt", prompt, "--temperature", 0).stdout for prompt in prompts]
+    assert together.stdout == (b"-" * 20 + b"\n").join(alone)
+    assert not together.stdout.startswith(b"the"), "the source is no part of the answer"
+    assert len(alone[0]) > 1
+    assert sampled(command, "t5", "--prompt", "on", "--beams", 2).stdout.endswith(b"\n")
+
+
+def test_bert_fills_masks_and_its_other_heads_do_not_write(tmp_path, command):
+    config = {
+        "model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "intermediate_size": 32,
+    }  # fmt: skip
+    special = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+    saved(tmp_path / "bert", {**config, "architectures": ["BertForMaskedLM"]}, special)
+    filled = sampled(command, "bert", "--prompt", "the[MASK] sat on[MASK]").stdout.decode(errors="replace")
+    assert filled.startswith("the")
+    assert "MASK" not in filled
+    lines = sampled(command, "bert", "--prompt", "the[MASK]", "--num-samples", 3).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[-3:]] == [[b"mask", b"1"]] * 3
+    record = json.loads(sampled(command, "bert", "--prompt", "the[MASK]", "--num-samples", 3, "--json").stdout)
+    assert len(record["masks"][0]) == 3
+    assert "there is nothing to fill in" in mistake(command("scratchgrad-sample", "--model", "bert"))
+    saved(tmp_path / "classes", {**config, "architectures": ["BertForTokenClassification"]}, special)
+    said = mistake(command("scratchgrad-sample", "--model", "classes"))
+    assert "holds a BertForTokenClassification, which neither writes text nor fills masks" in said
 
 
 def test_a_prompt_that_is_no_text(command, model_folder):
@@ -105,8 +218,6 @@ def test_places_where_no_model_is(tmp_path, command, model_folder):
 
 
 def test_tokenizer_and_model_of_different_vocabularies(tmp_path, command, model_folder):
-    from scratchgrad.tools import tokenizer as tokenizers
-
     folder = tmp_path / "mixed"
     shutil.copytree(model_folder, folder)
     tokenizers.save(train_bpe(["other text"], 262), folder)

@@ -1,16 +1,11 @@
-"""Generation: the cache changes nothing, draws depend on their place alone, and text appears when it is certain."""
-
-from collections import Counter
+"""Generation: the cache changes nothing, nor do other texts in the batch, and draws depend on their place alone."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
-from scratchgrad.tools.generation import generate_ids, stream_text
-from scratchgrad.tools.sampling import Sampling
-from scratchgrad.tools.tokenizer import train_bpe
+from scratchgrad.tools.generation import Generation, generate_ids
+from scratchgrad.tools.sampling import Sampling, log_probabilities
 
 GREEDY = Sampling(temperature=0)
 CLEAR = 1e-3  # a margin between the two likeliest tokens that no rounding bridges
@@ -35,16 +30,24 @@ def model():
     return llama(12)
 
 
+def without_cache(model, prompt, count):
+    """The likeliest tokens after a prompt, each told from the whole text so far."""
+    ids = list(prompt)
+    with no_grad():
+        for _ in range(count):
+            ids.append(int(model.next_logits(Tensor(np.array([ids]))).data.argmax()))
+    return ids[len(prompt) :]
+
+
 def test_200_greedy_tokens_are_the_same_with_and_without_the_cache(model):
     prompt = [1, 5, 9]
     with_cache = list(generate_ids(model, prompt, 200, GREEDY))
-    without = list(generate_ids(model, prompt, 200, GREEDY, use_cache=False))
     assert len(with_cache) == 200
     assert len(set(with_cache)) > 20, "a text that repeats itself would prove little"
     with no_grad():
         logits = np.sort(model(Tensor(np.array([prompt + with_cache]))).data[0], axis=-1)
     assert (logits[len(prompt) - 1 : -1, -1] - logits[len(prompt) - 1 : -1, -2]).min() > CLEAR
-    assert with_cache == without
+    assert with_cache == without_cache(model, prompt, 200)
 
 
 @pytest.mark.parametrize(("dtype", "scale", "tolerance"), [(np.float32, 4, 1e-5), (np.float64, 12, 1e-11)])
@@ -93,98 +96,162 @@ def test_a_model_is_left_as_it_was(model):
     assert model.training
 
 
-def test_a_draw_depends_on_seed_sample_and_position_alone(model):
+def texts_of(model, prompts, count, sampling, **options):
+    """The ids and log-probabilities of every text."""
+    ids, told = [[[] for _ in prompts] for _ in range(2)]
+    for tokens in Generation(model, prompts, count, sampling, **options):
+        for token in tokens:
+            ids[token.text].append(token.id)
+            told[token.text].append(token.log_probability)
+    return ids, told
+
+
+PROMPTS = [[1, 5, 9], [7], [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], [1, 5, 9], [90, 2]]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(0.8, seed=7), Sampling(1.0, 40, 0.9, 0.01, 1.3, seed=2)])
+def test_a_text_is_the_same_whatever_else_is_in_the_batch(model, sampling):
+    samples = [0, 0, 0, 5, 1]
+    together, told = texts_of(model, PROMPTS, 40, sampling, samples=samples)
+    for prompt, sample, ids, log_probabilities_ in zip(PROMPTS, samples, together, told, strict=True):
+        assert len(ids) == 40
+        alone, told_alone = texts_of(model, [prompt], 40, sampling, samples=[sample])
+        assert alone == [ids]
+        np.testing.assert_allclose(log_probabilities_, told_alone[0], rtol=0, atol=1e-4)
+    assert (together[0] == together[3]) == (sampling == GREEDY), "the same prompt, and another sample of it"
+
+
+def test_logits_of_a_batch_of_unlike_lengths_are_those_of_its_texts_alone():
+    model, rng = llama(4), np.random.default_rng(0)
+    texts = [rng.integers(0, 97, length) for length in (3, 40, 11, 1)]
+    following = rng.integers(0, 97, (4, 6))
+    with no_grad():
+        read = [model.first_logits(text) for text in texts]
+        joined = models.Cache.joined([cache for _, cache in read], 6)
+        for step in range(4):
+            got = model.next_logits(Tensor(following[:, step : step + 1]), joined).data
+            for row, text in enumerate(texts):
+                whole = model.next_logits(Tensor(np.append(text, following[row, : step + 1])[None])).data
+                np.testing.assert_allclose(got[row], whole[0], rtol=0, atol=1e-5)
+        got = model(Tensor(following[:, 4:]), joined).data  # several tokens at once, too
+        for row, text in enumerate(texts):
+            whole = model(Tensor(np.append(text, following[row])[None])).data[0, -2:]
+            np.testing.assert_allclose(got[row], whole, rtol=0, atol=1e-5)
+
+
+def test_texts_that_are_over_leave_the_batch_and_the_others_go_on(model):
+    alone = [list(generate_ids(model, prompt, 30, GREEDY)) for prompt in PROMPTS]
+    ends = {alone[1][3], alone[2][6]}
+    cut = [next((n for n, token in enumerate(ids) if token in ends), len(ids)) for ids in alone]
+    assert len(set(cut)) > 2
+    assert texts_of(model, PROMPTS, 30, GREEDY, ends=ends)[0] == [ids[:n] for ids, n in zip(alone, cut, strict=True)]
+    rows, generation = [], Generation(model, PROMPTS, 30, GREEDY)
+    for step, tokens in enumerate(generation):
+        rows.append([token.text for token in tokens])
+        if step == 4:
+            generation.end(2)
+            generation.end(0)
+    assert rows[4:6] == [[0, 1, 2, 3, 4], [1, 3, 4]]
+    assert len(rows) == 30
+
+
+def test_each_text_has_the_whole_context_for_itself(model):
+    lengths = (250, 190, 256)
+    ids, _ = texts_of(model, [[1] * length for length in lengths], 1000, GREEDY)
+    assert [len(text) for text in ids] == [7, 67, 1]
+    assert ids[1] == list(generate_ids(model, [1] * 190, 1000, GREEDY))
+
+
+def test_the_cache_is_made_once_and_a_prompt_is_read_once(model, monkeypatch):
+    read, made = [], []
+    first_logits, next_logits = model.first_logits, model.next_logits
+    monkeypatch.setattr(model, "first_logits", lambda prompt: read.append(prompt) or first_logits(prompt))
+
+    def watched(ids, cache):
+        out = next_logits(ids, cache)
+        layer = cache.layers[0]
+        made.append(layer._keys)
+        assert layer._keys.shape[1] == 2, "grouped heads stay grouped"
+        return out
+
+    generation = Generation(model, [[1, 2], [3], [1, 2]], 12, GREEDY)
+    steps = iter(generation)
+    next(steps)
+    monkeypatch.setattr(model, "next_logits", watched)
+    assert len(list(steps)) == 11
+    assert read == [(1, 2), (3,)]
+    assert len(made) == 11
+    assert all(keys is made[0] for keys in made)
+
+
+def test_log_probabilities_are_those_of_the_model_whatever_is_drawn(model):
+    prompt = [1, 5, 9]
+    (ids,), (told,) = texts_of(model, [prompt], 10, Sampling(1.5, top_k=9, repetition_penalty=1.2, seed=1))
+    with no_grad():
+        whole = log_probabilities(model(Tensor(np.array([prompt + ids]))).data[0])
+    np.testing.assert_allclose(told, [whole[len(prompt) - 1 + n, token] for n, token in enumerate(ids)], atol=1e-4)
+
+
+def test_a_penalty_counts_the_prompt_and_what_was_written(model):
+    prompt = [1, 5, 9]
+    ids = list(generate_ids(model, prompt, 60, Sampling(0, repetition_penalty=1e6)))
+    assert len(set(prompt + ids)) == 63, "no token twice, while there are others"
+
+
+def test_samples_are_drawn_by_their_number(model):
     sampling = Sampling(1.0, seed=7)
     texts = [list(generate_ids(model, [1, 2], 30, sampling, sample=n)) for n in range(4)]
     assert len({tuple(text) for text in texts}) == 4
-    assert texts[2] == list(generate_ids(model, [1, 2], 30, sampling, sample=2, use_cache=False))
+    assert texts_of(model, [[1, 2]] * 2, 30, sampling, samples=[3, 2])[0] == [texts[3], texts[2]]
     assert texts[2] != list(generate_ids(model, [1, 2], 30, Sampling(1.0, seed=8), sample=2))
-    logits = np.random.default_rng(0).standard_normal(97).astype(np.float32)
-    assert sampling.choose(logits, 3, 40) == sampling.choose(logits + 5, 3, 40), "softmax knows no constant"
 
 
-def test_tokens_are_drawn_as_often_as_their_probability_says():
-    logits = np.log(np.array([0.5, 0.2, 0.2, 0.1]))
-    draws = 20_000
-    for temperature in (1.0, 0.5, 2.0):
-        wanted = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
-        counts = Counter(Sampling(temperature).choose(logits, 0, position) for position in range(draws))
-        for token, share in enumerate(wanted):
-            deviation = abs(counts[token] / draws - share) / np.sqrt(share * (1 - share) / draws)
-            assert deviation < 4, (temperature, token)
+def test_rows_of_a_cache_that_ask_for_what_was_overwritten_are_refused():
+    model = llama(4)
+    with no_grad():
+        _, cache = model.first_logits([1, 2])
+        joined = models.Cache.joined([cache, cache], 3)
+    with pytest.raises(ValueError, match="copied over"):
+        joined.arrange([1, 0])
 
 
-logits_lists = st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=12)
+@pytest.fixture(scope="module")
+def t5():
+    manual_seed(4)
+    config = {
+        "model_type": "t5", "vocab_size": 61, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4,
+        "max_position_embeddings": 48, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+    model = models.build(models.config_from_dict(config))
+    for name, parameter in model.named_parameters():
+        if "norm" not in name and "bias" not in name:
+            parameter.data *= 3
+    return model
 
 
-@given(logits_lists, st.integers(1, 14), st.floats(0.01, 1), st.floats(0.05, 2), st.integers(0, 2**64 - 1))
-def test_what_top_k_and_top_p_leave_out_is_never_drawn(logits, top_k, top_p, temperature, seed):
-    logits = np.array(logits, np.float32)
-    order = np.lexsort((np.arange(len(logits)), -logits))[:top_k]
-    chances = np.exp((logits[order].astype(np.float64) - logits.max()) / temperature)
-    before = np.cumsum(chances) - chances  # a token is kept while those before it do not reach p
-    kept = set(order[before < top_p * chances.sum() + 1e-12])
-    drawn = {Sampling(temperature, top_k, top_p, seed).choose(logits, 0, position) for position in range(10)}
-    assert drawn <= kept
+def test_an_encoder_decoder_answers_a_batch_of_sources_each_as_alone(t5):
+    sources = [[5, 6, 7, 1], [9, 1], list(range(2, 40)), [5, 6, 7, 1]]
+    together, _ = texts_of(t5, sources, 25, GREEDY)
+    assert len(set(map(tuple, together))) == 3
+    for source, ids in zip(sources, together, strict=True):
+        read, memory = [t5.config.decoder_start_token_id], t5.encode(Tensor(np.array([source])))
+        for _ in range(25):
+            with no_grad():
+                logits = np.sort(t5.eval().next_logits(Tensor(np.array([read])), None, memory).data[0])
+                read.append(int(t5.next_logits(Tensor(np.array([read])), None, memory).data.argmax()))
+            assert logits[-1] - logits[-2] > CLEAR
+        assert ids == read[1:]
+    assert len(list(generate_ids(t5, [9, 1], 1000, GREEDY))) == 48, "the source takes nothing of the context"
 
 
-def test_temperature_zero_takes_the_likeliest_and_of_equal_ones_the_first():
-    assert GREEDY.choose(np.array([0.0, 3.0, 3.0, -1.0]), 0, 0) == 1
-    assert Sampling(1.5, top_k=1).choose(np.array([0.0, 3.0, 3.0]), 0, 0) == 1
-    assert Sampling(1e-9).choose(np.array([0.0, 3.0, 2.9]), 0, 0) == 1
-
-
-@pytest.mark.parametrize(("values", "words"), [
-    ({"temperature": 2.1}, "temperature 2.1 is outside 0"), ({"temperature": -0.1}, "outside"),
-    ({"temperature": float("nan")}, "outside"), ({"top_k": 0}, "top-k 0"), ({"top_p": 0.0}, "top-p 0"),
-    ({"top_p": 1.1}, "top-p 1.1"), ({"seed": -1}, "seed -1"), ({"seed": 2**64}, "seed"),
-])  # fmt: skip
-def test_values_out_of_range_are_refused(values, words):
-    with pytest.raises(UserError, match=words):
-        Sampling(**values)
-
-
-def test_a_model_that_gives_nan_is_not_drawn_from():
-    for bad in ([np.nan, 1.0], [-np.inf, -np.inf], [np.inf, 0.0]):
-        with pytest.raises(UserError, match="not finite"):
-            GREEDY.choose(np.array(bad), 0, 3)
-
-
-tokenizer = train_bpe(["stop stop halt the end of the text 🙂 🙂🙂 stops"] * 9, 290)
-texts = st.lists(st.sampled_from(["st", "o", "p", "stop", " ", "ha", "lt", "🙂", "e", "n", "d"]), max_size=15).map(
-    "".join
-)
-stops_lists = st.lists(st.sampled_from(["stop", "op", "halt", "🙂🙂", "end of", " ", "pst", "tops"]), max_size=3)
-
-
-@given(texts, stops_lists)
-def test_a_text_ends_before_the_stop_string_that_is_complete_first(text, stops):
-    wanted = text
-    for end in range(len(text) + 1):
-        found = [len(stop) for stop in stops if text[:end].endswith(stop)]
-        if found:
-            wanted = text[: end - max(found)]
-            break
-    pieces = list(stream_text(tokenizer, iter(tokenizer.encode(text)), stops))
-    assert "".join(pieces) == wanted
-    assert "" not in pieces
-
-
-def test_text_is_given_as_soon_as_it_is_certain_and_no_id_is_asked_for_after_a_stop():
-    asked = []
-
-    def ids():
-        for character in "no st|stopping":
-            token = tokenizer.encode(character)
-            asked.append(character)
-            yield from token
-
-    pieces = stream_text(tokenizer, ids(), ["stop"])
-    assert next(pieces) == "n"
-    assert "".join(asked) == "n"
-    assert "".join(pieces) == "o st|"
-    assert "".join(asked) == "no st|stop"
-
-
-def test_what_is_held_back_for_a_stop_that_never_comes_is_given_at_the_end():
-    assert "".join(stream_text(tokenizer, iter(tokenizer.encode("the st")), ["stop"])) == "the st"
+def test_sources_that_leave_take_their_memory_with_them(t5):
+    sources = [[5, 6, 7, 1], [9, 1], list(range(2, 40))]
+    alone = [list(generate_ids(t5, source, 20, GREEDY)) for source in sources]
+    generation, texts = Generation(t5, sources, 20, GREEDY), [[], [], []]
+    for step, tokens in enumerate(generation):
+        for token in tokens:
+            texts[token.text].append(token.id)
+        if step in (3, 8):
+            generation.end((0, 1)[step == 8])
+    assert texts == [alone[0][:4], alone[1][:9], alone[2]]

@@ -144,9 +144,9 @@ def test_a_lone_surrogate_becomes_the_replacement_character_and_a_pair_its_chara
 def test_a_hundred_thousand_equal_characters_are_not_quadratic(character):
     text = character * 100_000
     for pattern in PATTERNS:
-        began = time.perf_counter()
+        began = time.process_time()
         ids = of_pattern(pattern).encode(text)
-        assert time.perf_counter() - began < 3
+        assert time.process_time() - began < 3
         assert of_pattern(pattern).decode(ids) == text
 
 

@@ -3,7 +3,6 @@
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +14,7 @@ from scratchgrad import UserError
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import cache as caches
 from scratchgrad.tools.tokenizer import normal_forms, pad, train_bpe, truncate
-from tests.tools.tokenizer_texts import SPECIAL, TEXT, any_text, mutated
+from tests.tools.tokenizer_texts import SPECIAL, TEXT, any_text, load, mutated
 
 small = train_bpe([TEXT] * 3, 400, special_tokens=SPECIAL)
 
@@ -36,7 +35,7 @@ def test_offsets_lie_in_a_row_and_cover_the_text(text):
 
 @pytest.mark.parametrize("name", ["spm/llama2.model", "spm/t5_base.model", "wordpiece/bert_base_uncased_vocab.txt"])
 def test_offsets_point_at_the_words_of_the_text_as_it_came(data_folder, name):
-    tokenizer = tokenizers.load(data_folder / "03_tokenizers" / name)
+    tokenizer = load(data_folder / "03_tokenizers" / name)
     text = "Café  naïve ﬁn 東京 e\u0301 x\u0301 end"
     ids, offsets = tokenizer.encode_with_offsets(text)
     assert ids == tokenizer.encode(text)
@@ -50,7 +49,7 @@ def test_offsets_point_at_the_words_of_the_text_as_it_came(data_folder, name):
 
 
 def test_offsets_of_a_unigram_text_whose_blanks_and_letters_change(data_folder):
-    t5 = tokenizers.load(data_folder / "03_tokenizers" / "spm" / "t5_base.model")
+    t5 = load(data_folder / "03_tokenizers" / "spm" / "t5_base.model")
     ids, offsets = t5.encode_with_offsets("  ﬁve\u0001  cafe\u0301 ")
     assert [t5.spelled[i] for i in ids] == ["▁five", "▁café"]
     assert offsets == [(2, 5), (6, 13)]
@@ -121,7 +120,7 @@ def test_a_list_of_ids_is_the_callers_own():
 
 @pytest.mark.parametrize("name", ["spm/llama2.model", "spm/t5_base.model", "wordpiece/bert_base_uncased_vocab.txt"])
 def test_text_is_never_special_and_streams_as_it_decodes(data_folder, name):
-    tokenizer = tokenizers.load(data_folder / "03_tokenizers" / name)
+    tokenizer = load(data_folder / "03_tokenizers" / name)
     special = set(tokenizer.special_tokens.values()) - {getattr(tokenizer, "unknown", None)}
 
     @given(mutated)
@@ -164,8 +163,3 @@ def test_long_texts_of_one_kind_take_time_in_proportion(data_folder, name, text)
         tokenizer.encode(text * size)
         seconds.append(time.process_time() - began)
     assert seconds[1] < 24 * seconds[0] + 0.1, "eight times the text: 64 times the time would be quadratic"
-
-
-@cache
-def load(path):
-    return tokenizers.load(path)

@@ -8,7 +8,7 @@ import pytest
 from scratchgrad import UserError
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
-from tests.tools.tokenizer_texts import SPECIAL, TEXT, hard_texts
+from tests.tools.tokenizer_texts import SPECIAL, TEXT, hard_texts, load
 
 ROOM = "03_tokenizers"
 
@@ -26,7 +26,7 @@ def fixture(data_folder, name):
 
 @pytest.mark.parametrize("name", GPT2)
 def test_gpt2_gives_its_published_ids(data_folder, name):
-    gpt2 = tokenizers.load(data_folder / ROOM / name)
+    gpt2 = load(data_folder / ROOM / name)
     published = fixture(data_folder, "gpt2_encoded_tokens.json")
     assert gpt2.encode(published["text"]) == published["token_ids"]
     assert gpt2.decode(published["token_ids"]) == published["decoded_text"]
@@ -34,21 +34,21 @@ def test_gpt2_gives_its_published_ids(data_folder, name):
 
 
 def test_the_four_forms_of_gpt2_are_one_tokenizer(data_folder):
-    assert len({tokenizers.load(data_folder / ROOM / name).fingerprint for name in GPT2[1:]}) == 1
-    first, second = (tokenizers.load(data_folder / ROOM / name) for name in GPT2[:2])
+    assert len({load(data_folder / ROOM / name).fingerprint for name in GPT2[1:]}) == 1
+    first, second = (load(data_folder / ROOM / name) for name in GPT2[:2])
     assert (first.tokens, first.merges) == (second.tokens, second.merges)
 
 
 @pytest.mark.parametrize("name", LLAMA2)
 def test_llama2_gives_its_published_ids_with_bytes_for_what_has_no_token(data_folder, name):
-    llama, published = tokenizers.load(data_folder / name), fixture(data_folder, "llama_encoded.json")
+    llama, published = load(data_folder / name), fixture(data_folder, "llama_encoded.json")
     assert llama.encode_pair(published["text"]).ids == published["token_ids"]
     assert llama.decode(published["token_ids"]) == published["decoded_text"]
     assert llama.decode(published["token_ids"], skip_special=True) == published["text"]
 
 
 def test_the_three_forms_of_llama2_encode_alike(data_folder):
-    llamas = [tokenizers.load(data_folder / name) for name in LLAMA2]
+    llamas = [load(data_folder / name) for name in LLAMA2]
     for text in hard_texts(data_folder):
         ids = llamas[0].encode(text)
         assert llamas[1].encode(text) == ids
@@ -59,7 +59,7 @@ def test_the_three_forms_of_llama2_encode_alike(data_folder):
 
 def test_t5_gives_its_published_ids(data_folder):
     t5, published = (
-        tokenizers.load(data_folder / ROOM / "spm" / "t5_base.model"),
+        load(data_folder / ROOM / "spm" / "t5_base.model"),
         fixture(data_folder, "t5_base_encoded.json"),
     )
     assert t5.encode_pair(published["text"]).ids == published["token_ids"]
@@ -68,7 +68,7 @@ def test_t5_gives_its_published_ids(data_folder):
 
 
 def test_bert_gives_its_published_ids(data_folder):
-    bert = tokenizers.load(data_folder / ROOM / "wordpiece" / "bert_base_uncased_vocab.txt")
+    bert = load(data_folder / ROOM / "wordpiece" / "bert_base_uncased_vocab.txt")
     published = fixture(data_folder, "bert_uncased_encoded.json")
     assert bert.lowercase
     assert bert.encode_pair(published["text"]).ids == published["token_ids"]
@@ -80,7 +80,7 @@ def test_bert_gives_its_published_ids(data_folder):
 
 
 def test_cl100k_gives_known_ids(data_folder):
-    cl100k = tokenizers.load(data_folder / ROOM / "tiktoken" / "cl100k_base.tiktoken")
+    cl100k = load(data_folder / ROOM / "tiktoken" / "cl100k_base.tiktoken")
     assert cl100k.encode("hello world") == [15339, 1917]
     assert cl100k.encode("hello<|endoftext|>", ["<|endoftext|>"]) == [15339, 100257]
     with pytest.raises(UserError, match="100256 is not one of them"):
@@ -88,7 +88,7 @@ def test_cl100k_gives_known_ids(data_folder):
 
 
 def test_the_tokenizer_of_a_tiny_llama(data_folder):
-    tiny = tokenizers.load(data_folder / "02_models" / "stories260K" / "tok512.bin")
+    tiny = load(data_folder / "02_models" / "stories260K" / "tok512.bin")
     assert tiny.encode("Once upon a time") == [403, 407, 261, 378]
 
 
@@ -112,15 +112,15 @@ def test_vocab_json_and_merges_txt_and_tiktoken_keep_everything_but_what_they_ha
 
 
 def test_real_vocabularies_go_from_format_to_format(data_folder, tmp_path):
-    cl100k = tokenizers.load(data_folder / ROOM / "tiktoken" / "cl100k_base.tiktoken")
+    cl100k = load(data_folder / ROOM / "tiktoken" / "cl100k_base.tiktoken")
     tokenizers.save(cl100k, tmp_path / "cl100k_base.tiktoken")
     assert tokenizers.load(tmp_path / "cl100k_base.tiktoken").fingerprint == cl100k.fingerprint
-    llama = tokenizers.load(data_folder / LLAMA2[0])
+    llama = load(data_folder / LLAMA2[0])
     tokenizers.save(llama, tmp_path / "tokenizer.bin")
     assert (tmp_path / "tokenizer.bin").read_bytes() == (data_folder / LLAMA2[2]).read_bytes()
     with pytest.raises(UserError, match=r"tokens with equal scores \('▁▁▁' and '▁▁▁▁▁'\), of which the leftmost"):
         tokenizers.save(llama, tmp_path / "tokenizer.json")
-    llama = tokenizers.load(data_folder / LLAMA2[1])
+    llama = load(data_folder / LLAMA2[1])
     tokenizers.save(llama, tmp_path / "tokenizer.json")
     assert tokenizers.load(tmp_path / "tokenizer.json").fingerprint == llama.fingerprint
 
@@ -145,7 +145,7 @@ def test_the_format_is_found_by_the_name_and_in_a_folder(data_folder, tmp_path, 
 ])  # fmt: skip
 def test_what_a_format_cannot_hold_is_not_written(data_folder, tmp_path, make, name, words):
     with pytest.raises(UserError, match=words):
-        tokenizers.save(tokenizers.load(make(data_folder)), tmp_path / name)
+        tokenizers.save(load(make(data_folder)), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -159,7 +159,7 @@ def test_merges_that_ranks_would_not_give_are_not_written_as_tiktoken(tmp_path):
 
 
 def test_every_hard_text_comes_back(data_folder):
-    gpt2 = tokenizers.load(data_folder / ROOM / "gpt2" / "tokenizer.json")
+    gpt2 = load(data_folder / ROOM / "gpt2" / "tokenizer.json")
     for path in sorted((data_folder / "07_tokenizer_text").iterdir()):
         text = path.read_bytes().decode(errors="replace")[:200_000]
         assert gpt2.decode(gpt2.encode(text)) == text, path.name

@@ -4,9 +4,12 @@ Each is skipped where the program (extra `bench`) or the real vocabulary is abse
 """
 
 import io
+import json
 import random
+import tempfile
 import unicodedata
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,18 +17,13 @@ from hypothesis import strategies as st
 
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import PATTERNS, train_bpe
-from tests.tools.tokenizer_texts import TEXT, any_text, hard_texts, mutated
+from tests.tools.tokenizer_texts import TEXT, any_text, hard_texts, load, mutated
 
 NO_PEER = "the extra `bench` is not installed: no {} to compare with"
 
 
 def peer(name):
     return pytest.importorskip(name, reason=NO_PEER.format(name))
-
-
-@cache
-def load(path, **options):
-    return tokenizers.load(path, **options)
 
 
 def parts_of(text, rng):
@@ -121,16 +119,10 @@ def test_merges_are_those_of_hugging_faces_trainer(pattern, size):
     texts = ["".join(rng.sample(TEXT, len(TEXT))), TEXT, TEXT[::-1], TEXT[50:]]
     theirs.train_from_iterator(texts, trainer)
     ours = train_bpe(texts, size, pattern=pattern)
-    import json
-
     assert json.loads(theirs.to_str())["model"]["merges"] == written(ours)["model"]["merges"]
 
 
 def written(tokenizer):
-    import json
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         tokenizers.save(tokenizer, Path(folder))
         return json.loads((Path(folder) / "tokenizer.json").read_text())
@@ -138,8 +130,6 @@ def written(tokenizer):
 
 def hugging_face(content):
     peer("tokenizers")
-    import json
-
     from tokenizers import Tokenizer
 
     theirs = Tokenizer.from_str(content if isinstance(content, str) else json.dumps(content))
@@ -220,8 +210,6 @@ def variants():
 
 @pytest.mark.parametrize("name", ["neox", "llama3", "gpt2"])
 def test_families_without_a_real_file_at_hand(tmp_path, name):
-    import json
-
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(variants()[name]))
     ours, theirs = tokenizers.load(path), hugging_face(path.read_text())
@@ -248,8 +236,6 @@ def test_families_without_a_real_file_at_hand(tmp_path, name):
 
 @pytest.mark.parametrize("scheme", ["first", "always", "never"])
 def test_metaspace_that_does_not_split(tmp_path, data_folder, scheme):
-    import json
-
     content = json.loads((data_folder / "03_tokenizers" / "hf" / "dolma_llama_tokenizer.json").read_text())
     content["normalizer"] = None
     content["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False}
@@ -310,9 +296,6 @@ def test_a_pair_is_cut_as_hugging_face_cuts_it(first, second, room):
 
 @cache
 def bert_of_words():
-    import tempfile
-    from pathlib import Path
-
     peer("tokenizers")
     from tokenizers import BertWordPieceTokenizer
 
@@ -329,11 +312,7 @@ def sentencepiece(path):
     return peer("sentencepiece").SentencePieceProcessor(model_file=str(path))
 
 
-@pytest.mark.parametrize("name", ["llama2", "t5_base"])
-def test_ids_are_sentencepieces(data_folder, name):
-    path = data_folder / "03_tokenizers" / "spm" / f"{name}.model"
-    ours, theirs = load(path), sentencepiece(path)
-
+def assert_all_alike(ours, theirs):
     @given(any_text | mutated)
     def alike(text):
         ids = theirs.encode(text)
@@ -342,6 +321,14 @@ def test_ids_are_sentencepieces(data_folder, name):
         assert ours.decode(ids) == theirs.decode(ids)
 
     alike()
+
+
+@pytest.mark.parametrize("name", ["llama2", "t5_base"])
+def test_ids_are_sentencepieces(data_folder, name):
+    path = data_folder / "03_tokenizers" / "spm" / f"{name}.model"
+    ours, theirs = load(path), sentencepiece(path)
+
+    assert_all_alike(ours, theirs)
     for text in hard_texts(data_folder):
         assert ours.encode(text) == theirs.encode(text)
 
@@ -366,11 +353,4 @@ def test_a_model_that_sentencepiece_trains_here_gives_its_ids(tmp_path, kind, by
     ours, theirs = tokenizers.load(path), sentencepiece(path)
     assert ours.vocab_size == theirs.vocab_size()
 
-    @given(any_text | mutated)
-    def alike(text):
-        ids = theirs.encode(text)
-        assert ours.encode(text) == ids
-        assert ours.encode_with_offsets(text)[0] == ids
-        assert ours.decode(ids) == theirs.decode(ids)
-
-    alike()
+    assert_all_alike(ours, theirs)

@@ -1,6 +1,10 @@
 """Texts that tokenizers trip over, for several test files: drawn by Hypothesis, and real ones."""
 
+from functools import cache
+
 from hypothesis import strategies as st
+
+from scratchgrad.tools import tokenizer as tokenizers
 
 TEXT = """The tokenizer reads the text, and the text reads like this: the cat's hat isn't 12345 hats.
 def tokenize(text, *, pattern="gpt4"):\n    return [piece for piece in pattern.findall(text)]\n\n\n
@@ -25,3 +29,9 @@ def hard_texts(data_folder):
     """Real texts: many scripts, naughty strings, half characters; what is no UTF-8 in them became U+FFFD."""
     for path in sorted((data_folder / "07_tokenizer_text").iterdir()):
         yield path.read_bytes().decode(errors="replace")[:20_000]
+
+
+@cache
+def load(path):
+    """A real vocabulary, read once for all tests."""
+    return tokenizers.load(path)

@@ -31,6 +31,23 @@ def test_the_bench_tells_time_and_memory_and_writes_them_down(tmp_path, start):
     (side,) = json.loads((tmp_path / "figures.json").read_text())
     assert side["tokens_per_s"] == pytest.approx(16 * 256 / side["seconds"])
     assert side["peak_bytes"] > 50e6
+    assert 0 < side["share_of_floor"] < 1
+
+
+def test_a_profile_accounts_for_the_whole_step(tmp_path, start):
+    arguments = ("--model", "toy", "--steps", 3, "--rounds", 1, "--profile", "--json", "figures.json")
+    job = start("scratchgrad-bench", "train", *arguments, "--plot", "profile.png")
+    assert job.end() == 0, job.output
+    assert "scaled_dot_product" in job.output
+    assert (tmp_path / "profile.png").read_bytes().startswith(b"\x89PNG")
+    (side,) = json.loads((tmp_path / "figures.json").read_text())
+    rows = {(row["name"], row["direction"]): row for row in side["profile"]}
+    assert 0.5 < sum(row["seconds"] for row in rows.values()) / side["seconds"] < 2  # other programs may disturb
+    assert rows["linear", "backward"]["flops"] == 2 * rows["linear", "forward"]["flops"]
+    tokens, weights = 16 * 256, 4 * (4 * 128 * 128 + 3 * 128 * 352)
+    assert rows["linear", "forward"]["flops"] == 2 * tokens * weights
+    assert rows["linear_cross_entropy", "forward"]["flops"] == 6 * tokens * 2048 * 128
+    assert rows["rms_norm", "forward"]["calls"] == rows["rms_norm", "backward"]["calls"] == 9
 
 
 def test_the_bench_of_the_engine(tmp_path, start):

@@ -52,7 +52,7 @@ def test_overrides_are_yaml_values():
     (["train.steps=0"], "train.steps = 0: input should be greater than 0"),
     (["train.shards=3"], "train.shards = 3 is not a power of two"),
     (["train.batch_size=10"], "train.batch_size = 10 is not divisible by train.shards = 4"),
-    (["train.recompute=some"], "train.recompute = 'some': input should be 'none', 'full' or 'every'"),
+    (["train.recompute=some"], "train.recompute = 'some': input should be 'none', 'full', 'every' or 'attention'"),
     (["train.recompute=every"], "train.recompute_every = k belongs to train.recompute = every"),
     (["train.recompute_every=2"], "train.recompute_every = k belongs to train.recompute = every"),
     (["train.learning_rate=-1"], "train.learning_rate = -1"),

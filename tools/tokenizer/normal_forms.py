@@ -15,8 +15,6 @@ _MARK = r"\P{CCC=0}\u0f73\u0f75\u0f81"
 # A character, and those behind it that may change places with each other or, where a form composes, become one with it.
 _DECOMPOSED = regex.compile(rf"(?s:.)[{_MARK}]*+")
 _COMPOSED = regex.compile(rf"(?s:.)[\p{{NFC_QC=Maybe}}\p{{NFKC_QC=Maybe}}{_MARK}]*+")
-
-
 _MARKS = regex.compile(rf"[{_MARK}]{{16,}}+")
 
 

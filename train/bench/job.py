@@ -1,6 +1,6 @@
 """One measurement: steps of training in a fresh process, so that neither side inherits the other's memory or caches.
 
-A job is a folder with the model to start from (in Hugging Face's layout), the ids of every step, and settings. The
+A job is a folder with the model to start from (in Hugging Face's layout), the batch of every step, and settings. The
 processes that do it write a Measurement, as JSON, to stdout: `our_worker` and `torch_worker` do the same work.
 """
 
@@ -10,39 +10,51 @@ import json
 import os
 import statistics
 import subprocess
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from scratchgrad import manual_seed, models
 from scratchgrad.errors import UserError
 from scratchgrad.train.bench.shapes import Shape
-from scratchgrad.train.data import NextToken, TrainBatches
+from scratchgrad.train.data.objective import IGNORED
 
 SEED = 0
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """batch and context as in Shape; `recompute_every` 0 keeps everything. The first `warmup` steps do not count."""
+    """batch and context as in Shape; recompute as train.recompute. The first `warmup` steps do not count.
+
+    profiled: steps that are taken once more at the end, under a profile.
+    """
 
     batch: int
     context: int
     threads: int
     steps: int
     warmup: int = 2
-    recompute_every: int = 0
+    precision: Precision = "float32"
+    recompute: str = "none"
+    recompute_every: int | None = None
+    profiled: int = 0
     learning_rate: float = 1e-3
     max_grad_norm: float = 1.0
 
 
 @dataclass(frozen=True)
 class Measurement:
+    """What a worker says. Only ours counts arithmetic, and measures what large matrix products reach beside it."""
+
     seconds: list[float]  # of every step that counts
     losses: list[float]  # of every step, in nats per token
     peak_bytes: int  # of the whole process
+    flops: int = 0  # of the matrix products of a step
+    peak_flops_per_s: float = 0.0
+    profile: list[dict[str, Any]] = field(default_factory=list)  # the rows, each an average over the profiled steps
 
     @property
     def median(self) -> float:
@@ -50,21 +62,23 @@ class Measurement:
 
 
 def prepare_job(folder: Path, shape: Shape, settings: Settings) -> None:
-    """Write model.safetensors, ids.npy (steps, batch, context + 1) and settings.json."""
+    """Write model.safetensors, ids.npy and targets.npy (steps, batch, context), and settings.json."""
     manual_seed(SEED)
-    models.save(models.build(models.config_from_dict(shape.config)), folder)
+    config = models.config_from_dict(shape.config)
+    models.save(models.build(config, architectures=shape.config.get("architectures")), folder)
+    rng = np.random.default_rng(SEED)
     steps = settings.warmup + settings.steps
-    count = shape.batch * (steps + 2) * shape.context
-    text = np.random.default_rng(SEED).integers(shape.config["vocab_size"], size=count, dtype=np.uint16)
-    batches = TrainBatches(text, NextToken(shape.context), shape.batch, SEED)
-    rows = [batches.rows(step, 0, shape.batch) for step in range(steps)]
-    ids = np.stack([np.concatenate([row["ids"], row["targets"][:, -1:]], axis=1) for row in rows])
+    text = rng.integers(config.vocab_size, size=(steps, shape.batch, shape.context + 1))
+    ids, targets = text[:, :, :-1], text[:, :, 1:]
+    if shape.asked < 1:
+        targets = np.where(rng.random(ids.shape) < shape.asked, ids, IGNORED)
     np.save(folder / "ids.npy", ids)
+    np.save(folder / "targets.npy", targets)
     (folder / "settings.json").write_text(json.dumps(asdict(settings)))
 
 
-def measure(worker: Path, folder: Path) -> Measurement:
-    """Do the job in `folder` with this program, in a process of its own."""
+def measure(command: list[str], folder: Path) -> Measurement:
+    """Do the job in `folder` by this command line of a worker, in a process of its own."""
     threads = str(json.loads((folder / "settings.json").read_text())["threads"])
     environment = {
         **os.environ,
@@ -72,7 +86,7 @@ def measure(worker: Path, folder: Path) -> Measurement:
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
-    done = subprocess.run([sys.executable, "-P", worker, folder], capture_output=True, text=True, env=environment)
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, env=environment)
     if done.returncode != 0:
-        raise UserError(f"{worker.name} failed:\n{done.stderr.strip()}")
+        raise UserError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
     return Measurement(**json.loads(done.stdout))

@@ -11,7 +11,14 @@ from scratchgrad.train.bench.job import Measurement, Settings, measure, prepare_
 from scratchgrad.train.bench.shapes import Shape
 from scratchgrad.train.bench.training import WORKERS
 
-WAYS = {"none": 0, "every 4": 4, "every 2": 2, "full": 1}  # train.recompute, and the blocks that are run again as one
+# train.recompute, and train.recompute_every
+WAYS: dict[str, tuple[str, int | None]] = {
+    "none": ("none", None),
+    "attention": ("attention", None),
+    "every 4": ("every", 4),
+    "every 2": ("every", 2),
+    "full": ("full", None),
+}
 
 
 def bench_memory(
@@ -21,7 +28,10 @@ def bench_memory(
     results = {}
     for way in ways:
         with tempfile.TemporaryDirectory() as folder:
-            settings = Settings(shape.batch, shape.context, threads, steps, warmup=1, recompute_every=WAYS[way])
+            recompute, every = WAYS[way]
+            settings = Settings(
+                shape.batch, shape.context, threads, steps, warmup=1, recompute=recompute, recompute_every=every
+            )
             prepare_job(Path(folder), shape, settings)
             results[way] = measure(WORKERS["scratchgrad"], Path(folder))
         say(f"recompute {way}: {results[way].peak_bytes / 1e6:,.0f} MB, {results[way].median:.3f} s a step")

@@ -1,50 +1,102 @@
-"""Does a bench job with scratchgrad, by the trainer's own step. Run as a program: our_worker.py FOLDER."""
+"""Does a bench job with scratchgrad, by the trainer's own step. Run as a program: our_worker.py FOLDER.
+
+Under mpirun, the ranks share the job's batch and its threads.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchgrad import models, optim, set_threads
+from scratchgrad import Tensor, fixed_weights, models, no_grad, optim, set_precision, set_threads
+from scratchgrad import functional as F
+from scratchgrad.profiling import Profile, profile
 from scratchgrad.train.dry_run import peak_memory
 from scratchgrad.train.gradients import Shards, descend, sum_gradients
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.ranks import connect
+from scratchgrad.train.setup import set_recompute
+
+PEAK_SIZE, PEAK_REPEATS = 2_048, 4
 
 
 class Steps:
-    """The ids of a job, read as the trainer reads its text."""
+    """The batches of a job, read as the trainer reads its text."""
 
-    def __init__(self, ids: np.ndarray[Any, Any]) -> None:
-        self._ids = ids
+    def __init__(self, folder: Path) -> None:
+        self._arrays = {name: np.load(folder / f"{name}.npy") for name in ("ids", "targets")}
 
     def rows(self, step: int, first: int, last: int) -> dict[str, np.ndarray[Any, Any]]:
-        return {"ids": self._ids[step, first:last, :-1], "targets": self._ids[step, first:last, 1:]}
+        return {name: array[step, first:last] for name, array in self._arrays.items()}
 
 
 def main(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text())
-    set_threads(settings["threads"])
+    ranks = connect()
+    set_threads(max(1, settings["threads"] // ranks.size))
+    set_precision(settings["precision"])
     model = models.load(folder)
-    model.recompute_every = settings["recompute_every"]
-    batches = Steps(np.load(folder / "ids.npy"))
+    set_recompute(model, settings["recompute"], settings["recompute_every"])
+    batches = Steps(folder)
     optimizer = optim.AdamW(
         model.named_parameters(), settings["learning_rate"], betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1
     )
-    ranks = Ranks()
-    shards = Shards.of(settings["batch"], 1, ranks)
-    seconds, losses = [], []
-    for step in range(settings["warmup"] + settings["steps"]):
-        began = time.perf_counter()
+    shards = Shards.of(settings["batch"], ranks.size, ranks)
+
+    def take_step(step: int, told: Profile | None = None) -> float:
         batch = sum_gradients(model, batches, step, 0, shards, ranks, [])
+        if told is not None:
+            told.mark("sum over shards and ranks")
         descend(optimizer, batch.tokens, settings["max_grad_norm"])
+        if told is not None:
+            told.mark("norm and optimizer")
+        return batch.loss / batch.tokens
+
+    with profile() as first:
+        losses = [take_step(0)]
+    seconds = []
+    for step in range(1, settings["warmup"] + settings["steps"]):
+        began = time.perf_counter()
+        losses.append(take_step(step))
         seconds.append(time.perf_counter() - began)
-        losses.append(batch.loss / batch.tokens)
-    print(json.dumps({"seconds": seconds[settings["warmup"] :], "losses": losses, "peak_bytes": peak_memory()}))
+    measured = {
+        "seconds": seconds[settings["warmup"] - 1 :], "losses": losses, "peak_bytes": peak_memory(),
+        "flops": first.flops, "peak_flops_per_s": peak_flops_per_s(),
+    }  # fmt: skip
+    if settings["profiled"]:
+        with profile() as told:
+            for step in range(settings["profiled"]):
+                take_step(step, told)
+        parts = settings["profiled"]
+        measured["profile"] = [
+            asdict(
+                replace(
+                    row, calls=row.calls // parts, seconds=row.seconds / parts, bytes=row.bytes // parts,
+                    flops=row.flops // parts,
+                )
+            )
+            for row in told.rows.values()
+        ]  # fmt: skip
+    if ranks.rank == 0:
+        print(json.dumps(measured))
+
+
+def peak_flops_per_s() -> float:
+    """What the fastest of a few large square products reaches, in the precision of the job."""
+    rng = np.random.default_rng(0)
+    x, weight = (Tensor(rng.standard_normal((PEAK_SIZE, PEAK_SIZE), np.float32)) for _ in range(2))
+    best = float("inf")
+    with no_grad(), fixed_weights():
+        for _ in range(PEAK_REPEATS):
+            began = time.perf_counter()
+            F.linear(x, weight)
+            best = min(best, time.perf_counter() - began)
+    return 2 * PEAK_SIZE**3 / best
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Does a bench job with PyTorch eager. Run as a program: torch_worker.py FOLDER. It imports nothing of ours.
+"""Does a bench job with PyTorch. Run as a program: torch_worker.py [--compile] FOLDER. It imports nothing of ours.
 
-The model is written as one would for speed: one product for queries, keys and values, one for gate and up, the fused
-attention and the fused AdamW.
+Llama is written here as one would for speed: one product for queries, keys and values, one for gate and up, the fused
+attention. The other families are the classes of transformers, with the fused attention. All take the fused AdamW. bf16
+is autocast's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +69,8 @@ def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def load(folder: Path) -> Llama:
-    """The model of a job, which ties its embeddings."""
-    config = json.loads((folder / "config.json").read_text())
+def llama(folder: Path, config: dict[str, Any]) -> nn.Module:
+    """A Llama that ties its embeddings."""
     theirs = load_file(folder / "model.safetensors")
     model = Llama(config)
     state = {"embed.weight": theirs["model.embed_tokens.weight"], "norm.weight": theirs["model.norm.weight"]}
@@ -89,21 +90,57 @@ def load(folder: Path) -> Llama:
     return model
 
 
-def main(folder: Path) -> None:
-    settings = json.loads((folder / "settings.json").read_text())
+class Logits(nn.Module):
+    """A model of transformers, from ids to logits, and to the loss that balances its experts where it has them."""
+
+    def __init__(self, model: Any, auxiliary: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.auxiliary = model, auxiliary
+
+    def forward(self, ids: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        if not self.auxiliary:
+            logits: Tensor = self.model(ids).logits
+            return logits
+        out = self.model(ids, output_router_logits=True)
+        return out.logits, self.auxiliary * out.aux_loss
+
+
+def of_transformers(folder: Path, config: dict[str, Any]) -> nn.Module:
+    import transformers
+
+    still = {name: 0.0 for name in config if name.endswith(("pdrop", "dropout_prob"))}
+    known = getattr(transformers, config["architectures"][0]).from_pretrained(
+        folder, attn_implementation="sdpa", dtype=torch.float32, **still
+    )
+    return Logits(known.eval(), config.get("router_aux_loss_coef", 0.0) if "num_local_experts" in config else 0.0)
+
+
+FAMILIES: dict[str, Callable[[Path, dict[str, Any]], nn.Module]] = {
+    "llama": llama,
+    "gpt2": of_transformers,
+    "bert": of_transformers,
+    "mixtral": of_transformers,
+}
+
+
+def main(folder: Path, compiles: bool) -> None:
+    settings, config = (json.loads((folder / name).read_text()) for name in ("settings.json", "config.json"))
     torch.set_num_threads(settings["threads"])
-    model = load(folder)
+    model = FAMILIES[config["model_type"]](folder, config)
+    logits_of = torch.compile(model) if compiles else model
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.1},
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings["learning_rate"], betas=(0.9, 0.95), eps=1e-8, fused=True)
-    all_ids = torch.from_numpy(np.load(folder / "ids.npy"))
+    all_ids, all_targets = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in ("ids", "targets"))
     seconds, losses = [], []
-    for ids in all_ids:
+    for ids, targets in zip(all_ids, all_targets, strict=True):
         began = time.perf_counter()
-        logits = model(ids[:, :-1])
-        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bf16"):
+            out = logits_of(ids)
+            logits, auxiliary = out if isinstance(out, tuple) else (out, 0.0)
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten()) + auxiliary
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings["max_grad_norm"])
         optimizer.step()
@@ -115,4 +152,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[-1]), "--compile" in sys.argv[1:-1])

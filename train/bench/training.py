@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from scratchgrad.errors import UserError
-from scratchgrad.train.bench.job import Measurement, Settings, measure, prepare_job
+from scratchgrad.train.bench.job import Measurement, Precision, Settings, measure, prepare_job
 from scratchgrad.train.bench.shapes import Shape
 
 HERE = Path(__file__).parent
-WORKERS = {"scratchgrad": HERE / "our_worker.py", "torch": HERE / "torch_worker.py"}
+OURS = [sys.executable, "-P", str(HERE / "our_worker.py")]
+TORCH = [sys.executable, "-P", str(HERE / "torch_worker.py")]
+# Every system by its worker's command line: ours first, then the peers. Two ranks share the threads.
+WORKERS = {
+    "scratchgrad": OURS,
+    "torch": TORCH,
+    "torch-compile": [*TORCH, "--compile"],
+    "2-ranks": ["mpirun", "-n", "2", *OURS],
+}
 LOSS_TOLERANCE = 1e-3  # relative, after all steps: float32 sums in another order drift apart a little with each
+LOSS_TOLERANCE_BF16 = 1e-2
 
 
 @dataclass(frozen=True)
@@ -29,37 +40,65 @@ class Side:
     spread: float  # (slowest - fastest round) / median
     tokens_per_s: float
     peak_bytes: int
+    flops: int  # of the matrix products of a step; ours counts them, for all
+    flops_per_s: float  # reached
+    share_of_floor: float  # the time that the products would take at their best, of the time that the step took
+    profile: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, name: str, rounds: list[Measurement], tokens: int) -> Side:
+    def of(cls, name: str, rounds: list[Measurement], tokens: int, flops: int, best_flops_per_s: float) -> Side:
         medians = [measurement.median for measurement in rounds]
         seconds = statistics.median(second for measurement in rounds for second in measurement.seconds)
         spread = (max(medians) - min(medians)) / seconds
-        return cls(name, seconds, spread, tokens / seconds, max(measurement.peak_bytes for measurement in rounds))
+        return cls(
+            name, seconds, spread, tokens / seconds, max(measurement.peak_bytes for measurement in rounds), flops,
+            flops / seconds, flops / best_flops_per_s / seconds, rounds[-1].profile,
+        )  # fmt: skip
 
 
 def bench_training(
-    shape: Shape, peers: list[str], *, threads: int, steps: int, rounds: int, say: Callable[[str], Any]
+    shape: Shape,
+    peers: list[str],
+    *,
+    threads: int,
+    steps: int,
+    rounds: int,
+    say: Callable[[str], Any],
+    precision: Precision = "float32",
+    profiled: int = 0,
 ) -> list[Side]:
-    """Ours first, then every peer; rounds run A B A B. UserError where the losses of two disagree."""
+    """Ours first, then every peer; rounds run A B A B. UserError where the losses of two disagree.
+
+    The floor is what our fastest product of large matrices in any round would need for the step's products.
+    """
     for peer in peers:
-        if peer not in WORKERS or find_spec(peer) is None:
-            known = ", ".join(name for name in WORKERS if name != "scratchgrad")
-            raise UserError(
-                f"the peer '{peer}' is not installed here; known ones: {known} (pip install scratchgrad[bench])"
-            )
+        check_peer(peer)
     names = ["scratchgrad", *peers]
     results: dict[str, list[Measurement]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        prepare_job(Path(folder), shape, Settings(shape.batch, shape.context, threads, steps))
+        settings = Settings(shape.batch, shape.context, threads, steps, precision=precision, profiled=profiled)
+        prepare_job(Path(folder), shape, settings)
         for number in range(rounds):
             for name in names:
                 result = measure(WORKERS[name], Path(folder))
                 say(f"round {number + 1}/{rounds}  {name}: {result.median:.3f} s a step")
                 results[name].append(result)
-    ours = results["scratchgrad"][0].losses
+    ours = results["scratchgrad"]
     for peer in peers:
         theirs = results[peer][0].losses
-        if not math.isclose(ours[-1], theirs[-1], rel_tol=LOSS_TOLERANCE):
-            raise UserError(f"scratchgrad and {peer} do not compute the same: losses {ours} and {theirs}")
-    return [Side.of(name, measurements, shape.batch * shape.context) for name, measurements in results.items()]
+        tolerance = LOSS_TOLERANCE if precision == "float32" else LOSS_TOLERANCE_BF16
+        if not math.isclose(ours[0].losses[-1], theirs[-1], rel_tol=tolerance):
+            raise UserError(f"scratchgrad and {peer} do not compute the same: losses {ours[0].losses} and {theirs}")
+    best = max(measurement.peak_flops_per_s for measurement in ours)
+    tokens = shape.batch * shape.context
+    return [Side.of(name, measured, tokens, ours[0].flops, best) for name, measured in results.items()]
+
+
+def check_peer(peer: str) -> None:
+    """UserError where the peer is not known, or what it needs is not here."""
+    known = [name for name in WORKERS if name != "scratchgrad"]
+    is_here = shutil.which("mpirun") is not None if peer == "2-ranks" else find_spec("torch") is not None
+    if peer not in known or not is_here:
+        raise UserError(
+            f"the peer '{peer}' is not installed here; known ones: {', '.join(known)} (pip install scratchgrad[bench])"
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from scratchgrad import set_threads
+from scratchgrad import set_precision, set_threads
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
 from scratchgrad.threads import threads
@@ -103,6 +103,7 @@ def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
     check_ranks(recipe, world.size if world is not None else 1)
     neighbours = 1 if world is None else world.local_size or world.size
     set_threads(threads_per_rank(neighbours, recipe.train.threads))
+    set_precision(recipe.train.precision)
     use_device(recipe.train.device, world.rank if world is not None else 0)
     return prepare(
         build_source(recipe),

@@ -25,7 +25,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     dropout_p: float = 0.0,
     needs_grad: tuple[bool, ...],
-) -> tuple[Array, Backward]:
+) -> tuple[Array, Backward | None]:
     """As the specification, but the softmax is divided by its sum where that is cheap: in (time, width).
 
     With e = exp(score - max), s = its row sums and g = grad / s, the value is e @ value / s, and the gradient of the
@@ -39,6 +39,8 @@ def scaled_dot_product_attention(
     groups, total = check_shapes(query, key, value, is_causal)
     share = heads // groups
     scale = 1 / math.sqrt(width) if scale is None else scale
+    if time == 1 and total and not any(needs_grad):
+        return spread(lambda _: _one_query(query, key, value, mask, scale), [0])[0], None  # BLAS on one thread
     added = []  # to the scores, each as wide as they are, without being so in memory
     if mask is not None:
         numbers = np.where(mask, 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask
@@ -104,3 +106,20 @@ def scaled_dot_product_attention(
         )
 
     return out.reshape(query.shape), backward
+
+
+def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:
+    """The next token of each text: so little work that few calls are all that counts. No key lies ahead of it."""
+    batch, heads, _, width = query.shape
+    groups, total = key.shape[1:3]
+    weights = (query.reshape(batch, groups, -1, width) * scale) @ key.swapaxes(-1, -2)
+    if mask is not None:
+        by_head = weights.reshape(batch, heads, 1, total)
+        by_head += np.where(mask, 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask
+    top = weights.max(axis=-1, keepdims=True)
+    weights -= top if mask is None else np.where(top == -math.inf, 0, top)
+    np.exp(weights, out=weights)
+    sums = weights.sum(axis=-1, keepdims=True)
+    out = weights @ value
+    out /= sums if mask is None else sums + (sums == 0)
+    return out.reshape(query.shape)

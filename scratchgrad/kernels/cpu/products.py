@@ -18,7 +18,8 @@ from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
 SHORTEST, MOST = 256, 16  # a block has at least so many rows or columns; there are at most so many blocks
-
+FEW = 64  # rows: with fewer, reading the other matrix takes longer than computing
+LEAST = 1 << 19  # numbers read for a block of few rows: less is done before another thread has woken up
 
 Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
 
@@ -41,11 +42,14 @@ def _cut(whole: Product) -> list[Product]:
     rows, columns = out.shape
     if rows >= columns:
         return [(a[cut], b, out[cut]) for cut in _blocks(rows)]
-    return [(a, b[:, cut], out[:, cut]) for cut in _blocks(columns)]
+    shortest = SHORTEST
+    if rows < FEW and b.size:  # 16 multiplications take as long as reading a number
+        shortest = max(SHORTEST, 16 * LEAST // (len(b) * (16 + rows)))
+    return [(a, b[:, cut], out[:, cut]) for cut in _blocks(columns, shortest)]
 
 
-def _blocks(length: int) -> list[slice]:
-    return tiles(length, max(SHORTEST, -(-length // (MOST * 64)) * 64))
+def _blocks(length: int, shortest: int = SHORTEST) -> list[slice]:
+    return tiles(length, max(shortest, -(-length // (MOST * 64)) * 64))
 
 
 @kernel("linear", "cpu")

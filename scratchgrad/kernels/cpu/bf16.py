@@ -1,0 +1,159 @@
+"""Linear layers and the loss over a vocabulary with bf16 operands in their matrix products, and float32 sums.
+
+Products are computed by one of two modules that have the same functions: `bf16_avx512` or `bf16_numkong`. Rows are
+shared out to the threads in blocks that are cut by shape alone, and a row's bits do not depend on the rows around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from ml_dtypes import bfloat16
+
+from scratchgrad.autograd import Backward
+from scratchgrad.backend import Array
+from scratchgrad.errors import UserError
+from scratchgrad.kernels.cpu.loss import linear_cross_entropy as float32_linear_cross_entropy
+from scratchgrad.kernels.cpu.products import linear as float32_linear
+from scratchgrad.kernels.weights import derived
+from scratchgrad.ops.cross_entropy import IGNORE, check_targets, rows_at_a_time, softmax_minus_target
+from scratchgrad.tensor import kernel
+from scratchgrad.threads import spread, tiles
+
+FEWEST, MOST = 64, 16  # a block of a product has at least so many rows; there are at most so many blocks
+TILE = 1 << 18  # elements that are rounded, or logits that are made, at a time
+SHORTEST = 32  # rows at least of such logits, so that the product is worth reading the weights for
+
+
+@cache
+def multiplier() -> Any:
+    """The module that multiplies here. UserError where none is installed."""
+    if find_spec("llvmlite") is not None:
+        avx512 = import_module("scratchgrad.kernels.cpu.bf16_avx512")
+        if avx512.is_the_fastest():
+            return avx512
+    if find_spec("numkong") is not None:
+        return import_module("scratchgrad.kernels.cpu.bf16_numkong")
+    raise UserError("precision bf16 needs numkong: install scratchgrad[fast], or use precision float32")
+
+
+@kernel("linear", "cpu", "bf16")
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Backward | None]:
+    if not _fits(x, weight):
+        return float32_linear(x, weight, bias)
+    shape, by = x.shape, multiplier()
+    rows = rounded(x.reshape(-1, shape[-1]))
+    out = product(by.left(rows), derived(weight, packed), len(rows), len(weight))
+    if bias is not None:
+        out += bias
+
+    def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Array]:
+        slopes = rounded(grad.reshape(-1, grad.shape[-1]))
+
+        def of_x() -> Array:
+            return product(by.left(slopes), derived(weight, packed_transposed), *rows.shape).reshape(shape)
+
+        def of_weight() -> Array:
+            return product(by.left(slopes, transposed=True), by.right(rows, transposed=True), *weight.shape)
+
+        return of_x, of_weight, grad
+
+    return out.reshape(*shape[:-1], weight.shape[0]), backward
+
+
+@kernel("linear_cross_entropy", "cpu", "bf16")
+def linear_cross_entropy(
+    x: Array,
+    weight: Array,
+    targets: Array,
+    bias: Array | None = None,
+    *,
+    ignore_index: int = IGNORE,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    needs_grad: tuple[bool, ...],
+) -> tuple[Array, Backward | None]:
+    """As the specification. A tile's logits are made, turned into their gradient and rounded before the next tile's."""
+    options: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "z_loss": z_loss}
+    if not _fits(x, weight):
+        return float32_linear_cross_entropy(x, weight, targets, bias, **options, needs_grad=needs_grad)
+    check_targets(x.shape[:-1], targets, len(weight), ignore_index)
+    by, vocabulary, ids = multiplier(), len(weight), targets.reshape(-1)
+    rows, table = rounded(x.reshape(-1, x.shape[-1])), derived(weight, packed)
+    needs_x, needs_weight, _, needs_bias = needs_grad
+    grad_x = np.empty(rows.shape, np.float32) if needs_x else None
+    grad_weight = None
+    grad_bias = np.zeros(vocabulary, np.float32) if needs_bias else None
+    losses = np.empty(len(rows), np.float32)
+
+    def of_tile(tile: slice, start: int, slopes: Array | None) -> Array:
+        """Losses and slopes of the rows in `tile`, which count from `start`; the sum of the slopes for the bias."""
+        here = slice(start + tile.start, start + tile.stop)
+        logits = np.empty((tile.stop - tile.start, vocabulary), np.float32)
+        by.multiply(by.left(rows[here]), table, logits, slice(0, len(logits)))
+        if bias is not None:
+            logits += bias
+        losses[here] = softmax_minus_target(logits, ids[here], **options)
+        if slopes is not None:
+            by.round_into(logits, slopes[tile])
+        return logits.sum(axis=0) if needs_bias else 0
+
+    for chunk in tiles(len(rows), 2 * rows_at_a_time(vocabulary)):  # half the bytes, twice the rows
+        some = rows[chunk]
+        slopes = np.empty((len(some), vocabulary), bfloat16) if needs_x or needs_weight else None
+        work = partial(of_tile, start=chunk.start, slopes=slopes)
+        sums = spread(work, tiles(len(some), max(SHORTEST, TILE // vocabulary)))
+        if grad_bias is not None:
+            for part in sums:
+                grad_bias += part
+        if grad_x is not None:
+            grad_x[chunk] = product(by.left(slopes), derived(weight, packed_transposed), *some.shape)
+        if needs_weight:
+            across = by.left(slopes, transposed=True)
+            share = product(across, by.right(some, transposed=True), *weight.shape)
+            grad_weight = share if grad_weight is None else np.add(grad_weight, share, out=grad_weight)
+
+    def backward(grad: Array) -> tuple[Array | None, Array | None, None, Array | None]:
+        for made in (grad_x, grad_weight, grad_bias):  # ours alone, and used once: scaled where they are
+            if made is not None:
+                made *= grad
+        return None if grad_x is None else grad_x.reshape(x.shape), grad_weight, None, grad_bias
+
+    return losses.sum(), backward
+
+
+def product(a: Any, b: Any, rows: int, columns: int) -> Array:
+    """a @ b.T (rows, columns) in float32, for operands that `multiplier()` has prepared."""
+    out = np.empty((rows, columns), np.float32)
+    multiply = multiplier().multiply
+    spread(lambda cut: multiply(a, b, out, cut), tiles(rows, max(FEWEST, -(-rows // (MOST * 64)) * 64)))
+    return out
+
+
+def packed(weight: Array) -> Any:
+    return multiplier().right(rounded(weight))
+
+
+def packed_transposed(weight: Array) -> Any:
+    return multiplier().right(rounded(weight), transposed=True)
+
+
+def rounded(x: Array) -> Array:
+    """A float32 matrix in bf16: to the nearest, to even between two."""
+    x = np.ascontiguousarray(x)
+    out = np.empty(x.shape, bfloat16)
+    round_into = multiplier().round_into
+    spread(lambda cut: round_into(x[cut], out[cut]), tiles(len(x), max(1, TILE // x.shape[1])))
+    return out
+
+
+def _fits(x: Array, weight: Array) -> bool:
+    """Is this a product that bf16 is meant for? Others, and what is wrong, are left to the float32 kernels."""
+    return bool(
+        x.dtype == np.float32 == weight.dtype and x.shape[-1] == weight.shape[1] and x.size > 0 and weight.size > 0
+    )
