@@ -105,3 +105,12 @@ def test_the_environment_can_turn_them_off():
             check=True,
         )
         assert out.stdout.strip() == want
+
+
+@pytest.mark.parametrize(("rows", "outputs"), [(0, 5), (3, 0), (0, 0)])
+def test_nothing_is_a_matrix_too(rows, outputs):
+    """A shard in which no token is asked for multiplies no rows."""
+    leaves = [Tensor(single(*shape), requires_grad=True) for shape in ((rows, 4), (outputs, 4), (outputs,))]
+    OPS["linear"](*leaves).sum().backward()
+    assert all(leaf.grad.shape == leaf.shape for leaf in leaves)
+    np.testing.assert_array_equal(leaves[2].grad, np.full(outputs, rows))
