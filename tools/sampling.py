@@ -96,18 +96,10 @@ class Sampling:
 
 def log_probabilities(logits: Values) -> Values:
     """log softmax(logits) along the last axis, in float64: what the model says, before anything is filtered."""
-    return logits - _log_sum(logits)
-
-
-def log_probability(logits: Values, token: int) -> float:
-    """That of one token; logits (vocabulary,)."""
-    return float(logits[token] - _log_sum(logits)[0])
-
-
-def _log_sum(logits: Values) -> Values:
-    """log(sum(exp(logits))) along the last axis, in float64; the axis stays, with length 1."""
-    highest = logits.max(axis=-1, keepdims=True)
-    return np.log(np.exp(logits - highest).sum(axis=-1, keepdims=True, dtype=np.float64)) + highest
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
 
 
 def log_probability(logits: Values, token: int) -> float:
