@@ -32,11 +32,11 @@ def save(
     UserError where float16 cannot hold a weight.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)
     told = {"architectures": [model.architecture], "torch_dtype": dtype}
     write_json(folder / "config.json", told | model.config.model_dump(exclude_none=True, by_alias=True))
     if generation_config is not None:
         write_json(folder / "generation_config.json", generation_config)
-    write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)
 
 
 def load(folder: Path) -> Model:

@@ -36,15 +36,20 @@ class LanguageModel:
         return [begin, *self.tokenizer.encode(text)]
 
 
-def load_language_model(folder: Path) -> LanguageModel:
-    """UserError where something is missing, damaged (the checkpoint before it is named) or does not fit together."""
+def verified(folder: Path) -> Path:
+    """`folder`, once it was found whole, if it is a checkpoint; the one before it is named if it was not."""
     if (folder / MANIFEST).exists():
         try:
             verify_manifest(folder)
         except DamagedFiles as damage:
             before = checkpoint_before(folder)
             raise UserError(f"{damage}" + (f"; the one before it: --model {before}" if before else "")) from None
-    model, tokenizer = models.load(folder), tokenizers.load(folder)
+    return folder
+
+
+def load_language_model(folder: Path) -> LanguageModel:
+    """UserError where something is missing, damaged (the checkpoint before it is named) or does not fit together."""
+    model, tokenizer = models.load(verified(folder)), tokenizers.load(folder)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
             f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "

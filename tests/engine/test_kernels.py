@@ -35,12 +35,16 @@ INPUTS = {
     "matmul": ([single(512, 288), single(288, 4001)], {}),
     "grouped_linear": ([single(1300, 24), single(4, 501, 24), single(4, 501)], {"counts": np.array([700, 0, 1, 599])}),
     "rms_norm": ([single(5, 997, 131), single(131)], {}),
+    "layer_norm": ([single(5, 997, 131), single(131), single(131)], {}),
+    "layer_norm, no bias": ([single(5, 997, 131), single(131)], {}),
+    "embedding": ([single(501, 24), np.arange(3000).reshape(3, 1000) % 401], {}),
     "swiglu": ([single(3, 701, 262)], {}),
     "gelu": ([3 * single(7, 50, 997)], {}),
     "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
     "rotary": ([single(3, 10, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 7}),
     "rotary, texts that stand elsewhere": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {}),
     "scaled_dot_product_attention": (heads, {"is_causal": True}),
+    "scaled_dot_product_attention, no past": ([single(2, 6, 300, 24), *(single(2, 3, 300, 24) for _ in range(2))], {"is_causal": True}),
     "scaled_dot_product_attention, a bias": ([*heads, bias], {"is_causal": True, "scale": 1.0}),
     "scaled_dot_product_attention, a bias of each text": ([*heads, np.where(seen, bias, -np.inf)], {}),
     "scaled_dot_product_attention, booleans": ([*heads, seen], {}),
@@ -61,7 +65,7 @@ def run(name: str) -> list[np.ndarray]:
     leaves = [a if isinstance(a, Tensor) else Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
     out = OPS[op_of(name)](*leaves, **options)
     if out.requires_grad:
-        out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
+        out.backward(np.random.default_rng(1).standard_normal(out.shape, dtype=np.float32))
     return [out.data, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 

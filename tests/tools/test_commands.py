@@ -283,7 +283,8 @@ def test_mistakes_with_tokenizers_and_files(tmp_path, command, model_folder, arg
 
 
 @pytest.mark.parametrize(
-    "name", ["scratchgrad-sample", "scratchgrad-tokenize", "scratchgrad-train", "scratchgrad-bench"]
+    "name",
+    ["scratchgrad-sample", "scratchgrad-tokenize", "scratchgrad-train", "scratchgrad-bench", "scratchgrad-convert"],
 )
 def test_every_command_tells_what_it_does_and_its_version(command, name):
     done = command(name, "--help")

@@ -1,0 +1,149 @@
+"""scratchgrad-convert as a program: models into other forms and back, what a file holds, and mistakes."""
+
+import json
+import shutil
+import struct
+
+import numpy as np
+import pytest
+
+from scratchgrad import manual_seed, models
+from scratchgrad.files import map_tensors, write_manifest
+from tests.models import decoders
+from tests.tools.test_commands import make_run, mistake
+
+
+@pytest.fixture(scope="module")
+def llama_folder(tmp_path_factory, model_folder):
+    """The model of `model_folder` as llama2.c would calculate it."""
+    folder = tmp_path_factory.mktemp("llama") / "model"
+    shutil.copytree(model_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-5}))
+    return folder
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_there_and_back_is_the_same_model(command, tmp_path, llama_folder, version):
+    done = command("scratchgrad-convert", llama_folder, "there/m.bin", "--to", "llama2c", "--format-version", version)
+    assert done.stdout == b"there/m.bin\n"
+    assert b"no tokenizer.bin was written: a tokenizer.bin holds scores" in done.stderr
+    done = command(
+        "scratchgrad-convert", "there/m.bin", "back", "--to", "hf", "--tokenizer", llama_folder / "tokenizer.json"
+    )
+    assert (done.stdout, done.stderr) == (b"back\n", b"")
+    again = models.load(tmp_path / "back")
+    assert again.config == models.load(llama_folder).config
+    decoders.check_equal(again, models.load(llama_folder))
+    assert (tmp_path / "back" / "tokenizer.json").read_bytes() == (llama_folder / "tokenizer.json").read_bytes()
+    assert models.load_generation_config(tmp_path / "back") == {"bos_token_id": 1, "eos_token_id": [1, 2]}
+
+
+def test_a_run_becomes_a_folder_of_half_the_size(command, tmp_path, model_folder):
+    run = make_run(tmp_path, "toy-001", model_folder, steps=(1, 2))
+    done = command("scratchgrad-convert", run, "half", "--to", "hf", "--dtype", "bfloat16")
+    assert done.stdout == b"half\n"
+    assert sorted(path.name for path in (tmp_path / "half").iterdir()) == [
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+    ]  # fmt: skip
+    assert {array.dtype.name for array in map_tensors(tmp_path / "half" / "model.safetensors").values()} == {"bfloat16"}
+    assert models.load_generation_config(tmp_path / "half") == models.load_generation_config(model_folder)
+    sampled = command("scratchgrad-sample", "--model", "half", "--max-tokens", 3)
+    assert sampled.returncode == 0, sampled.stderr
+
+
+def test_a_real_model_of_llama2c_writes_its_text_from_a_folder(command, data_folder, tmp_path):
+    data = data_folder / "02_models" / "stories260K"
+    arguments = (data / "stories260K.bin", "stories", "--to", "hf", "--tokenizer", data / "tok512.bin")
+    done = command("scratchgrad-convert", *arguments)
+    assert done.returncode == 0, done.stderr
+    decoders.check_equal(models.load(tmp_path / "stories"), models.load(data_folder / "02_models" / "stories260K_hf"))
+    text = command("scratchgrad-sample", "--model", "stories", "--temperature", 0, "--max-tokens", 200).stdout.decode()
+    expected = (data / "stories260K.md").read_text().split("-t 0.0\n")[1].split("\n```")[0]
+    assert len(text) > 450
+    assert expected.startswith(text.strip())
+    back = command("scratchgrad-convert", "stories", "back/stories.bin", "--to", "llama2c")
+    assert (back.stdout, back.stderr) == (b"back/stories.bin\n", b"")
+    assert (tmp_path / "back" / "tokenizer.bin").read_bytes() == (data / "tok512.bin").read_bytes()
+
+
+def test_what_a_file_or_a_folder_holds(command, tmp_path, llama_folder):
+    table = command("scratchgrad-convert", "--inspect", llama_folder).stdout.decode().splitlines()
+    assert table[0].split() == ["tensor", "shape", "dtype", "parameters", "bytes"]
+    assert table[1].split() == ["lm_head.weight", "282", "x", "32", "float32", "9,024", "36,096"]
+    count = sum(p.size for p in models.load(llama_folder).parameters())
+    assert table[-1].split() == [str(len(table) - 2), "tensors", f"{count:,}", f"{4 * count:,}"]
+    assert (
+        command("scratchgrad-convert", "--inspect", llama_folder / "model.safetensors").stdout.decode().splitlines()
+        == table
+    )
+    models.save(models.load(llama_folder), tmp_path / "cut", dtype="float16", max_shard_size=9000)
+    cut = command("scratchgrad-convert", "--inspect", "cut").stdout.decode().splitlines()
+    assert cut[-1].split() == [str(len(table) - 2), "tensors", f"{count:,}", f"{2 * count:,}"]
+    models.write_llama2c(models.load(llama_folder), tmp_path / "m.bin")
+    named = command("scratchgrad-convert", "--inspect", "m.bin").stdout.decode().splitlines()
+    assert sorted(line.split() for line in named[1:]) == sorted(line.split() for line in table[1:])
+    run = make_run(tmp_path, "toy-001", llama_folder)
+    assert command("scratchgrad-convert", "--inspect", run).stdout.decode().splitlines() == table
+
+
+def test_integers_and_their_scales_are_counted(command, tmp_path):
+    sizes = (16, 16, 1, 2, 2, 4, 8)
+    header = struct.pack("<Ii7iBi", 0x616B3432, 2, *sizes, 1, 8).ljust(256, b"\0")
+    quantized = 4 * 16 + 4 * 16 * 16 + 3 * 16 * 16
+    (tmp_path / "m.bin").write_bytes(header + bytes(4 * 3 * 16 + quantized + quantized // 2))
+    last = command("scratchgrad-convert", "--inspect", "m.bin").stdout.decode().splitlines()[-1]
+    assert last.split() == ["11", "tensors", f"{quantized + 48:,}", f"{quantized * 3 // 2 + 192:,}"]
+
+
+def gpt2(folder, **changes):
+    manual_seed(0)
+    config = {"model_type": "gpt2", "vocab_size": 300, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
+    models.save(models.build(models.config_from_dict({**config, **changes})), folder)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["llama", "x"], "a conversion needs SRC, DST, and --to hf or --to llama2c"),
+    (["llama", "--to", "hf"], "a conversion needs SRC, DST, and --to hf or --to llama2c"),
+    (["--inspect", "llama", "llama"], "--inspect looks, and converts nothing"),
+    (["--inspect", "nowhere"], "'nowhere' cannot be read: No such file or directory"),
+    (["--inspect", "empty"], "'empty/model.safetensors' does not exist"),
+    (["--inspect", "torch.pt"], "'torch.pt' is pickled"),
+    (["llama", "x", "--to", "gguf"], "'gguf' is not one of 'hf', 'llama2c'"),
+    (["llama", "x.bin", "--to", "llama2c", "--dtype", "float16"], "--dtype belongs to --to hf"),
+    (["llama", "x", "--to", "hf", "--format-version", "1"], "--format-version belongs to --to llama2c"),
+    (["nowhere", "x", "--to", "hf"], "'nowhere' is neither a run nor a model directory"),
+    (["llama", "llama", "--to", "hf"], "'llama' is there already: name a folder that is new or empty"),
+    (["llama", "torch.pt", "--to", "llama2c"], "'torch.pt' is there already"),
+    (["llama", "bins/x.bin", "--to", "llama2c"], "'bins/tokenizer.bin' is there already"),
+    (["gpt2", "x.bin", "--to", "llama2c"], "llama2.c calculates Llamas, and this is a model of type gpt2"),
+    (["toy", "x.bin", "--to", "llama2c"], "llama2.c calculates with rms_norm_eps = 1e-05, and this model has 1e-06"),
+    (["experts", "x", "--to", "hf"], "Hugging Face has no class for a gpt2 with experts: the model can be used here"),
+    (["torch.pt", "x", "--to", "hf"], "'torch.pt' is pickled, and opening such a file runs"),
+    (["gpt2", "x", "--to", "hf", "--tokenizer", "large.json"], "'large.json' has 282 tokens, and the model was made for 200"),
+    (["damaged", "x", "--to", "hf"], "'model.safetensors' has"),
+])  # fmt: skip
+def test_mistakes(command, tmp_path, llama_folder, model_folder, arguments, words):
+    shutil.copytree(llama_folder, tmp_path / "llama")
+    shutil.copytree(model_folder, tmp_path / "toy")
+    shutil.copytree(llama_folder, tmp_path / "damaged")
+    write_manifest(tmp_path / "damaged", step=1)
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"")
+    gpt2(tmp_path / "gpt2", vocab_size=200)
+    gpt2(tmp_path / "experts", num_local_experts=2)
+    shutil.copyfile(llama_folder / "tokenizer.json", tmp_path / "large.json")
+    (tmp_path / "torch.pt").write_bytes(b"PK\x03\x04" + bytes(60))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bins").mkdir()
+    (tmp_path / "bins" / "tokenizer.bin").write_bytes(b"another")
+    before = sorted(tmp_path.rglob("*"))
+    assert words in mistake(command("scratchgrad-convert", *arguments))
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_a_number_that_float16_cannot_hold(command, tmp_path, model_folder):
+    model = models.load(model_folder)
+    next(model.parameters()).data[3, 4] = np.float32(1e6)
+    models.save(model, tmp_path / "large")
+    said = mistake(command("scratchgrad-convert", "large", "x", "--to", "hf", "--dtype", "float16"))
+    assert "'model.embed_tokens.weight' holds 1e+06, and the largest float16 is" in said

@@ -1,0 +1,112 @@
+"""scratchgrad-convert: models into other forms, and what a file of weights holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import click
+
+from scratchgrad.errors import UserError
+from scratchgrad.files import map_tensors
+from scratchgrad.models import describe_llama2c
+from scratchgrad.models.shards import DTYPES, Dtype, map_weights
+from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option, write
+from scratchgrad.tools.conversion import read_source, to_hugging_face, to_llama2c
+from scratchgrad.tools.runs import is_run, newest_checkpoint
+
+
+class Row(NamedTuple):
+    """A stored tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    parameters: int
+    bytes: int
+
+
+@click.command(context_settings=HELP)
+@click.argument("source", required=False, metavar="SRC", type=click.Path(path_type=Path))
+@click.argument("target", required=False, metavar="DST", type=click.Path(path_type=Path))
+@click.option("--to", "form", type=click.Choice(["hf", "llama2c"]), help="A Hugging Face directory, or a .bin file.")
+@click.option("--dtype", type=click.Choice(list(DTYPES)), help="Of the weights, for hf; by default float32.")
+@click.option("--format-version", type=click.Choice(["0", "1"]), help="Of the file, for llama2c; by default 0.")
+@click.option(
+    "--tokenizer", type=click.Path(path_type=Path), metavar="PATH", help="Its file; by default the one beside SRC."
+)
+@click.option(
+    "--inspect", "looked_at", type=click.Path(path_type=Path), metavar="PATH", help="Print what a file or folder holds."
+)
+@version_option
+@tells_mistakes
+def main(
+    source: Path | None,
+    target: Path | None,
+    form: str | None,
+    dtype: str | None,
+    format_version: str | None,
+    tokenizer: Path | None,
+    looked_at: Path | None,
+) -> None:
+    """Convert SRC, which is a model directory, a run, or a .bin file of llama2.c, with its tokenizer.
+
+    \b
+    scratchgrad-convert runs/toy-001 toy-hf --to hf --dtype bfloat16
+    scratchgrad-convert stories15M.bin stories --to hf --tokenizer tokenizer.bin
+    scratchgrad-convert toy-hf toy/model.bin --to llama2c
+    scratchgrad-convert --inspect toy-hf
+    """
+    if looked_at is not None:
+        if source is not None or form is not None:
+            raise UserError("--inspect looks, and converts nothing: leave SRC, DST and --to out")
+        write(table(stored_in(looked_at)))
+        return
+    if source is None or target is None or form is None:
+        raise UserError("a conversion needs SRC, DST, and --to hf or --to llama2c; --help shows examples")
+    if form == "hf":
+        if format_version is not None:
+            raise UserError("--format-version belongs to --to llama2c")
+        to_hugging_face(read_source(source, tokenizer), target, dtype=cast(Dtype, dtype or "float32"), say=say)
+    else:
+        if dtype is not None:
+            raise UserError("--dtype belongs to --to hf: llama2c's files are float32")
+        to_llama2c(read_source(source, tokenizer), target, version=int(format_version or 0), say=say)
+    write(f"{target}\n")
+
+
+def stored_in(path: Path) -> list[Row]:
+    """The tensors of a safetensors file, a .bin file of llama2.c, a model directory or a run's newest checkpoint.
+
+    Headers are read, and no weights.
+    """
+    if path.is_file() and path.suffix != ".safetensors":
+        places, _ = describe_llama2c(path)
+        return [Row(p.name, p.shape, "int8" if p.group else "float32", p.size, p.bytes) for p in places]
+    folder = newest_checkpoint(path) if is_run(path) else path
+    arrays = map_weights(folder) if path.is_dir() else map_tensors(path)
+    return [Row(name, a.shape, a.dtype.name, a.size, a.nbytes) for name, a in arrays.items()]
+
+
+def table(rows: Iterable[Row]) -> str:
+    """A line for each tensor, and one for all together."""
+    rows = list(rows)
+    total = Row(f"{len(rows)} tensors", (), "", sum(row.parameters for row in rows), sum(row.bytes for row in rows))
+    cells = [("tensor", "shape", "dtype", "parameters", "bytes")]
+    for row in (*rows, total):
+        shape = " x ".join(map(str, row.shape)) or ("" if row is total else "1")
+        cells.append((row.name, shape, row.dtype, f"{row.parameters:,}", f"{row.bytes:,}"))
+    widths = [max(len(line[i]) for line in cells) for i in range(5)]
+    return "".join(
+        "  ".join(
+            cell.ljust(width) if i in (0, 2) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        + "\n"
+        for line in cells
+    )
+
+
+if __name__ == "__main__":
+    main()
