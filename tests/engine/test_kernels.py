@@ -38,6 +38,7 @@ INPUTS = {
     "layer_norm": ([single(5, 997, 131), single(131), single(131)], {}),
     "layer_norm, no bias": ([single(5, 997, 131), single(131)], {}),
     "embedding": ([single(501, 24), np.arange(3000).reshape(3, 1000) % 401], {}),
+    "rms_norm, a token": ([single(1, 1, 288), single(288)], {}),
     "swiglu": ([single(3, 701, 262)], {}),
     "gelu": ([3 * single(7, 50, 997)], {}),
     "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
