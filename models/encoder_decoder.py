@@ -145,6 +145,10 @@ class EncoderDecoder(Model):
         cache = self.new_cache(start.shape[1])
         return self.next_logits(start, cache, self.encode(source)), cache
 
+    def generation_config(self, end: int) -> dict[str, int]:
+        start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
+        return {"decoder_start_token_id": start, "eos_token_id": end, "pad_token_id": pad}
+
     def loss(self, ids: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100, each told from those before it and the source.
 

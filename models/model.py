@@ -50,6 +50,10 @@ class Model(Module):
         """
         return {}
 
+    def generation_config(self, end: int) -> dict[str, int]:
+        """A generation_config.json for text that `end` stands between, as in training."""
+        return {"bos_token_id": end, "eos_token_id": end}
+
     @staticmethod
     def weight_map(config: Any) -> WeightMap:
         """Our parameters, each with the Hugging Face tensors that it is made of."""

@@ -37,11 +37,12 @@ from tests.engine import test_conventions, test_kernels, test_ops
 from tests.op_cases import CASES
 
 PACKAGE = Path(functional.__file__).parent
-KERNEL_FILES = ("attention", "gelu", "loss", "norm", "products", "rotary", "swiglu")
+KERNEL_FILES = ("attention", "embedding", "gelu", "loss", "norm", "products", "rotary", "swiglu")
 ENGINE_FUNCTIONS = ("unbroadcast", "fits", "add", "_add_part", "accumulate")
 HELPERS = {  # functions that ops share, on the way back
-    "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "_scattered",
+    "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "sums_by_id", "_scattered",
     "softmax_minus_target", "chunk_by_chunk", "logistic", "logistic_slope", "normal_slope", "product",
+    "sum_of_rows",
 }  # fmt: skip
 OF_THE_WAY_THERE = {"forward", "grouped", "stacked", "by_tiles"}  # inner functions that are no part of a backward
 SECONDS = 120  # a mutant that loops is a mutant that is seen

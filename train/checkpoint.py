@@ -40,7 +40,7 @@ def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: To
     target = run / "checkpoints" / f"step-{progress.step}"
     target.parent.mkdir(exist_ok=True)
     with atomic_directory(target) as folder:
-        models.save(model, folder, {"bos_token_id": end, "eos_token_id": end})
+        models.save(model, folder, model.generation_config(end))
         save_tokenizer(tokenizer, folder)
         write_tensors(folder / "optimizer.safetensors", optimizer.state_dict())
         with atomic_file(folder / "trainer.json") as file:

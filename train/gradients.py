@@ -65,7 +65,7 @@ def sum_gradients(
     `flags` travel along, so that all ranks know them at the same step. A loss that is not a finite number is a
     UserError on every rank, before any gradient has been looked at.
     """
-    flat = FlatGradients(model)
+    parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = ShardSum()
     losses, tokens, counted = [], [], []
     for shard in shards.mine:
@@ -77,7 +77,7 @@ def sum_gradients(
         losses.append(loss.item())
         tokens.append(count_targets(batch))
         counted.append(_flat(model.tallies))
-        gradients.add(flat.take())
+        gradients.add(_taken(parameters))
 
     numbers = [losses, tokens, flags, np.sum(counted, axis=0)]
     said = ranks.gather_values(np.concatenate(numbers, dtype=np.float64))
@@ -86,12 +86,8 @@ def sum_gradients(
     if not np.isfinite(all_losses).all():
         shard = int(np.flatnonzero(~np.isfinite(all_losses))[0])
         raise UserError(f"step {step + 1}: the loss of shard {shard} is {all_losses[shard]}; {WHAT_HELPS}")
-    total = gradients.total()
-    if ranks.size > 1:
-        summed = to_numpy(total)
-        ranks.sum_tree(summed)
-        total = to_device(summed, device_of(total))
-    flat.hand_out(total)
+    for parameter, total in zip(parameters, _over_ranks(gradients.total(), ranks), strict=True):
+        parameter.grad = total
     raised: list[bool] = np.any(by_rank[2], axis=0).tolist()
     tallies = _as_named(by_rank[3].sum(axis=0), model.tallies)  # exact in any order: they are integers
     return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised, tallies)
@@ -124,31 +120,24 @@ def _as_named(flat: np.ndarray[Any, Any], like: Tallies) -> dict[str, Any]:
     return named
 
 
-class FlatGradients:
-    """All gradients of a model as one array, in the order of its parameters."""
+def _taken(parameters: list[Tensor]) -> list[Array]:
+    """The gradients, moved out of the parameters; an absent one is zeros."""
+    taken = []
+    for parameter in parameters:
+        absent = parameter.grad is None
+        taken.append(array_module(parameter.data).zeros_like(parameter.data) if absent else parameter.grad)
+        parameter.grad = None
+    return taken
 
-    def __init__(self, model: Model) -> None:
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
-    def take(self) -> Array:
-        """Move the gradients out of the parameters into a fresh flat array; an absent one is zeros."""
-        first = self._parameters[0].data
-        flat = array_module(first).zeros(sum(p.size for p in self._parameters), first.dtype)
-        for parameter, part in self._parts(flat):
-            if parameter.grad is not None:
-                part[...] = parameter.grad
-                parameter.grad = None
-        return flat
-
-    def hand_out(self, flat: Array) -> None:
-        """Let every parameter's `.grad` be its part of the flat array."""
-        for parameter, part in self._parts(flat):
-            parameter.grad = part
-
-    def _parts(self, flat: Array) -> list[tuple[Tensor, Array]]:
-        parts: list[tuple[Tensor, Array]] = []
-        start = 0
-        for parameter in self._parameters:
-            parts.append((parameter, flat[start : start + parameter.size].reshape(parameter.shape)))
-            start += parameter.size
-        return parts
+def _over_ranks(gradients: list[Array], ranks: Ranks) -> list[Array]:
+    """Their sums over all ranks, which travel as one flat array."""
+    if ranks.size == 1:
+        return gradients
+    flat = np.concatenate([to_numpy(gradient).reshape(-1) for gradient in gradients])
+    ranks.sum_tree(flat)
+    pieces = np.split(flat, np.cumsum([gradient.size for gradient in gradients])[:-1])
+    return [
+        to_device(piece.reshape(gradient.shape), device_of(gradient))
+        for piece, gradient in zip(pieces, gradients, strict=True)
+    ]

@@ -7,33 +7,53 @@ neighbouring leaves adds up its subtree; ranks then meet their neighbours at dis
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
-from scratchgrad.backend import Array
+from scratchgrad.backend import Array, device_of
+from scratchgrad.threads import spread, tiles
+
+TILE = 1 << 16  # elements
 
 
 class ShardSum:
     """The sum of a rank's shards, in the order they are added: partial sums like the digits of a binary counter.
 
-    It owns what it is given, and adds in place.
+    A shard is a list of arrays, of the same shapes in each. It owns what it is given, and adds in place.
     """
 
     def __init__(self) -> None:
-        self._partial: list[tuple[int, Array]] = []  # (how many shards, their sum), from many to few
+        self._partial: list[tuple[int, list[Array]]] = []  # (how many shards, their sums), from many to few
 
-    def add(self, shard: Array) -> None:
+    def add(self, shard: list[Array]) -> None:
         count, total = 1, shard
         while self._partial and self._partial[-1][0] == count:
             _, left = self._partial.pop()
-            left += total
+            _add(left, total)
             count, total = 2 * count, left
         self._partial.append((count, total))
 
-    def total(self) -> Array:
-        """The sum, once a power of two of shards has been added."""
+    def total(self) -> list[Array]:
+        """The sums, once a power of two of shards has been added."""
         if len(self._partial) != 1:
             raise ValueError("the number of shards that were added is not a power of two")
         return self._partial.pop()[1]
+
+
+def _add(left: list[Array], right: list[Array]) -> None:
+    """Each array of left += that of right: on the CPU in tiles of rows, on all threads."""
+
+    def of_tile(pair: tuple[Array, Array]) -> None:
+        total, piece = pair
+        total += piece
+
+    spread(of_tile, chain.from_iterable(map(_tiles, left, right)))
+
+
+def _tiles(left: Array, right: Array) -> list[tuple[Array, Array]]:
+    if left.ndim == 0 or device_of(left) != "cpu":
+        return [(left, right)]
+    return [(left[tile], right[tile]) for tile in tiles(len(left), max(1, TILE * len(left) // max(1, left.size)))]
 
 
 def tree_sum(values: list[Any]) -> Any:

@@ -60,7 +60,9 @@ def linear_cross_entropy(
     from_logits = partial(
         softmax_minus_target, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss
     )
-    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_grad, from_logits, operator.matmul)
+    return chunk_by_chunk(
+        x, weight, targets, bias, ignore_index, needs_grad, from_logits, operator.matmul, _plus_product
+    )
 
 
 def chunk_by_chunk(
@@ -72,8 +74,12 @@ def chunk_by_chunk(
     needs_grad: tuple[bool, ...],
     from_logits: Callable[[Array, Array], Array],
     product: Callable[[Array, Array], Array],
+    plus_product: Callable[[Array | None, Array, Array], Array],
 ) -> tuple[Array, Backward]:
-    """`from_logits` gives the losses of a chunk's rows and turns its logits into their gradient; `product` is a @ b."""
+    """`from_logits` gives the losses of a chunk's rows and turns its logits into their gradient.
+
+    product(a, b) is a @ b, and plus_product(sum, a, b) is the sum, changed in place if there is one, with a @ b.
+    """
     if x.shape[-1] != weight.shape[1]:
         raise ValueError(f"the last axes of x ({x.shape[-1]}) and of weight ({weight.shape[1]}) must agree")
     check_targets(x.shape[:-1], targets, len(weight), ignore_index)
@@ -92,8 +98,7 @@ def chunk_by_chunk(
         if grad_x is not None:
             grad_x[chunk] = product(logits, weight)
         if needs_weight:
-            share = product(logits.T, rows[chunk])
-            grad_weight = share if grad_weight is None else xp.add(grad_weight, share, out=grad_weight)
+            grad_weight = plus_product(grad_weight, logits.T, rows[chunk])
         if grad_bias is not None:
             grad_bias += logits.sum(axis=0)
 
@@ -107,6 +112,10 @@ def chunk_by_chunk(
         return None if grad_x is None else grad_x.reshape(x.shape), grad_weight, None, grad_bias
 
     return losses.sum(), backward
+
+
+def _plus_product(total: Array | None, a: Array, b: Array) -> Array:
+    return a @ b if total is None else array_module(a).add(total, a @ b, out=total)
 
 
 def softmax_minus_target(logits: Array, ids: Array, ignore_index: int, label_smoothing: float, z_loss: float) -> Array:

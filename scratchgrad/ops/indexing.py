@@ -139,14 +139,21 @@ def masked_fill(x: Tensor, mask: Tensor | Array, value: float) -> Tensor:
 
 def sum_rows(ids: Array, rows: Array, count: int) -> Array:
     """out[id] = the sum of all rows with that id. ids (n,); rows (n, width); out (count, width)."""
-    xp = array_module(rows)
-    out = xp.zeros((count, rows.shape[1]), rows.dtype)
-    if ids.size:
-        order = xp.argsort(ids, kind="stable")
-        in_order = ids[order]
-        starts = xp.flatnonzero(xp.append(xp.ones(1, bool), in_order[1:] != in_order[:-1]))
-        out[in_order[starts]] = segment_sum(rows[order], starts)
+    out = array_module(rows).zeros((count, rows.shape[1]), rows.dtype)
+    present, sums = sums_by_id(ids, rows)
+    out[present] = sums
     return out
+
+
+def sums_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
+    """(the ids that occur, rising, each once; for each the sum of its rows)."""
+    xp = array_module(rows)
+    if not ids.size:
+        return ids, rows
+    order = xp.argsort(ids, kind="stable")
+    in_order = ids[order]
+    starts = xp.flatnonzero(xp.append(xp.ones(1, bool), in_order[1:] != in_order[:-1]))
+    return in_order[starts], segment_sum(rows[order], starts)
 
 
 def check_indices(ids: Array, length: int) -> None:

@@ -35,12 +35,17 @@ INPUTS = {
     "matmul": ([single(512, 288), single(288, 4001)], {}),
     "grouped_linear": ([single(1300, 24), single(4, 501, 24), single(4, 501)], {"counts": np.array([700, 0, 1, 599])}),
     "rms_norm": ([single(5, 997, 131), single(131)], {}),
+    "layer_norm": ([single(5, 997, 131), single(131), single(131)], {}),
+    "layer_norm, no bias": ([single(5, 997, 131), single(131)], {}),
+    "embedding": ([single(501, 24), np.arange(3000).reshape(3, 1000) % 401], {}),
+    "rms_norm, a token": ([single(1, 1, 288), single(288)], {}),
     "swiglu": ([single(3, 701, 262)], {}),
     "gelu": ([3 * single(7, 50, 997)], {}),
     "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
     "rotary": ([single(3, 10, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 7}),
     "rotary, texts that stand elsewhere": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {}),
     "scaled_dot_product_attention": (heads, {"is_causal": True}),
+    "scaled_dot_product_attention, no past": ([single(2, 6, 300, 24), *(single(2, 3, 300, 24) for _ in range(2))], {"is_causal": True}),
     "scaled_dot_product_attention, a bias": ([*heads, bias], {"is_causal": True, "scale": 1.0}),
     "scaled_dot_product_attention, a bias of each text": ([*heads, np.where(seen, bias, -np.inf)], {}),
     "scaled_dot_product_attention, booleans": ([*heads, seen], {}),
@@ -61,7 +66,7 @@ def run(name: str) -> list[np.ndarray]:
     leaves = [a if isinstance(a, Tensor) else Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
     out = OPS[op_of(name)](*leaves, **options)
     if out.requires_grad:
-        out.backward(np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape))
+        out.backward(np.random.default_rng(1).standard_normal(out.shape, dtype=np.float32))
     return [out.data, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 
@@ -101,3 +106,12 @@ def test_the_environment_can_turn_them_off():
             check=True,
         )
         assert out.stdout.strip() == want
+
+
+@pytest.mark.parametrize(("rows", "outputs"), [(0, 5), (3, 0), (0, 0)])
+def test_nothing_is_a_matrix_too(rows, outputs):
+    """A shard in which no token is asked for multiplies no rows."""
+    leaves = [Tensor(single(*shape), requires_grad=True) for shape in ((rows, 4), (outputs, 4), (outputs,))]
+    OPS["linear"](*leaves).sum().backward()
+    assert all(leaf.grad.shape == leaf.shape for leaf in leaves)
+    np.testing.assert_array_equal(leaves[2].grad, np.full(outputs, rows))

@@ -62,6 +62,24 @@ def test_what_we_save_opens_in_transformers_with_equal_logits(version, tmp_path)
         assert np.array_equal(a, b)
 
 
+def test_transformers_writes_what_we_write(tmp_path):
+    """Its generate() begins as generation_config.json says."""
+    torch = pytest.importorskip("torch", reason="the extra parity is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra parity is not installed")
+    model, ids = small(V1_1), encoder_decoders.batch(40)["ids"][:1]
+    end = 39
+    models.save(model, tmp_path, model.generation_config(end))
+    theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    wanted = theirs.generate(torch.tensor(ids), max_new_tokens=8, do_sample=False)[0].tolist()
+    written = [model.config.decoder_start_token_id]
+    with no_grad():
+        memory = model.eval().encode(Tensor(ids))
+        while len(written) < 9 and written[-1] != end:
+            written.append(int(model.next_logits(Tensor(np.array([written])), None, memory).data.argmax()))
+    assert len(set(written)) > 3
+    assert written == wanted
+
+
 @VERSIONS
 def test_a_model_directory_gives_the_model_back(version, tmp_path):
     encoder_decoders.check_saving(small(version), tmp_path)

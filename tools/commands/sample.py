@@ -20,7 +20,7 @@ from scratchgrad.tools.runs import model_directory, newest_run
 from scratchgrad.tools.sampling import Sampling
 from scratchgrad.tools.text_files import read_prompts
 
-ALL = 1 << 30  # tokens: as many as the context has room for
+LONGEST = 4096  # tokens, where nothing is said: a context may be a million, and its cache would be made at once
 LARGEST_PROMPT = 1 << 24  # bytes; the context of any model that runs here is smaller
 DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
@@ -65,7 +65,9 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed
     metavar="A",
     help="With --beams: a text's score is its log-probability / length^A.",
 )
-@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="By default what the context holds.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="By default what the context holds, at most 4096."
+)
 @click.option(
     "--num-samples",
     type=click.IntRange(min=1),
@@ -145,7 +147,7 @@ def main(
         loaded,
         texts,
         num_samples or (3 if texts == [""] and temperature > 0 and beams is None else 1),
-        max_tokens=max_tokens or ALL,
+        max_tokens=max_tokens or LONGEST,
         stops=stops,
         batch_size=batch_size,
         as_json=as_json,

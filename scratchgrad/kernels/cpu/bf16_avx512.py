@@ -32,7 +32,6 @@ class Left(NamedTuple):
     """Rows of pairs: pair p of row r stands at bits[r // 8 * group + r % 8 * row + p * pair]."""
 
     bits: Array
-    rows: int
     group: int
     row: int
     pair: int
@@ -57,9 +56,9 @@ def left(x: Array, *, transposed: bool = False) -> Left:
     """The left operand of a product: a bf16 matrix, or its transpose."""
     if transposed:
         groups = _pair_rows(x, ROWS)
-        return Left(groups, x.shape[1], groups.shape[1] * ROWS, 1, ROWS)
+        return Left(groups, groups.shape[1] * ROWS, 1, ROWS)
     pairs = _even(x).view(np.uint32)
-    return Left(pairs, len(x), ROWS * pairs.shape[1], pairs.shape[1], 1)
+    return Left(pairs, ROWS * pairs.shape[1], pairs.shape[1], 1)
 
 
 def right(x: Array, *, transposed: bool = False) -> Right:

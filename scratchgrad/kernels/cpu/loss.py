@@ -4,7 +4,7 @@ import numpy as np
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
-from scratchgrad.kernels.cpu.products import product
+from scratchgrad.kernels.cpu.products import plus_product, product
 from scratchgrad.ops.cross_entropy import IGNORE, chunk_by_chunk, softmax_minus_target
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
@@ -30,4 +30,4 @@ def linear_cross_entropy(
 
         return np.concatenate(spread(of_tile, tiles(len(logits), max(1, TILE // logits.shape[1]))))
 
-    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_grad, by_tiles, product)
+    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_grad, by_tiles, product, plus_product)

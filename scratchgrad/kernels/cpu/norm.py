@@ -1,10 +1,11 @@
-"""RMS norm by row tiles."""
+"""Norms by row tiles."""
 
 import numpy as np
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
-from scratchgrad.ops.norm import rms_norm as specification
+from scratchgrad.ops.norm import layer_norm as specification_of_layer_norm
+from scratchgrad.ops.norm import rms_norm as specification_of_rms_norm
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
@@ -13,8 +14,8 @@ TILE = 1 << 17  # elements
 
 @kernel("rms_norm", "cpu")
 def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backward]:
-    if x.size <= TILE or gain.ndim != 1:
-        return specification.__wrapped__(x, gain, eps=eps)  # type: ignore[attr-defined, no-any-return]
+    if x.dtype.char not in "fd" or x.dtype != gain.dtype or x.size == 0 or gain.shape != x.shape[-1:] or x.ndim == 0:
+        return specification_of_rms_norm.__wrapped__(x, gain, eps=eps)  # type: ignore[attr-defined, no-any-return]
     shape, width = x.shape, x.shape[-1]
     rows = x.reshape(-1, width)
     cuts = tiles(len(rows), max(1, TILE // width))
@@ -46,9 +47,56 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backwa
             inner *= scale[tile]
             return grad_gain
 
-        grad_gain = np.zeros_like(gain)
-        for part in spread(of_tile, cuts):
-            grad_gain += part
-        return grad_x.reshape(shape), grad_gain
+        return grad_x.reshape(shape), np.sum(spread(of_tile, cuts), axis=0)
+
+    return out.reshape(shape), backward
+
+
+@kernel("layer_norm", "cpu")
+def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5) -> tuple[Array, Backward]:
+    if x.size <= TILE or gain.ndim != 1 or (bias is not None and bias.ndim != 1):
+        return specification_of_layer_norm.__wrapped__(x, gain, bias, eps=eps)  # type: ignore[attr-defined, no-any-return]
+    shape, width = x.shape, x.shape[-1]
+    rows = x.reshape(-1, width)
+    cuts = tiles(len(rows), max(1, TILE // width))
+    mean, scale = np.empty((len(rows), 1), x.dtype), np.empty((len(rows), 1), x.dtype)
+    out = np.empty_like(rows)
+
+    def forward(tile: slice) -> None:
+        piece = out[tile]
+        rows[tile].mean(axis=-1, keepdims=True, out=mean[tile])
+        np.subtract(rows[tile], mean[tile], out=piece)
+        mean_square = np.einsum("ij,ij->i", piece, piece)[:, None]
+        mean_square /= width
+        mean_square += eps
+        np.divide(1, np.sqrt(mean_square), out=scale[tile])
+        piece *= scale[tile]
+        piece *= gain
+        if bias is not None:
+            piece += bias
+
+    spread(forward, cuts)
+
+    def backward(grad: Array) -> tuple[Array, Array, Array]:
+        grad_rows = grad.reshape(-1, width)
+        grad_x = np.empty_like(rows)
+
+        def of_tile(tile: slice) -> tuple[Array, Array]:
+            normed = rows[tile] - mean[tile]
+            normed *= scale[tile]
+            inner, piece = grad_x[tile], grad_rows[tile]
+            np.multiply(piece, gain, out=inner)
+            along = np.einsum("ij,ij->i", inner, normed)[:, None] / width
+            shift = inner.mean(axis=-1, keepdims=True)
+            grad_gain, grad_bias = np.einsum("ij,ij->j", piece, normed), piece.sum(axis=0)
+            normed *= along
+            inner -= normed
+            inner -= shift
+            inner *= scale[tile]
+            return grad_gain, grad_bias
+
+        of_tiles = spread(of_tile, cuts)
+        grad_gain, grad_bias = (np.sum(parts, axis=0) for parts in zip(*of_tiles, strict=True))
+        return grad_x.reshape(shape), grad_gain, grad_bias
 
     return out.reshape(shape), backward

@@ -17,9 +17,10 @@ from scratchgrad.ops.linalg import slices_of
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-SHORTEST, MOST = 256, 16  # a block has at least so many rows or columns; there are at most so many blocks
-FEW = 64  # rows: with fewer, reading the other matrix takes longer than computing
-LEAST = 1 << 19  # numbers read for a block of few rows: less is done before another thread has woken up
+SHORTEST, MOST = 256, 16  # more than two blocks have at least so many rows or columns; there are at most so many
+ALIGNED = 16  # blocks begin at multiples of this
+LEAST = 1 << 19  # numbers read for a block: less is done before another thread has woken up
+TILE = 1 << 17  # elements
 
 Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
 
@@ -31,25 +32,51 @@ def product(a: Array, b: Array) -> Array:
     return out
 
 
+def plus_product(total: Array | None, a: Array, b: Array) -> Array:
+    """total + a @ b in place, block by block, so that the product never exists as a whole; a @ b if total is None."""
+    if total is None:
+        return product(a, b)
+
+    def of_block(block: Product) -> None:
+        left, right, out = block
+        out += left @ right
+
+    spread(of_block, cut((a, b, total)))
+    return total
+
+
 def multiply(products: Iterable[Product]) -> None:
     """Several products at once: the blocks of all of them are shared out over the threads."""
-    spread(lambda block: np.matmul(block[0], block[1], out=block[2]), chain.from_iterable(map(_cut, products)))
+    spread(lambda block: np.matmul(block[0], block[1], out=block[2]), chain.from_iterable(map(cut, products)))
 
 
-def _cut(whole: Product) -> list[Product]:
-    """Cut along the longer side of the result."""
+def cut(whole: Product) -> list[Product]:
+    """Blocks of a product, along the longer side of the result: a power of two, so that threads have the same work."""
     a, b, out = whole
-    rows, columns = out.shape
-    if rows >= columns:
-        return [(a[cut], b, out[cut]) for cut in _blocks(rows)]
-    shortest = SHORTEST
-    if rows < FEW and b.size:  # 16 multiplications take as long as reading a number
-        shortest = max(SHORTEST, 16 * LEAST // (len(b) * (16 + rows)))
-    return [(a, b[:, cut], out[:, cut]) for cut in _blocks(columns, shortest)]
+    length, other = max(out.shape), min(out.shape)
+    work = len(b) * length * (16 + other) // 16  # 16 multiplications take as long as reading a number
+    count = 1
+    while count < MOST and work >= 2 * count * LEAST and (count == 1 or length >= 2 * count * SHORTEST):
+        count *= 2
+    pieces = tiles(length, max(1, -(-length // (count * ALIGNED))) * ALIGNED)
+    if out.shape[0] == length:
+        return [(a[piece], b, out[piece]) for piece in pieces]
+    return [(a, b[:, piece], out[:, piece]) for piece in pieces]
 
 
-def _blocks(length: int, shortest: int = SHORTEST) -> list[slice]:
-    return tiles(length, max(shortest, -(-length // (MOST * 64)) * 64))
+def add_in_rows(x: Array, row: Array) -> None:
+    """x += row for a matrix, by tiles."""
+
+    def of_tile(tile: slice) -> None:
+        x[tile] += row
+
+    spread(of_tile, tiles(len(x), max(1, TILE // max(1, x.shape[1]))))
+
+
+def sum_of_rows(x: Array) -> Array:
+    """x.sum(axis=0) for a matrix: of tiles, and then of their sums. One without rows is one tile."""
+    cuts = tiles(max(1, len(x)), max(1, TILE // max(1, x.shape[1])))
+    return np.sum(spread(lambda tile: x[tile].sum(axis=0), cuts), axis=0)
 
 
 @kernel("linear", "cpu")
@@ -60,11 +87,15 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     rows = x.reshape(-1, shape[-1])
     out = product(rows, weight.T)
     if bias is not None:
-        out += bias
+        add_in_rows(out, bias)
 
-    def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Array]:
+    def backward(grad: Array) -> tuple[Callable[[], Array], ...]:
         grad_rows = grad.reshape(-1, grad.shape[-1])
-        return lambda: product(grad_rows, weight).reshape(shape), lambda: product(grad_rows.T, rows), grad
+        return (
+            lambda: product(grad_rows, weight).reshape(shape),
+            lambda: product(grad_rows.T, rows),
+            lambda: sum_of_rows(grad_rows),
+        )
 
     return out.reshape(*shape[:-1], weight.shape[0]), backward
 
