@@ -105,3 +105,11 @@ def test_the_environment_can_turn_them_off():
             check=True,
         )
         assert out.stdout.strip() == want
+
+
+def test_a_product_of_no_rows_has_gradients_too():
+    """A shard in which no token is asked for multiplies none."""
+    leaves = [Tensor(single(*shape), requires_grad=True) for shape in ((0, 4), (5, 4), (5,))]
+    OPS["linear"](*leaves).sum().backward()
+    for leaf in leaves:
+        np.testing.assert_array_equal(leaf.grad, np.zeros(leaf.shape))
