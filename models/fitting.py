@@ -47,7 +47,9 @@ def misfits(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fa
     """All that keeps stored arrays from being the weights of the model, which may be one of `random.shapes_only`."""
     stored = _as_a_whole_model(stored, model)
     shapes = {name: np.broadcast_to(np.float32(0), p.shape) for name, p in model.named_parameters()}
-    faults, meant = [], set()
+    faults: list[Fault] = []
+    meant: set[str] = set()
+    copies: list[tuple[str, str]] = []
     for piece, rows in rows_of(shapes, model.weight_map(model.config)):
         meant |= {piece.name, *piece.copies}
         array = stored.get(piece.name)
@@ -58,23 +60,23 @@ def misfits(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fa
             faults.append(Fault(piece.name, reason, (array.shape, rows.shape)))
         elif array.dtype not in FLOATS:
             faults.append(Fault(piece.name, f"holds {array.dtype}, not float32, float16 or bfloat16"))
-        else:
-            faults += [
-                Fault(copy, f"is not the same as '{piece.name}', to which the config ties it")
-                for copy in piece.copies
-                if copy in stored and not _is_copy(stored[copy], array)
-            ]
+        copies += [(copy, piece.name) for copy in piece.copies if copy in stored]
     buffers = [re.compile(pattern) for pattern in model.buffers]
     for name in stored.keys() - meant:
         if not any(pattern.fullmatch(name) for pattern in buffers):
             faults.append(Fault(name, "belongs to no part of the model"))
-    return faults
+    return faults or [  # to compare copies is to read them: only where all else fits
+        Fault(copy, f"is not the same as '{name}', to which the config ties it")
+        for copy, name in copies
+        if not _is_copy(stored[copy], stored[name])
+    ]
 
 
 def _as_a_whole_model(stored: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
     """By today's names of a model with its head; where the bare model was saved, no name has the prefix."""
     for old, new in model.older_names.items():
-        stored = {name.replace(old, new): array for name, array in stored.items()}
+        new_names = {name: name.replace(old, new) for name in stored}
+        stored = {name if new_names[name] in stored else new_names[name]: array for name, array in stored.items()}
     pieces = [piece for pieces in model.weight_map(model.config).values() for piece in pieces]
     meant = {name for piece in pieces for name in (piece.name, *piece.copies)}
     prefix = model.base_prefix

@@ -81,6 +81,8 @@ def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
 
 
 PROMISES = [
+    Promise("bert-toy", "hidden tokens told right", last("val_masked_accuracy"), at_least=0.40),
+    Promise("bert-toy", "next sentences told right", last("val_next_sentence_accuracy"), at_least=0.62),
     Promise("gpt2-toy", "held-out bits per byte", last("val_bpb"), at_most=2.1),
     Promise("moe-toy", "held-out bits per byte", last("val_bpb"), at_most=2.0),
     Promise("moe-toy", "of a layer's choices, the fullest expert's share", fullest_expert, at_most=0.25),

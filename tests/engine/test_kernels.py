@@ -38,6 +38,7 @@ INPUTS = {
     "layer_norm": ([single(5, 997, 131), single(131), single(131)], {}),
     "layer_norm, no bias": ([single(5, 997, 131), single(131)], {}),
     "embedding": ([single(501, 24), np.arange(3000).reshape(3, 1000) % 401], {}),
+    "rms_norm, a token": ([single(1, 1, 288), single(288)], {}),
     "swiglu": ([single(3, 701, 262)], {}),
     "gelu": ([3 * single(7, 50, 997)], {}),
     "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
@@ -105,3 +106,12 @@ def test_the_environment_can_turn_them_off():
             check=True,
         )
         assert out.stdout.strip() == want
+
+
+@pytest.mark.parametrize(("rows", "outputs"), [(0, 5), (3, 0), (0, 0)])
+def test_nothing_is_a_matrix_too(rows, outputs):
+    """A shard in which no token is asked for multiplies no rows."""
+    leaves = [Tensor(single(*shape), requires_grad=True) for shape in ((rows, 4), (outputs, 4), (outputs,))]
+    OPS["linear"](*leaves).sum().backward()
+    assert all(leaf.grad.shape == leaf.shape for leaf in leaves)
+    np.testing.assert_array_equal(leaves[2].grad, np.full(outputs, rows))

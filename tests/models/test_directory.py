@@ -128,6 +128,18 @@ def test_buffers_that_say_nothing_are_passed_over_and_others_are_not(tmp_path, c
     assert re.search(rf"'{buffers[0].replace('0', 'x')}s' belongs to no part of the model", refusal(tmp_path))
 
 
+def test_a_weight_under_its_old_name_beside_the_new_one_is_one_too_many(tmp_path):
+    bert = {
+        "model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 8, "max_position_embeddings": 8,
+    }  # fmt: skip
+    models.save(built(bert), tmp_path)
+    new = "bert.embeddings.LayerNorm.weight"
+    assert new in map_tensors(tmp_path / "model.safetensors")
+    change_weights(tmp_path, lambda arrays: arrays.update({new.replace("weight", "gamma"): arrays[new] + 1}))
+    assert "'bert.embeddings.LayerNorm.gamma' belongs to no part of the model" in refusal(tmp_path)
+
+
 def test_a_tied_output_layer_may_be_stored_again_if_it_is_the_same(tmp_path):
     model = built(GPT2)
     models.save(model, tmp_path)

@@ -141,7 +141,12 @@ def found(text, tokenizer):
     return [t for _, t in sorted(hits) if tokenizer.special_tokens[t] != tokenizer.unknown]
 
 
-MARKS = st.text(st.sampled_from("ae\u0301\u0316\u0327\u0334\u0344\u05b0\u1e69\u0f73\uac00\u11a8"), max_size=60)
+MARKS = st.text(
+    st.sampled_from(
+        "\uff76\uff9e\uff9f\u3131\u3133\u314fae\u0301\u0316\u0327\u0334\u0344\u05b0\u1e69\u0f73\uac00\u11a8"
+    ),
+    max_size=60,
+)
 
 
 @given(MARKS | any_text | mutated, st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))

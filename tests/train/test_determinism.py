@@ -34,6 +34,7 @@ def test_ranks_threads_and_recomputation_change_no_bit(tmp_path, start, recipe, 
         (2, "train.threads=2", "train.recompute=every", "train.recompute_every=2"),
         (None, "train.threads=2"),
         (None, "train.threads=2", "train.recompute=full"),
+        (2, "train.threads=1", "train.recompute=attention"),
     ]
     for number, (ranks, *overrides) in enumerate(ways):
         job = start("scratchgrad-train", recipe, *overrides, f"log.run_dir=run-{number}", ranks=ranks)

@@ -15,6 +15,13 @@ _MARK = r"\P{CCC=0}\u0f73\u0f75\u0f81"
 # A character, and those behind it that may change places with each other or, where a form composes, become one with it.
 _DECOMPOSED = regex.compile(rf"(?s:.)[{_MARK}]*+")
 _COMPOSED = regex.compile(rf"(?s:.)[\p{{NFC_QC=Maybe}}\p{{NFKC_QC=Maybe}}{_MARK}]*+")
+# NFKC first takes apart what other forms leave whole: half-wide sound marks of kana, and letters of Hangul that stand
+# alone, become such marks, vowels and finals.
+_COMPATIBLE = regex.compile(
+    rf"(?s:.)[\p{{NFC_QC=Maybe}}\p{{NFKC_QC=Maybe}}{_MARK}\u3133\u3135\u3136\u313a-\u313f\u314f-\u3163\uff9e\uff9f"
+    r"\uffa3\uffa5\uffa6\uffaa-\uffaf\uffc2-\uffdc]*+"
+)
+_CLUSTERS = {"NFD": _DECOMPOSED, "NFKD": _DECOMPOSED, "NFC": _COMPOSED, "NFKC": _COMPATIBLE}
 _MARKS = regex.compile(rf"[{_MARK}]{{16,}}+")
 
 
@@ -45,7 +52,7 @@ def normalized(form: Form, text: str) -> str:
 def traced_form(form: Form, text: str) -> Traced:
     """The normal form of `text`, cluster by cluster: all that a cluster becomes came from all of it."""
     parts, starts, ends = [], [], []
-    for match in (_COMPOSED if form.endswith("C") else _DECOMPOSED).finditer(text):
+    for match in _CLUSTERS[form].finditer(text):
         part = normalized(form, match.group())
         parts.append(part)
         starts += [match.start()] * len(part)

@@ -25,6 +25,7 @@ LARGEST_VOCABULARY = 1 << 24
 # A pair of ids is one number, left << ID | right, and so is a heap entry, pair - (count << PAIR): of two entries the
 # smaller has the larger count, or among equal counts the smaller ids.
 ID, PAIR = 32, 64
+ID_BITS, PAIR_BITS = (1 << ID) - 1, (1 << PAIR) - 1
 
 Progress = Callable[[int], object]
 
@@ -63,8 +64,9 @@ def learn_bpe(
     for place, byte in enumerate(BYTE_ORDER):
         byte_ids[byte] = special + place
     with _no_garbage_collection():
-        words = [[byte_ids[byte] for byte in piece.encode()] for piece in counts]
-        merges = _learn(words, list(counts.values()), tokens, special, vocab_size, progress)
+        long = {piece: count for piece, count in counts.items() if len(piece) > 1 or not piece.isascii()}
+        words = [[byte_ids[byte] for byte in piece.encode()] for piece in long]
+        merges = _learn(words, list(long.values()), tokens, special, vocab_size, progress)
     return ByteLevelBPE(tokens, merges, added_from({text: i for i, text in enumerate(special_tokens)}), pattern)
 
 
@@ -94,13 +96,13 @@ def _learn(
     merges: list[Merge] = []
     while len(tokens) < size and heap:
         entry = heapq.heappop(heap)
-        pair, claimed = entry & (1 << PAIR) - 1, -(entry >> PAIR)
+        pair, claimed = entry & PAIR_BITS, -(entry >> PAIR)
         count = pair_counts[pair]
         if count != claimed:
             if count > 0:
                 heapq.heappush(heap, pair - (count << PAIR))
             continue
-        left, right = pair >> ID, pair & (1 << ID) - 1
+        left, right = pair >> ID, pair & ID_BITS
         spelled = tokens[left] + tokens[right]
         merged = id_of.get(spelled)  # two pairs may spell the same bytes: one token
         if merged is not None and merged < special:
@@ -112,6 +114,7 @@ def _learn(
                 progress(merged)
         merges.append((left, right, merged))
         risen: defaultdict[int, int] = defaultdict(int)
+        merged_and, right_and = merged << ID, right << ID
         for number in words_with.pop(pair):
             word, weight = words[number], counts[number]
             i, last = 0, len(word) - 1
@@ -121,15 +124,17 @@ def _learn(
                     del word[i + 1]
                     last -= 1
                     if i > 0:
-                        before = word[i - 1] << ID
-                        pair_counts[before | left] -= weight
-                        risen[before | merged] += weight
-                        words_with[before | merged].append(number)
+                        before_and = word[i - 1] << ID
+                        pair_counts[before_and | left] -= weight
+                        new = before_and | merged
+                        risen[new] += weight
+                        words_with[new].append(number)
                     if i < last:
                         after = word[i + 1]
-                        pair_counts[right << ID | after] -= weight
-                        risen[merged << ID | after] += weight
-                        words_with[merged << ID | after].append(number)
+                        pair_counts[right_and | after] -= weight
+                        new = merged_and | after
+                        risen[new] += weight
+                        words_with[new].append(number)
                 i += 1
         pair_counts[pair] = 0
         for new, weight in risen.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import sys
@@ -71,14 +72,15 @@ def hugging_face_encode(documents: Documents, folder: Path) -> Callable[[], Any]
 
 def tiktoken_encode(documents: Documents, folder: Path) -> Callable[[], Any]:
     import tiktoken
-    from tiktoken.load import load_tiktoken_bpe
 
     from scratchgrad.tools.tokenizer import PATTERNS
 
     settings = json.loads((folder / "settings.json").read_text())
+    # Not by tiktoken's own loader: it keeps a copy of what it once read from a path of this name.
+    lines = (line.split() for line in (folder / "vocabulary.tiktoken").read_bytes().splitlines())
     encoding = tiktoken.Encoding(
         "bench", pat_str=PATTERNS["gpt4"].possessive, special_tokens=settings["special"],
-        mergeable_ranks=load_tiktoken_bpe(str(folder / "vocabulary.tiktoken")),
+        mergeable_ranks={base64.b64decode(token): int(rank) for token, rank in lines},
     )  # fmt: skip
     return lambda: [encoding.encode_ordinary(document) for document in documents]
 

@@ -15,7 +15,7 @@ from scratchgrad.ops.attention import scaled_dot_product_attention as specificat
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-BLOCK = 128  # queries; a causal block skips the keys behind its last query
+BLOCK = 64  # queries; a causal block skips the keys behind its last query
 TILE = 1 << 17  # scores: half a megabyte of float32
 
 

@@ -70,12 +70,13 @@ def add_in_rows(x: Array, row: Array) -> None:
     def of_tile(tile: slice) -> None:
         x[tile] += row
 
-    spread(of_tile, tiles(len(x), max(1, TILE // x.shape[1])))
+    spread(of_tile, tiles(len(x), max(1, TILE // max(1, x.shape[1]))))
 
 
 def sum_of_rows(x: Array) -> Array:
-    """x.sum(axis=0) for a matrix: of tiles, and then of their sums."""
-    return np.sum(spread(lambda tile: x[tile].sum(axis=0), tiles(len(x), max(1, TILE // x.shape[1]))), axis=0)
+    """x.sum(axis=0) for a matrix: of tiles, and then of their sums. One without rows is one tile."""
+    cuts = tiles(max(1, len(x)), max(1, TILE // max(1, x.shape[1])))
+    return np.sum(spread(lambda tile: x[tile].sum(axis=0), cuts), axis=0)
 
 
 @kernel("linear", "cpu")
