@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,13 +53,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     if x.shape[-1] != weight.shape[1]:
         raise ValueError(f"the last axes of x ({x.shape[-1]}) and of weight ({weight.shape[1]}) must agree")
     shape = x.shape
-    rows = x.reshape(-1, shape[-1])
+    rows = as_rows(x)
     out = rows @ weight.T
     if bias is not None:
         out += bias
 
     def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Array]:
-        grad_rows = grad.reshape(-1, grad.shape[-1])
+        grad_rows = as_rows(grad)
         return lambda: (grad_rows @ weight).reshape(shape), lambda: grad_rows.T @ rows, grad
 
     return out.reshape(*shape[:-1], weight.shape[0]), backward
@@ -99,6 +100,11 @@ def slices_of(counts: Array, x: Array, weight: Array) -> list[slice]:
     if x.shape[1] != weight.shape[2]:
         raise ValueError(f"the last axes of x ({x.shape[1]}) and of weight ({weight.shape[2]}) must agree")
     return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def as_rows(x: Array) -> Array:
+    """(..., width) as a matrix (rows, width), also where there is nothing in it and -1 could be any number."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def outer(a: Tensor, b: Tensor) -> Tensor:

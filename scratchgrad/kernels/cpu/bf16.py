@@ -22,6 +22,7 @@ from scratchgrad.kernels.cpu.loss import linear_cross_entropy as float32_linear_
 from scratchgrad.kernels.cpu.products import linear as float32_linear
 from scratchgrad.kernels.weights import derived
 from scratchgrad.ops.cross_entropy import IGNORE, check_targets, rows_at_a_time, softmax_minus_target
+from scratchgrad.ops.linalg import as_rows
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
@@ -47,13 +48,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     if not _fits(x, weight):
         return float32_linear(x, weight, bias)
     shape, by = x.shape, multiplier()
-    rows = rounded(x.reshape(-1, shape[-1]))
+    rows = rounded(as_rows(x))
     out = product(by.left(rows), derived(weight, packed), len(rows), len(weight))
     if bias is not None:
         out += bias
 
     def backward(grad: Array) -> tuple[Callable[[], Array], Callable[[], Array], Array]:
-        slopes = rounded(grad.reshape(-1, grad.shape[-1]))
+        slopes = rounded(as_rows(grad))
 
         def of_x() -> Array:
             return product(by.left(slopes), derived(weight, packed_transposed), *rows.shape).reshape(shape)
@@ -84,7 +85,7 @@ def linear_cross_entropy(
         return float32_linear_cross_entropy(x, weight, targets, bias, **options, needs_grad=needs_grad)
     check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     by, vocabulary, ids = multiplier(), len(weight), targets.reshape(-1)
-    rows, table = rounded(x.reshape(-1, x.shape[-1])), derived(weight, packed)
+    rows, table = rounded(as_rows(x)), derived(weight, packed)
     needs_x, needs_weight, _, needs_bias = needs_grad
     grad_x = np.empty(rows.shape, np.float32) if needs_x else None
     grad_weight = None

@@ -11,9 +11,9 @@ import numpy as np
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
+from scratchgrad.ops.linalg import as_rows, slices_of
 from scratchgrad.ops.linalg import linear as specification_of_linear
 from scratchgrad.ops.linalg import matmul as specification_of_matmul
-from scratchgrad.ops.linalg import slices_of
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
@@ -84,13 +84,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
     if x.shape[-1] != weight.shape[1]:
         return specification_of_linear.__wrapped__(x, weight, bias)  # type: ignore[attr-defined, no-any-return]
     shape = x.shape
-    rows = x.reshape(-1, shape[-1])
+    rows = as_rows(x)
     out = product(rows, weight.T)
     if bias is not None:
         add_in_rows(out, bias)
 
     def backward(grad: Array) -> tuple[Callable[[], Array], ...]:
-        grad_rows = grad.reshape(-1, grad.shape[-1])
+        grad_rows = as_rows(grad)
         return (
             lambda: product(grad_rows, weight).reshape(shape),
             lambda: product(grad_rows.T, rows),
