@@ -53,6 +53,7 @@ INPUTS = {
     "scaled_dot_product_attention, one query": (one_query, {"is_causal": True}),
     "scaled_dot_product_attention, one query, booleans": ([*one_query, seen[:, :, :1]], {"scale": 0.3}),
     "scaled_dot_product_attention, one query, a constant bias": ([*one_query, Tensor(np.where(seen[:, :, :1], bias[:, :, :1], -np.inf).astype("f"))], {}),
+    "scaled_dot_product_attention, one query, another order of axes": ([Tensor(np.asfortranarray(t.data)) for t in one_query] + [seen[:, :, :1]], {}),
     "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
 }  # fmt: skip
 

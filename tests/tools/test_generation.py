@@ -121,8 +121,18 @@ def test_a_text_is_the_same_whatever_else_is_in_the_batch(model, sampling):
     assert (together[0] == together[3]) == (sampling == GREEDY), "the same prompt, and another sample of it"
 
 
-def test_logits_of_a_batch_of_unlike_lengths_are_those_of_its_texts_alone():
-    model, rng = llama(4), np.random.default_rng(0)
+def gpt2():
+    manual_seed(3)
+    config = {"model_type": "gpt2", "vocab_size": 97, "n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 64}
+    model = models.build(models.config_from_dict(config))
+    for name, parameter in model.named_parameters():
+        parameter.data *= 1 if "norm" in name else 4
+    return model
+
+
+@pytest.mark.parametrize("build", [lambda: llama(4), gpt2], ids=["rotary positions", "learned positions"])
+def test_logits_of_a_batch_of_unlike_lengths_are_those_of_its_texts_alone(build):
+    model, rng = build(), np.random.default_rng(0)
     texts = [rng.integers(0, 97, length) for length in (3, 40, 11, 1)]
     following = rng.integers(0, 97, (4, 6))
     with no_grad():

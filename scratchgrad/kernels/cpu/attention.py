@@ -135,7 +135,8 @@ def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale
     """The next token of each text: so little work that few calls are all that counts. No key lies ahead of it."""
     batch, heads, _, width = query.shape
     groups, total = key.shape[1:3]
-    weights = (query.reshape(batch, groups, -1, width) * scale) @ key.swapaxes(-1, -2)
+    # Products take over the order of their operands' axes in memory; a view by heads needs the usual one.
+    weights = np.ascontiguousarray((query.reshape(batch, groups, -1, width) * scale) @ key.swapaxes(-1, -2))
     if mask is not None:
         by_head = weights.reshape(batch, heads, 1, total)
         by_head += np.where(mask, 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask

@@ -54,7 +54,7 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backwa
 
 @kernel("layer_norm", "cpu")
 def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5) -> tuple[Array, Backward]:
-    if x.size <= TILE or gain.ndim != 1 or (bias is not None and bias.ndim != 1):
+    if x.size <= TILE or any(a is not None and (a.shape, a.dtype) != (x.shape[-1:], x.dtype) for a in (gain, bias)):
         return specification_of_layer_norm.__wrapped__(x, gain, bias, eps=eps)  # type: ignore[attr-defined, no-any-return]
     shape, width = x.shape, x.shape[-1]
     rows = x.reshape(-1, width)
