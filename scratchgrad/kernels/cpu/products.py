@@ -99,7 +99,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         add_in_rows(out, bias)
 
     def backward(grad: Array) -> tuple[Callable[[], Array], ...]:
-        grad_rows = grad.reshape(-1, grad.shape[-1])
+        grad_rows = grad.reshape(len(rows), len(weight))
         return (
             lambda: product(grad_rows, weight).reshape(shape),
             lambda: product(grad_rows.T, rows),
