@@ -48,11 +48,13 @@ def set_threads(count: int) -> None:
 def spread(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
     """[work(task) for task in tasks], on all threads. Worth it where the work lets go of the GIL."""
     global _pool
+    todo = list(tasks)
     if _count == 1:
-        return [work(task) for task in tasks]
+        return [work(task) for task in todo]
+    if len(todo) == 1:
+        return [_alone(work, todo[0])]
     if _pool is None:
         _pool = ThreadPoolExecutor(_count - 1, thread_name_prefix="scratchgrad")
-    todo = list(tasks)
     results: list[Any] = [None] * len(todo)
     numbers = iter(range(len(todo)))  # shared: whoever is free takes the next task
 
@@ -70,6 +72,14 @@ def spread(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
     for helper in helpers:
         helper.result()  # raises what was raised there
     return results
+
+
+def _alone(work: Callable[[Task], T], task: Task) -> T:
+    _limit_blas(1)
+    try:
+        return work(task)
+    finally:
+        _limit_blas(_count)
 
 
 def tiles(length: int, size: int) -> list[slice]:
