@@ -17,6 +17,7 @@ from scratchgrad.train.ranks import Ranks
 
 SLOT = 64  # bytes of the heartbeat file for each rank: a counter and what the rank is doing
 SILENT_RANK = 17  # the exit code of a job whose watchdog ended it
+SECONDS_TO_SPEAK = 2.0  # on a busy machine a line and an abort take longer than one would think
 SECONDS_TO_ABORT = 5.0
 
 
@@ -88,7 +89,7 @@ class Watchdog:
     def _end_the_job(self, silent: list[int], slots: dict[int, bytes]) -> None:
         speaker = min(set(slots) - set(silent))
         if self._ranks.rank != speaker:
-            time.sleep(2 * self._interval)  # the first living rank speaks and ends the job; the others only if it fails
+            time.sleep(SECONDS_TO_SPEAK)  # the first living rank speaks and ends the job; the others only if it fails
         for rank in silent:
             doing = slots[rank].rstrip(b"\0").decode(errors="replace").partition(" ")[2] or "start"
             print(
