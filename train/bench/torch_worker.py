@@ -147,8 +147,16 @@ def main(folder: Path, compiles: bool) -> None:
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"seconds": seconds[settings["warmup"] :], "losses": losses, "peak_bytes": peak}))
+    print(json.dumps({"seconds": seconds[settings["warmup"] :], "losses": losses, "peak_bytes": peak_memory()}))
+
+
+def peak_memory() -> int:
+    """As scratchgrad.train.dry_run.peak_memory."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":
