@@ -10,14 +10,25 @@ from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Linear
 
 
-class BertForSequenceClassification(Bert):
+class BertClassifier(Bert):
+    """What the heads that classify share."""
+
+    def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
+        super().__init__(config, dropout=dropout)
+        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
+
+    @classmethod
+    def weight_map(cls, config: BertConfig) -> WeightMap:
+        return {**super().weight_map(config), **weight_and_bias("classifier", ["classifier"], config.classes)}
+
+
+class BertForSequenceClassification(BertClassifier):
     """A class of a whole text; or numbers, for problem_type regression, or where there is but one class."""
 
     architecture = "BertForSequenceClassification"
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
         self.is_regression = config.problem_type == "regression" or (
             config.problem_type is None and config.classes == 1
         )
@@ -48,20 +59,12 @@ class BertForSequenceClassification(Bert):
             loss = F.cross_entropy(logits, targets, reduction="sum")
         return self.with_auxiliary(loss, said, targets)
 
-    @classmethod
-    def weight_map(cls, config: BertConfig) -> WeightMap:
-        return {**super().weight_map(config), **weight_and_bias("classifier", ["classifier"], config.classes)}
 
-
-class BertForTokenClassification(Bert):
+class BertForTokenClassification(BertClassifier):
     """A class of every token."""
 
     architecture = "BertForTokenClassification"
     has_pooler = False
-
-    def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
-        super().__init__(config, dropout=dropout)
-        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
 
     def forward(
         self,
@@ -82,10 +85,6 @@ class BertForTokenClassification(Bert):
         states, targets = counted(self.dropout(self.hidden(ids, token_types, mask, said)), targets)
         loss = F.linear_cross_entropy(states, self.classifier.weight, targets, self.classifier.bias)
         return self.with_auxiliary(loss, said, targets)
-
-    @classmethod
-    def weight_map(cls, config: BertConfig) -> WeightMap:
-        return {**super().weight_map(config), **weight_and_bias("classifier", ["classifier"], config.classes)}
 
 
 class BertForQuestionAnswering(Bert):
