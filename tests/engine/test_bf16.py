@@ -3,8 +3,10 @@
 import gc
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Barrier
 from weakref import ref
 
 import numpy as np
@@ -212,3 +214,40 @@ def test_what_is_missing_is_named(setting, hidden, words):
         [sys.executable, "-c", code], env={"SCRATCHGRAD_KERNELS": setting, "PATH": ""}, capture_output=True, text=True
     )
     assert f"UserError: {words}" in done.stderr
+
+
+def test_the_sums_of_a_block_stay_in_registers():
+    """LLVM may put any of the 24 sums on the stack, and does if several rows are read ahead of their use: half the speed."""
+    by, binding = import_avx512()
+    machine = binding.Target.from_triple("x86_64-unknown-linux-gnu").create_target_machine(cpu="znver4", opt=3)
+    lines = machine.emit_assembly(by._optimized(machine)).splitlines()
+    assert sum("vdpbf16ps" in line for line in lines) == by.ROWS * by.COLUMNS // by.VECTOR
+    assert [line for line in lines if "zmm" in line and "rsp" in line] == []
+
+
+def test_threads_that_start_together_compile_once(monkeypatch):
+    by, _ = import_avx512()
+    compiled, text, start = [], by._program(), Barrier(4)
+
+    def program() -> str:
+        compiled.append(text)
+        return text
+
+    def find(_: int) -> object:
+        start.wait()
+        return by._function("multiply", 10)
+
+    monkeypatch.setattr(by, "_program", program)
+    by._function.cache_clear()
+    by._engine.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(find, range(4)))
+    assert len(compiled) == 1
+
+
+def import_avx512() -> tuple:
+    """The module and LLVM, which compiles for processors that it does not run on."""
+    binding = pytest.importorskip("llvmlite.binding", reason="the extra `fast` is not installed: no llvmlite")
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    return import_module("scratchgrad.kernels.cpu.bf16_avx512"), binding

@@ -1,5 +1,6 @@
 ; Three loops for `bf16_avx512.py`, which says how the operands lie in memory. Sizes and strides count elements.
-; A line that names {r} or {v} stands for one line for each of the 8 rows, or of the 3 vectors of 16 columns.
+; Neighbouring lines that name {r} stand for one such group of lines for each of the 8 rows; a line that names {v}, for one
+; line for each of the 3 vectors of 16 columns.
 
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
 declare <16 x float> @llvm.masked.load.v16f32.p0(ptr, i32, <16 x i1>, <16 x float>)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from scratchgrad.threads import spread, tiles
 
 ROWS, COLUMNS, VECTOR = 8, 48, 16  # of the sums in registers; sums in one register
 DEPTH = 512  # pairs between two visits of a sum: 8 rows and a panel of that depth stay in a core's cache
+_compiling = Lock()
 
 
 class Left(NamedTuple):
@@ -111,7 +114,9 @@ def _pair_rows(x: Array, width: int) -> Array:
 @cache
 def _function(name: str, arguments: int) -> Any:
     prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
-    return prototype(_engine().get_function_address(name))  # ctypes lets go of the GIL
+    with _compiling:  # threads that start together would compile one each, and a cache keeps only the last alive
+        address = _engine().get_function_address(name)
+    return prototype(address)  # ctypes lets go of the GIL
 
 
 @cache
@@ -122,21 +127,34 @@ def _engine() -> Any:
     machine = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), features=features, opt=3
     )
-    module = binding.parse_assembly(_program())
-    options = binding.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = True
-    passes = binding.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(module, passes)
-    engine = binding.create_mcjit_compiler(module, machine)
+    engine = binding.create_mcjit_compiler(_optimized(machine), machine)
     engine.finalize_object()
     return engine
 
 
+def _optimized(machine: Any) -> Any:
+    """The three loops as LLVM's module for a machine."""
+    module = binding.parse_assembly(_program())
+    options = binding.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    options.loop_unrolling = False  # the sums would no longer fit into the registers
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    return module
+
+
 def _program() -> str:
-    """bf16_avx512.ll with a line for each row and vector where it names them."""
+    """bf16_avx512.ll with its lines repeated: neighbouring lines that name {r} once for each row, a line that names {v}
+    once for each vector. Row by row, because what a row reads is then used before the next row's is read: 24 sums leave
+    few registers for it.
+    """
+    text = files("scratchgrad").joinpath("kernels", "cpu", "bf16_avx512.ll").read_text()
+    code = [line for line in text.splitlines() if not line.startswith(";")]
     lines = []
-    for line in files("scratchgrad").joinpath("kernels", "cpu", "bf16_avx512.ll").read_text().splitlines():
-        for r in range(ROWS) if "{r}" in line and not line.startswith(";") else (0,):
-            for v in range(COLUMNS // VECTOR) if "v}" in line and not line.startswith(";") else (0,):
-                lines.append(line.replace("{r}", str(r)).replace("{v}", str(v)).replace("{16v}", str(VECTOR * v)))
+    for names_a_row, group in groupby(code, lambda line: "{r}" in line):
+        run = list(group)
+        for r in range(ROWS) if names_a_row else (0,):
+            for line in run:
+                for v in range(COLUMNS // VECTOR) if "v}" in line else (0,):
+                    lines.append(line.replace("{r}", str(r)).replace("{v}", str(v)).replace("{16v}", str(VECTOR * v)))
     return "\n".join(lines)
