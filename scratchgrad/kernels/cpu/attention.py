@@ -13,10 +13,11 @@ from scratchgrad.backend import Array
 from scratchgrad.ops.attention import check_shapes
 from scratchgrad.ops.attention import scaled_dot_product_attention as specification
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import spread, threads, tiles
 
+Place = tuple[slice, slice]  # some texts of the batch, and some groups of heads
 BLOCK = 64  # queries; a causal block skips the keys behind its last query
-TILE = 1 << 17  # scores: half a megabyte of float32
+TILE = 1 << 18  # scores at once: a megabyte of float32
 
 
 @kernel("scaled_dot_product_attention", "cpu")
@@ -55,46 +56,55 @@ def scaled_dot_product_attention(
     ones = np.ones((total, 1), dtype)
     out, logs = np.empty(query.shape, dtype), np.empty((batch, heads, time, 1), dtype)
     blocks = tiles(time, BLOCK)
-    at_once = max(1, TILE // max(1, share * min(time, BLOCK) * total))
-    places = [(b, cut) for b in range(batch) for cut in tiles(groups, at_once)]
+    # Heads do not touch each other: how many are done at once changes no bits, and so may depend on the threads.
+    at_once = min(TILE // max(1, share * min(time, BLOCK) * total), batch * groups // (2 * threads()))
+    at_once = max(1, at_once)
+    places = [(b, g) for b in tiles(batch, max(1, at_once // groups)) for g in tiles(groups, at_once)]
 
-    def stacked(x: Array, place: tuple[int, slice], block: slice) -> Array:
-        """The query heads of a group below each other: (groups, share * queries, ...)."""
-        b, cut = place
-        some = x[b, cut.start * share : cut.stop * share, block]
-        return some.reshape(-1, share * some.shape[1], some.shape[2])
+    def by_group(x: Array, place: Place) -> Array:
+        """The heads of some texts: (texts, groups, share, ...), a view."""
+        texts, cut = place
+        some = x[texts, cut.start * share : cut.stop * share]
+        return some.reshape(len(some), -1, share, *x.shape[2:])
 
-    def put(x: Array, place: tuple[int, slice], block: slice, some: Array) -> None:
-        """The way back: some (groups, share * queries, ...) becomes these heads and queries of x."""
-        b, cut = place
-        x[b, cut.start * share : cut.stop * share, block] = some.reshape(-1, block.stop - block.start, some.shape[2])
+    def stacked(x: Array, block: slice) -> Array:
+        """The query heads of a group below each other: (texts, groups, share * queries, ...)."""
+        some = x[:, :, :, block]
+        return some.reshape(*some.shape[:2], -1, some.shape[-1])
 
-    def scores(left: Array, right: Array, place: tuple[int, slice], block: slice) -> Array:
-        """left @ right.T with the masks: (groups, share * queries, keys)."""
-        b, cut = place
-        result = left @ right.swapaxes(-1, -2)
-        queries, keys = block.stop - block.start, right.shape[1]
-        by_head = result.reshape(-1, queries, keys)
+    def put(x: Array, block: slice, some: Array) -> None:
+        """The way back: some (texts, groups, share * queries, ...) becomes these queries of x."""
+        x[:, :, :, block] = some.reshape(*x.shape[:3], -1, some.shape[-1])
+
+    def scores(left: Array, right: Array, place: Place, block: slice) -> Array:
+        """left @ right with the masks: (texts, groups, share * queries, keys)."""
+        result = left @ right
+        queries, keys = block.stop - block.start, right.shape[3]
+        by_head = result.reshape(*result.shape[:2], share, queries, keys)
         if added is not None:
-            by_head += added[b, cut.start * share : cut.stop * share, block, :keys]
+            by_head += by_group(added, place)[:, :, :, block, :keys]
         if is_causal:
             by_head[..., past + block.start :] += later[:queries, :queries]
         return result
 
-    def forward(place: tuple[int, slice]) -> None:
+    def forward(place: Place) -> None:
+        queries, its_out, its_logs = by_group(query, place) * scale, by_group(out, place), by_group(logs, place)
+        turned = np.ascontiguousarray(key[place].swapaxes(-1, -2))  # few columns times few rows: BLAS is faster so
         for block in blocks:
             keys = past + block.stop if is_causal else total
-            e = scores(stacked(query, place, block) * scale, key[place][:, :keys], place, block)
+            e = scores(stacked(queries, block), turned[..., :keys], place, block)
             top = e.max(axis=-1, keepdims=True, initial=-math.inf)
-            top[top == -math.inf] = 0  # of a query that sees nothing: its exponentials are 0, and so is their sum
+            if added is not None or keys == 0:
+                top[top == -math.inf] = 0  # of a query that sees nothing: its exponentials are 0, and so is their sum
             e -= top
             np.exp(e, out=e)
             sums = e @ ones[:keys]
-            sums += sums == 0
-            some = e @ value[place][:, :keys]
+            if added is not None or keys == 0:
+                sums += sums == 0
+            some = e @ value[place][:, :, :keys]
             some /= sums
-            put(out, place, block, some)
-            put(logs, place, block, top + np.log(sums))
+            put(its_out, block, some)
+            put(its_logs, block, top + np.log(sums))
 
     spread(forward, places)
 
@@ -103,32 +113,41 @@ def scaled_dot_product_attention(
         grad_key, grad_value = np.empty(key.shape, dtype), np.empty(value.shape, dtype)
         grad_mask = np.zeros((batch, heads, time, total), dtype) if needs_grad[3] else None
 
-        def of_place(place: tuple[int, slice]) -> None:
-            and_one = np.broadcast_to(ones, (len(key[place]), total, 1))
-            keys_and_one, values_and_one = (np.concatenate([x[place], and_one], axis=-1) for x in (key, value))
-            grad_key[place] = 0
-            grad_value[place] = 0
+        def of_place(place: Place) -> None:
+            keys_and_one, values_and_one = turned_and_one(key[place]), turned_and_one(value[place])
+            of_out, its_query = by_group(grad, place), by_group(grad_query, place)
+            queries = np.concatenate([by_group(query, place) * scale, -by_group(logs, place)], axis=-1)
+            along = np.einsum("bgsij,bgsij->bgsi", of_out, by_group(out, place))[..., None]
+            slopes = np.concatenate([of_out, -along], axis=-1)
+            its_key, its_value = grad_key[place], grad_value[place]
+            its_key[...] = its_value[...] = 0
             for block in blocks:
                 keys = past + block.stop if is_causal else total
-                q, g = stacked(query, place, block) * scale, stacked(grad, place, block)
-                lowered = np.concatenate([q, -stacked(logs, place, block)], axis=-1)
-                weights = scores(lowered, keys_and_one[:, :keys], place, block)
+                q, g = stacked(queries, block), stacked(slopes, block)
+                weights = scores(q, keys_and_one[..., :keys], place, block)
                 np.exp(weights, out=weights)
-                grad_value[place][:, :keys] += weights.swapaxes(-1, -2) @ g
-                along = np.einsum("gij,gij->gi", g, stacked(out, place, block))[..., None]
-                grad_scores = np.concatenate([g, -along], axis=-1) @ values_and_one[:, :keys].swapaxes(-1, -2)
-                grad_scores *= weights
+                its_value[:, :, :keys] += weights.swapaxes(-1, -2) @ g[..., :-1]
+                of_scores = g @ values_and_one[..., :keys]
+                of_scores *= weights
                 if grad_mask is not None:
-                    put(grad_mask[..., :keys], place, block, grad_scores)
-                grad_key[place][:, :keys] += grad_scores.swapaxes(-1, -2) @ q
-                grad_scores = grad_scores @ key[place][:, :keys]
-                grad_scores *= scale
-                put(grad_query, place, block, grad_scores)
+                    put(by_group(grad_mask, place)[..., :keys], block, of_scores)
+                its_key[:, :, :keys] += of_scores.swapaxes(-1, -2) @ q[..., :-1]
+                put(its_query, block, of_scores @ key[place][:, :, :keys])
+            its_query *= scale
 
         spread(of_place, places)
         return grad_query, grad_key, grad_value, grad_mask
 
     return out, backward
+
+
+def turned_and_one(x: Array) -> Array:
+    """(..., keys, width) -> (..., width + 1, keys), of which the last row is ones."""
+    *outer, keys, width = x.shape
+    result = np.empty((*outer, width + 1, keys), x.dtype)
+    result[..., :width, :] = x.swapaxes(-1, -2)
+    result[..., width, :] = 1
+    return result
 
 
 def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:

@@ -17,7 +17,7 @@ from scratchgrad.ops.linalg import matmul as specification_of_matmul
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-SHORTEST, MOST = 256, 16  # more than two blocks have at least so many rows or columns; there are at most so many
+SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
 ALIGNED = 16  # blocks begin at multiples of this
 LEAST = 1 << 19  # numbers read for a block: less is done before another thread has woken up
 FEW = 48  # rows: several texts that are written at once, not a batch that is trained on
