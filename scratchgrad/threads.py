@@ -8,11 +8,12 @@ give the same bits on any number.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
-import numpy as np  # noqa: F401  (loads the BLAS whose threads are counted)
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
@@ -24,9 +25,65 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+LOOKS = 2_000_000  # at a flag, before a thread goes to sleep: about a millisecond
+
+
+class _Helper:
+    """A thread that does one piece of work after another.
+
+    To wake a thread up takes 50 microseconds. So whoever waits first looks at a flag again and again, in a reduction
+    that lets go of the GIL and ends at the first look that sees it. Flags only save time: the locks say what is so.
+    """
+
+    def __init__(self) -> None:
+        self._work: Callable[[], None] | None = None
+        self._error: BaseException | None = None
+        self._begin, self._end = Lock(), Lock()
+        self._begin.acquire()
+        self._end.acquire()
+        self._called, self._working = np.zeros((), bool), np.zeros((), bool)
+        self._until_called = np.broadcast_to(self._called, LOOKS)
+        self._while_working = np.broadcast_to(self._working, LOOKS)
+        self._thread = Thread(target=self._run, name="scratchgrad", daemon=True)
+        self._thread.start()
+
+    def start(self, work: Callable[[], None] | None) -> None:
+        self._work = work
+        self._working[...] = True
+        self._begin.release()
+        self._called[...] = True
+
+    def wait(self) -> BaseException | None:
+        """When the work is done: what it raised."""
+        np.logical_and.reduce(self._while_working)
+        self._end.acquire()
+        error, self._error = self._error, None
+        return error
+
+    def stop(self) -> None:
+        self.start(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            # Begins by clearing `working`, just before it lets go of the GIL: who sees that can have the GIL at once.
+            np.logical_or.reduce(self._until_called, out=self._working)
+            self._begin.acquire()
+            self._called[...] = False
+            if self._work is None:
+                return
+            try:
+                self._work()
+            except BaseException as error:
+                self._error = error
+            self._work = None
+            self._end.release()
+
+
 _blas = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 _count = usable_cores()
-_pool: ThreadPoolExecutor | None = None
+_helpers: list[_Helper] = []
+_spreading = Lock()
 
 
 def threads() -> int:
@@ -35,51 +92,67 @@ def threads() -> int:
 
 def set_threads(count: int) -> None:
     """Let BLAS and the pool use `count` threads from now on."""
-    global _count, _pool
+    global _count
     if count < 1:
         raise ValueError(f"set_threads({count}): at least one thread has to work")
-    _count = count
-    if _pool is not None:
-        _pool.shutdown()
-        _pool = None
+    with _spreading:
+        _count = count
+        while _helpers:
+            _helpers.pop().stop()
     _limit_blas(count)
 
 
 def spread(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
-    """[work(task) for task in tasks], on all threads. Worth it where the work lets go of the GIL."""
-    global _pool
+    """[work(task) for task in tasks], on all threads. Worth it where the work lets go of the GIL.
+
+    Whoever spreads while another does (a task, or a thread of the user's) does all of its own work.
+    """
     todo = list(tasks)
-    if _count == 1:
+    if _count == 1 or not _spreading.acquire(blocking=False):
         return [work(task) for task in todo]
-    if len(todo) == 1:
-        return [_alone(work, todo[0])]
-    if _pool is None:
-        _pool = ThreadPoolExecutor(_count - 1, thread_name_prefix="scratchgrad")
     results: list[Any] = [None] * len(todo)
     numbers = iter(range(len(todo)))  # shared: whoever is free takes the next task
 
     def drain() -> None:
-        for number in numbers:
-            results[number] = work(todo[number])
+        try:
+            for number in numbers:
+                results[number] = work(todo[number])
+        finally:
+            deque(numbers, maxlen=0)  # after an error nobody begins another task
 
     _limit_blas(1)
-    helpers = [_pool.submit(drain) for _ in range(min(_count, len(todo)) - 1)]
     try:
-        drain()
+        wanted = min(_count, len(todo)) - 1
+        while len(_helpers) < wanted:
+            _helpers.append(_Helper())
+        called = _helpers[:wanted]
+        for helper in called:
+            helper.start(drain)
+        try:
+            drain()  # at once: helpers wait until a task lets go of the GIL
+        finally:
+            errors = [helper.wait() for helper in called]
+    except KeyboardInterrupt:
+        _helpers.clear()  # some may still be at work
+        raise
     finally:
-        wait(helpers)
         _limit_blas(_count)
-    for helper in helpers:
-        helper.result()  # raises what was raised there
+        _spreading.release()
+    for error in errors:
+        if error is not None:
+            raise error
     return results
 
 
-def _alone(work: Callable[[Task], T], task: Task) -> T:
-    _limit_blas(1)
-    try:
-        return work(task)
-    finally:
-        _limit_blas(_count)
+def _forget_helpers() -> None:
+    """In a forked process, which has none of its parent's threads."""
+    global _spreading
+    _spreading = Lock()
+    _helpers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_helpers)
 
 
 def tiles(length: int, size: int) -> list[slice]:
