@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchgrad import Tensor, no_grad
+from scratchgrad import Tensor, fixed_weights, no_grad
 from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import Cache
@@ -38,11 +38,13 @@ class Writer(Protocol):
 
 
 class Token(NamedTuple):
-    """text: the number of the text that it goes on. log_probability: by the model alone, before all filters."""
+    """text: the number of the text that it goes on. log_probability: by the model alone, before all filters; None where
+    `Generation` was not asked for it.
+    """
 
     text: int
     id: int
-    log_probability: float
+    log_probability: float | None
 
 
 class Generation:
@@ -51,6 +53,7 @@ class Generation:
     Text number i goes on from prompts[i], with the draws of sample number samples[i]: it is the same whatever other
     texts there are. It is over after `max_tokens`, where the context is full, at an id of `ends` (which is not given),
     or when `end` was called. Equal prompts are read once. UserError where a prompt is empty or longer than the context.
+    log_probabilities: tell those of the tokens, too, which takes a pass over all logits.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Generation:
         *,
         samples: Sequence[int] | None = None,
         ends: Collection[int] = (),
+        log_probabilities: bool = False,
     ) -> None:
         for prompt in prompts:
             check_prompt(model, prompt)
@@ -69,6 +73,7 @@ class Generation:
         self._samples = [0] * len(prompts) if samples is None else samples
         self._lengths = np.array([len(model.beginning(prompt)) for prompt in prompts])
         self._limits = np.minimum(max_tokens, model.config.max_position_embeddings - self._lengths + 1)
+        self._log_probabilities = log_probabilities
         self._over: set[int] = set()
 
     def end(self, text: int) -> None:
@@ -98,7 +103,7 @@ class Generation:
         token = self._sampling.choose(logits, self._samples[text], int(self._lengths[text]) + step, seen_here)
         if seen_here is not None:
             seen_here[token] = True
-        return Token(text, token, log_probability(logits, token))
+        return Token(text, token, log_probability(logits, token) if self._log_probabilities else None)
 
     def _tokens_so_far(self, vocabulary: int) -> np.ndarray[Any, Any] | None:
         """(text, vocabulary) booleans: the tokens that a text has; None where nobody asks."""
@@ -150,7 +155,7 @@ def read_all(model: Writer, prompts: Sequence[Sequence[int]], max_tokens: int) -
 
 def next_logits(model: Writer, ids: Sequence[int], cache: Cache) -> np.ndarray[Any, Any]:
     """The logits (text, vocabulary) of what follows these tokens, one of each text."""
-    with no_grad():
+    with no_grad(), fixed_weights(cache.derived):
         return to_numpy(model.next_logits(Tensor(to_device(np.array(ids)[:, None], model.device)), cache).data)
 
 

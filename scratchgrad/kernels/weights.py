@@ -8,23 +8,32 @@ from typing import Any
 
 from scratchgrad.backend import Array
 
-_derived: dict[Any, tuple[Array, Any]] | None = None
+Derived = dict[Any, tuple[Array, Any]]
+_derived: Derived | None = None
 
 
 @contextmanager
-def fixed_weights() -> Iterator[None]:
+def fixed_weights(kept: Derived | None = None) -> Iterator[None]:
     """Inside, no weight changes: what kernels derive from one is made once and kept to the end.
 
     The trainer computes all gradients of a step in it. An optimizer's step belongs outside. Without it everything is
-    right, too, and made anew each time.
+    right, too, and made anew each time. kept: a dictionary that several such blocks share, if no weight changes
+    between them.
     """
     global _derived
     before = _derived
-    _derived = {} if before is None else before
+    if kept is not None:
+        _derived = kept
+    elif before is None:
+        _derived = {}
     try:
         yield
     finally:
         _derived = before
+
+
+def are_fixed() -> bool:
+    return _derived is not None
 
 
 def derived(weight: Array, make: Callable[[Array], Any]) -> Any:

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from scratchgrad import Tensor, set_threads
+from scratchgrad import Tensor, fixed_weights, set_threads
+from scratchgrad.kernels.cpu import products
 from scratchgrad.tensor import KERNELS, OPS
 from scratchgrad.threads import threads
 
@@ -25,12 +26,14 @@ seen[1, 0, 17] = False  # a query that sees nothing
 bias = single(1, 6, 200, 340)
 heads = [single(2, 6, 200, 24), single(2, 3, 340, 24), single(2, 3, 340, 24)]
 one_query = [Tensor(single(2, 6, 1, 24)), Tensor(heads[1]), Tensor(heads[2])]  # without a gradient: a token is written
+three_texts = [Tensor(single(3, 6, 1, 40)), Tensor(single(3, 3, 900, 40)), Tensor(single(3, 3, 900, 40))]
 
 # Shapes that span several tiles of every kernel, with a remainder.
 # name, and what is special -> (arrays, options); arrays of float32 get gradients, Tensors do not
 INPUTS = {
     "linear": ([single(2, 300, 24), single(501, 24), single(501)], {}),
     "linear, a vector": ([single(1, 1, 288), single(16001, 288)], {}),
+    "linear, four rows": ([single(4, 288), single(16001, 288)], {}),
     "linear, few rows": ([single(5, 288), single(16001, 288)], {}),
     "matmul": ([single(512, 288), single(288, 4001)], {}),
     "grouped_linear": ([single(1300, 24), single(4, 501, 24), single(4, 501)], {"counts": np.array([700, 0, 1, 599])}),
@@ -38,7 +41,6 @@ INPUTS = {
     "layer_norm": ([single(5, 997, 131), single(131), single(131)], {}),
     "layer_norm, no bias": ([single(5, 997, 131), single(131)], {}),
     "embedding": ([single(501, 24), np.arange(3000).reshape(3, 1000) % 401], {}),
-    "rms_norm, a token": ([single(1, 1, 288), single(288)], {}),
     "swiglu": ([single(3, 701, 262)], {}),
     "gelu": ([3 * single(7, 50, 997)], {}),
     "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
@@ -54,6 +56,8 @@ INPUTS = {
     "scaled_dot_product_attention, one query, booleans": ([*one_query, seen[:, :, :1]], {"scale": 0.3}),
     "scaled_dot_product_attention, one query, a constant bias": ([*one_query, Tensor(np.where(seen[:, :, :1], bias[:, :, :1], -np.inf).astype("f"))], {}),
     "scaled_dot_product_attention, one query, another order of axes": ([Tensor(np.asfortranarray(t.data)) for t in one_query] + [seen[:, :, :1]], {}),
+    "scaled_dot_product_attention, one query each of several texts": (three_texts, {}),
+    "scaled_dot_product_attention, one query each of several texts, booleans": ([*three_texts, np.arange(900) > np.arange(3).reshape(3, 1, 1, 1)], {}),
     "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
 }  # fmt: skip
 
@@ -94,6 +98,28 @@ def test_the_number_of_threads_changes_no_bit(name):
     finally:
         set_threads(before)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("rows", "outputs"), [(2, 64), (16, 16001), (47, 63), (5, 0)])
+def test_few_rows_by_a_fixed_weight_are_what_they_are_by_any(rows, outputs, monkeypatch):
+    """Texts that are written at once: the weight is brought into another order, and only once."""
+    made = []
+    monkeypatch.setattr(
+        products, "in_panels", lambda weight, way=products.in_panels: made.append(weight) or way(weight)
+    )
+    x, weight = single(rows, 288), single(outputs, 288)
+    want, before, seen = x.astype(np.float64) @ weight.T.astype(np.float64), threads(), set()
+    try:
+        with fixed_weights():
+            for count in (1, 2, 3):
+                set_threads(count)
+                got = OPS["linear"](x, weight).data
+                assert got.dtype == np.float32
+                assert np.linalg.norm(got - want) <= 2e-6 * np.linalg.norm(want)
+                seen.add(got.tobytes())
+    finally:
+        set_threads(before)
+    assert (len(seen), len(made)) == (1, 1)
 
 
 def test_the_environment_can_turn_them_off():

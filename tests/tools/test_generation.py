@@ -99,7 +99,7 @@ def test_a_model_is_left_as_it_was(model):
 def texts_of(model, prompts, count, sampling, **options):
     """The ids and log-probabilities of every text."""
     ids, told = [[[] for _ in prompts] for _ in range(2)]
-    for tokens in Generation(model, prompts, count, sampling, **options):
+    for tokens in Generation(model, prompts, count, sampling, log_probabilities=True, **options):
         for token in tokens:
             ids[token.text].append(token.id)
             told[token.text].append(token.log_probability)
@@ -163,6 +163,25 @@ def test_texts_that_are_over_leave_the_batch_and_the_others_go_on(model):
             generation.end(0)
     assert rows[4:6] == [[0, 1, 2, 3, 4], [1, 3, 4]]
     assert len(rows) == 30
+
+
+def test_weights_may_change_between_two_generations(model):
+    """Several texts at once keep what was made of the weights, as long as their cache, and no longer."""
+    before, _ = texts_of(model, PROMPTS, 8, GREEDY)
+    weight = model.decoder.layers[0].feed_forward.gate_up.weight
+    kept = weight.data.copy()
+    try:
+        weight.data *= -1
+        changed, _ = texts_of(model, PROMPTS, 8, GREEDY)
+        assert changed == [list(generate_ids(model, prompt, 8, GREEDY)) for prompt in PROMPTS] != before
+    finally:
+        weight.data[...] = kept
+    assert texts_of(model, PROMPTS, 8, GREEDY)[0] == before
+
+
+def test_log_probabilities_are_told_where_they_are_asked_for(model):
+    for tokens in Generation(model, PROMPTS, 3, GREEDY):
+        assert [token.log_probability for token in tokens] == [None] * len(PROMPTS)
 
 
 def test_each_text_has_the_whole_context_for_itself(model):

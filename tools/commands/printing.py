@@ -40,6 +40,7 @@ class Printer:
     ) -> None:
         self._tokenizer, self._texts, self._echoes = tokenizer, texts, echoes
         self._as_json, self._log_probs = as_json, log_probs
+        self.needs_log_probs = as_json or log_probs
         self._current, self._over = 0, set[int]()
         self._open()
 

@@ -51,6 +51,7 @@ class Writing:
                 sampling,
                 samples=[self._texts[number].sample for number in batch],
                 ends=self._loaded.ends,
+                log_probabilities=self._printer.needs_log_probs,
             )
             live = set(batch)
             for tokens in generation:
@@ -80,11 +81,12 @@ class Writing:
                             break
                     self._finish(number)
 
-    def _add(self, number: int, token: int, log_probability: float) -> bool:
+    def _add(self, number: int, token: int, log_probability: float | None) -> bool:
         """A text's next token; whether a stop string ends it there."""
         text, stream = self._texts[number], self._streams[number]
         text.ids.append(token)
-        text.log_probs.append(log_probability)
+        if log_probability is not None:
+            text.log_probs.append(log_probability)
         if piece := stream.feed(token):
             self._printer.add(number, piece)
         return stream.stopped

@@ -18,6 +18,7 @@ from scratchgrad.threads import spread, threads, tiles
 Place = tuple[slice, slice]  # some texts of the batch, and some groups of heads
 BLOCK = 64  # queries; a causal block skips the keys behind its last query
 TILE = 1 << 18  # scores at once: a megabyte of float32
+FEW = 1 << 18  # numbers in the keys that one query of each text looks at: not worth another thread
 
 
 @kernel("scaled_dot_product_attention", "cpu")
@@ -47,7 +48,10 @@ def scaled_dot_product_attention(
     share, past, dtype = heads // groups, total - time, query.dtype
     scale = 1 / math.sqrt(width) if scale is None else scale
     if time == 1 and total and not any(needs_grad):
-        return spread(lambda _: _one_query(query, key, value, mask, scale), [0])[0], None  # BLAS on one thread
+        masks = None if mask is None else np.broadcast_to(mask, (batch, heads, 1, total))
+        texts = tiles(batch, batch if key.size <= FEW else -(-batch // 2))  # more pieces would wait for the GIL
+        parts = spread(lambda cut: _one_query(query, key, value, masks, scale, cut), texts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), None
     added = None  # to the scores; as wide as they are, without being so in memory
     if mask is not None:
         numbers = np.where(mask, 0, -math.inf).astype(dtype) if mask.dtype == bool else mask
@@ -150,15 +154,16 @@ def turned_and_one(x: Array) -> Array:
     return result
 
 
-def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:
-    """The next token of each text: so little work that few calls are all that counts. No key lies ahead of it."""
+def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale: float, texts: slice) -> Array:
+    """The next token of some texts: so little work that few calls are all that counts. No key lies ahead of it."""
+    query, key, value = query[texts], key[texts], value[texts]
     batch, heads, _, width = query.shape
     groups, total = key.shape[1:3]
     # Products take over the order of their operands' axes in memory; a view by heads needs the usual one.
     weights = np.ascontiguousarray((query.reshape(batch, groups, -1, width) * scale) @ key.swapaxes(-1, -2))
     if mask is not None:
         by_head = weights.reshape(batch, heads, 1, total)
-        by_head += np.where(mask, 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask
+        by_head += np.where(mask[texts], 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask[texts]
     top = weights.max(axis=-1, keepdims=True)
     weights -= top if mask is None else np.where(top == -math.inf, 0, top)
     np.exp(weights, out=weights)

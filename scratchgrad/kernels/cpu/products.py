@@ -11,16 +11,19 @@ import numpy as np
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
+from scratchgrad.kernels.weights import are_fixed, derived
 from scratchgrad.ops.linalg import as_rows, slices_of
 from scratchgrad.ops.linalg import linear as specification_of_linear
 from scratchgrad.ops.linalg import matmul as specification_of_matmul
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
+SHORTEST, MOST = 512, 16
 ALIGNED = 16  # blocks begin at multiples of this
-LEAST = 1 << 19  # numbers read for a block: less is done before another thread has woken up
+LEAST = 1 << 17  # numbers read for a block: less is done before another thread has begun
 FEW = 48  # rows: several texts that are written at once, not a batch that is trained on
+DOTS = 4  # rows: for up to so many, dot products one by one read a weight twice as fast as BLAS does
+PANEL = 64  # columns
 TILE = 1 << 17  # elements
 
 Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
@@ -53,7 +56,9 @@ def multiply(products: Iterable[Product]) -> None:
 
 def _multiply(block: Product) -> None:
     a, b, out = block
-    if 1 < len(a) < FEW:
+    if len(a) <= DOTS and b.strides[0] == b.itemsize:
+        np.vecdot(b.T[:, None], a, out=out.T)
+    elif len(a) < FEW:
         out[...] = (b.T @ a.T).T  # BLAS is half as fast where the left matrix is the small one
     else:
         np.matmul(a, b, out=out)
@@ -71,6 +76,33 @@ def cut(whole: Product) -> list[Product]:
     if out.shape[0] == length:
         return [(a[piece], b, out[piece]) for piece in pieces]
     return [(a, b[:, piece], out[:, piece]) for piece in pieces]
+
+
+def few_rows(x: Array, weight: Array) -> Array:
+    """x @ weight.T for a few rows. BLAS copies a large weight into an order that it likes, which takes longer than so
+    few products; panels of a weight that is fixed have that order once and for all.
+    """
+    panels = derived(weight, in_panels)
+    count, depth, _ = panels.shape
+    out = np.empty((len(x), count * PANEL), np.result_type(x, weight))
+    by_panel = out.reshape(len(x), count, PANEL).swapaxes(0, 1)
+    least = -(-LEAST * 16 // ((16 + len(x)) * depth * PANEL))
+
+    def of_panels(some: slice) -> None:
+        np.matmul(x, panels[some], out=by_panel[some])
+
+    spread(of_panels, tiles(count, max(least, -(-count // MOST))))
+    return np.ascontiguousarray(out[:, : len(weight)])
+
+
+def in_panels(weight: Array) -> Array:
+    """weight.T (depth, columns), cut into (panel, depth, 64); zeros fill up the last."""
+    columns, depth = weight.shape
+    panels = np.zeros((-(-columns // PANEL), depth, PANEL), weight.dtype)
+    for number, panel in enumerate(panels):
+        some = weight[number * PANEL : (number + 1) * PANEL]
+        panel[:, : len(some)] = some.T
+    return panels
 
 
 def add_in_rows(x: Array, row: Array) -> None:
@@ -94,7 +126,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         return specification_of_linear.__wrapped__(x, weight, bias)  # type: ignore[attr-defined, no-any-return]
     shape = x.shape
     rows = as_rows(x)
-    out = product(rows, weight.T)
+    out = few_rows(rows, weight) if 1 < len(rows) < FEW and are_fixed() else product(rows, weight.T)
     if bias is not None:
         add_in_rows(out, bias)
 
