@@ -19,7 +19,7 @@ def single(*shape: int) -> np.ndarray:
 
 
 ids = np.where(np.arange(600) % 7 == 0, -100, np.arange(600) * 11 % 500)
-angles = np.multiply.outer(np.arange(3 * 96).reshape(3, 1, 96), np.linspace(0.2, 1, 24))
+angles = np.multiply.outer(np.arange(7 * 96).reshape(7, 1, 96), np.linspace(0.2, 1, 24))
 
 seen = np.arange(340) % 7 > np.arange(400).reshape(2, 1, 200, 1) % 5
 seen[1, 0, 17] = False  # a query that sees nothing
@@ -44,8 +44,8 @@ INPUTS = {
     "swiglu": ([single(3, 701, 262)], {}),
     "gelu": ([3 * single(7, 50, 997)], {}),
     "gelu, by tanh": ([3 * single(7, 50, 997)], {"approximate": "tanh"}),
-    "rotary": ([single(3, 10, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 7}),
-    "rotary, texts that stand elsewhere": ([single(3, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {}),
+    "rotary": ([single(7, 10, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 7}),
+    "rotary, texts that stand elsewhere": ([single(7, 10, 96, 48), np.cos(angles).astype("f"), np.sin(angles).astype("f")], {}),
     "scaled_dot_product_attention": (heads, {"is_causal": True}),
     "scaled_dot_product_attention, no past": ([single(2, 6, 300, 24), *(single(2, 3, 300, 24) for _ in range(2))], {"is_causal": True}),
     "scaled_dot_product_attention, a bias": ([*heads, bias], {"is_causal": True, "scale": 1.0}),

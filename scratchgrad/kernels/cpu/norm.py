@@ -9,7 +9,7 @@ from scratchgrad.ops.norm import rms_norm as specification_of_rms_norm
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-TILE = 1 << 17  # elements
+TILE = 1 << 18  # elements
 
 
 @kernel("rms_norm", "cpu")

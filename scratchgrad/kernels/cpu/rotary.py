@@ -1,4 +1,4 @@
-"""Rotary positions, one sequence of the batch at a time.
+"""Rotary positions, a few texts of the batch at a time.
 
 x * cos + swapped * sin, where `swapped` has the two halves of each head exchanged and the sine of the first half is
 negative: whole heads lie next to each other then, and NumPy's loops are long. Halves would be loops of a few elements.
@@ -11,9 +11,10 @@ from scratchgrad.backend import Array
 from scratchgrad.ops.rotary import check_shapes
 from scratchgrad.ops.rotary import rotary as specification
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread
+from scratchgrad.threads import spread, tiles
 
 SMALL = 1 << 16  # elements: not worth the threads
+TILE = 1 << 18  # elements: fewer calls wait less for the GIL
 
 
 @kernel("rotary", "cpu")
@@ -24,30 +25,29 @@ def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tup
     batch, count, time, width = x.shape
     turned = count if heads is None else heads
 
-    def by_sequence(left: Array, right: Array) -> Array:
-        """The angles of both halves, for each text of the batch: (batch, time, width)."""
-        whole = np.concatenate([left, right], axis=-1)
-        return np.broadcast_to(whole, (batch, 1, time, width))[:, 0]
+    def both_halves(left: Array, right: Array) -> Array:
+        """The angles for each text of the batch: (batch, 1, time, width)."""
+        return np.broadcast_to(np.concatenate([left, right], axis=-1), (batch, 1, time, width))
 
     def turn(x: Array, cos: Array, sin: Array) -> Array:
         out = np.empty(x.shape, x.dtype)
 
-        def of_sequence(b: int) -> None:
-            out[b] = x[b]
-            both = out[b, :turned]
-            swapped = np.empty_like(both)
-            in_halves = (turned, time, 2, width // 2)
-            swapped.reshape(in_halves)[...] = both.reshape(in_halves)[:, :, ::-1]
-            swapped *= sin[b]
-            both *= cos[b]
+        def of_texts(some: slice) -> None:
+            out[some] = x[some]
+            both = out[some, :turned]
+            swapped = np.empty(both.shape, both.dtype)
+            in_halves = (len(both), turned, time, 2, width // 2)
+            swapped.reshape(in_halves)[...] = both.reshape(in_halves)[:, :, :, ::-1]
+            swapped *= sin[some]
+            both *= cos[some]
             both += swapped
 
-        spread(of_sequence, range(batch))
+        spread(of_texts, tiles(batch, max(1, TILE // (count * time * width))))
         return out
 
-    cosines = by_sequence(cos, cos)
-    return turn(x, cosines, by_sequence(-sin, sin)), lambda grad: (
-        turn(grad, cosines, by_sequence(sin, -sin)),
+    cosines = both_halves(cos, cos)
+    return turn(x, cosines, both_halves(-sin, sin)), lambda grad: (
+        turn(grad, cosines, both_halves(sin, -sin)),
         None,
         None,
     )

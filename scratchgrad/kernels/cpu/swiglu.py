@@ -20,18 +20,18 @@ def swiglu(x: Array) -> tuple[Array, Backward]:
     cuts = tiles(len(rows), max(1, TILE // width))
     out = np.empty((len(rows), width), x.dtype)
 
-    def sigmoid(gate: Array) -> Array:
-        s = gate * 0.5
-        np.tanh(s, out=s)
-        s += 1
-        s *= 0.5
-        return s
+    def silu_and_twice_sigmoid(gate: Array) -> tuple[Array, Array]:
+        """gate * s and 2 * s, where s = sigmoid(gate) = (1 + tanh(gate / 2)) / 2."""
+        silu = gate * 0.5
+        twice = np.tanh(silu)
+        twice += 1
+        silu *= twice
+        return silu, twice
 
     def forward(tile: slice) -> None:
         gate, up = rows[tile, :width], rows[tile, width:]
-        s = sigmoid(gate)
-        s *= gate
-        np.multiply(s, up, out=out[tile])
+        silu, _ = silu_and_twice_sigmoid(gate)
+        np.multiply(silu, up, out=out[tile])
 
     spread(forward, cuts)
 
@@ -40,17 +40,15 @@ def swiglu(x: Array) -> tuple[Array, Backward]:
         grad_x = np.empty_like(rows)
 
         def of_tile(tile: slice) -> None:
-            gate, up = rows[tile, :width], rows[tile, width:]
-            piece, grad_gate, grad_up = grad_rows[tile], grad_x[tile, :width], grad_x[tile, width:]
-            s = sigmoid(gate)
-            silu = gate * s
-            np.multiply(piece, silu, out=grad_up)
-            # d silu / d gate = s * (1 + gate * (1 - s)) = s + silu * (1 - s)
-            np.subtract(1, s, out=grad_gate)
-            grad_gate *= silu
-            grad_gate += s
-            grad_gate *= up
-            grad_gate *= piece
+            gate, up, piece = rows[tile, :width], rows[tile, width:], grad_rows[tile]
+            silu, slope = silu_and_twice_sigmoid(gate)
+            np.multiply(piece, silu, out=grad_x[tile, width:])
+            # d silu / d gate = s * (1 + gate * (1 - s)) = s + silu * (1 - s) = silu - s * (silu - 1)
+            slope *= 0.5
+            slope *= silu - 1
+            silu -= slope
+            silu *= up
+            np.multiply(silu, piece, out=grad_x[tile, :width])
 
         spread(of_tile, cuts)
         return (grad_x.reshape(shape),)
