@@ -14,10 +14,14 @@ from threading import Lock, Thread
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 Task = TypeVar("Task")
+
+LOOKS = 2_000_000  # at a flag, before a thread goes to sleep: about a millisecond
+CALLS = 20_000  # times that a flag is set, without the GIL: long enough for a helper to begin its first task
 
 
 def usable_cores() -> int:
@@ -25,14 +29,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-LOOKS = 2_000_000  # at a flag, before a thread goes to sleep: about a millisecond
-
-
 class _Helper:
     """A thread that does one piece of work after another.
 
     To wake a thread up takes 50 microseconds. So whoever waits first looks at a flag again and again, in a reduction
-    that lets go of the GIL and ends at the first look that sees it. Flags only save time: the locks say what is so.
+    that lets go of the GIL and ends at the first look that sees it. The flag is given in a call that has let go of the
+    GIL, too, because who then finds it taken falls asleep. Flags only save time: the locks say what is so.
     """
 
     def __init__(self) -> None:
@@ -44,6 +46,7 @@ class _Helper:
         self._called, self._working = np.zeros((), bool), np.zeros((), bool)
         self._until_called = np.broadcast_to(self._called, LOOKS)
         self._while_working = np.broadcast_to(self._working, LOOKS)
+        self._calls = as_strided(self._called, (CALLS,), (0,))
         self._thread = Thread(target=self._run, name="scratchgrad", daemon=True)
         self._thread.start()
 
@@ -51,7 +54,7 @@ class _Helper:
         self._work = work
         self._working[...] = True
         self._begin.release()
-        self._called[...] = True
+        self._calls[...] = True
 
     def wait(self) -> BaseException | None:
         """When the work is done: what it raised."""
@@ -66,10 +69,8 @@ class _Helper:
 
     def _run(self) -> None:
         while True:
-            # Begins by clearing `working`, just before it lets go of the GIL: who sees that can have the GIL at once.
-            np.logical_or.reduce(self._until_called, out=self._working)
+            np.logical_or.reduce(self._until_called, out=self._working)  # first clears `working`
             self._begin.acquire()
-            self._called[...] = False
             if self._work is None:
                 return
             try:
@@ -77,6 +78,7 @@ class _Helper:
             except BaseException as error:
                 self._error = error
             self._work = None
+            self._called[...] = False
             self._end.release()
 
 

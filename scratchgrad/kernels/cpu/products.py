@@ -20,6 +20,7 @@ from scratchgrad.threads import spread, tiles
 
 SHORTEST, MOST = 512, 16
 ALIGNED = 16  # blocks begin at multiples of this
+UNLOCKED = 500  # numbers in a product: for fewer, NumPy does not let go of the GIL
 LEAST = 1 << 17  # numbers read for a block: less is done before another thread has begun
 FEW = 48  # rows: several texts that are written at once, not a batch that is trained on
 DOTS = 4  # rows: for up to so many, dot products one by one read a weight twice as fast as BLAS does
@@ -70,7 +71,8 @@ def cut(whole: Product) -> list[Product]:
     length, other = max(out.shape), min(out.shape)
     work = len(b) * length * (16 + other) // 16  # 16 multiplications take as long as reading a number
     count = 1
-    while count < MOST and work >= 2 * count * LEAST and (count == 1 or length >= 2 * count * SHORTEST):
+    most = min(MOST, out.size // UNLOCKED)
+    while 2 * count <= most and work >= 2 * count * LEAST and (count == 1 or length >= 2 * count * SHORTEST):
         count *= 2
     pieces = tiles(length, max(1, -(-length // (count * ALIGNED))) * ALIGNED)
     if out.shape[0] == length:
