@@ -2,6 +2,9 @@
 
 Sennrich et al. 2016, on bytes. Pair counts are kept up to date place by place, and the most frequent pair is found by a
 heap whose entries are put right when they come up (as Hugging Face's trainer does, whose merges these are).
+
+All words lie in one list, a place for each byte and one between words. A token's id stands where it begins and where it
+ends, and `GONE` inside. So its neighbours are one step away, and nothing is moved when two tokens are merged.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+
+import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.tools.tokenizer.byte_alphabet import BYTE_ORDER
@@ -24,8 +29,11 @@ LARGEST_VOCABULARY = 1 << 24
 
 # A pair of ids is one number, left << ID | right, and so is a heap entry, pair - (count << PAIR): of two entries the
 # smaller has the larger count, or among equal counts the smaller ids.
-ID, PAIR = 32, 64
+ID, PAIR = 24, 48
 ID_BITS, PAIR_BITS = (1 << ID) - 1, (1 << PAIR) - 1
+
+BETWEEN = b"\xff"  # words: a byte that UTF-8 never has
+GONE = -1  # where no token begins or ends
 
 Progress = Callable[[int], object]
 
@@ -58,15 +66,9 @@ def learn_bpe(
 ) -> ByteLevelBPE:
     """As `train_bpe`, from counted pieces; `progress` hears how many tokens there are."""
     check_size(vocab_size, special_tokens)
-    special = len(special_tokens)
     tokens = [*(text.encode() for text in special_tokens), *(bytes([byte]) for byte in BYTE_ORDER)]
-    byte_ids = [0] * 256
-    for place, byte in enumerate(BYTE_ORDER):
-        byte_ids[byte] = special + place
     with _no_garbage_collection():
-        long = {piece: count for piece, count in counts.items() if len(piece) > 1 or not piece.isascii()}
-        words = [[byte_ids[byte] for byte in piece.encode()] for piece in long]
-        merges = _learn(words, list(long.values()), tokens, special, vocab_size, progress)
+        merges = _learn(counts, tokens, len(special_tokens), vocab_size, progress)
     return ByteLevelBPE(tokens, merges, added_from({text: i for i, text in enumerate(special_tokens)}), pattern)
 
 
@@ -84,13 +86,20 @@ def check_size(vocab_size: int, special_tokens: Sequence[str]) -> None:
 
 
 def _learn(
-    words: list[list[int]], counts: list[int], tokens: list[bytes], special: int, size: int, progress: Progress | None
+    counts: Counter[str], tokens: list[bytes], special: int, size: int, progress: Progress | None
 ) -> list[Merge]:
     """Append merged tokens to `tokens`, whose first are `special` ones, until there are `size`, or no pair is left; the
-    merges in order. Words are merged in place.
+    merges in order.
     """
     id_of = {token: i for i, token in enumerate(tokens)}
-    pair_counts, words_with = _pairs(words, counts)
+    text = BETWEEN.join([b"", *(piece.encode() for piece in counts), b""])
+    weights = [0]  # of each place: how often its word occurs
+    for word, count in zip(text.split(BETWEEN)[1:-1], counts.values(), strict=True):
+        weights += [count] * (len(word) + 1)
+    ids = [GONE if byte == BETWEEN[0] else id_of[bytes([byte])] for byte in text]
+    weight = weights.__getitem__
+    places_of = _places(text, id_of)
+    pair_counts = defaultdict(int, {pair: sum(map(weight, places)) for pair, places in places_of.items()})
     heap = [pair - (count << PAIR) for pair, count in pair_counts.items()]
     heapq.heapify(heap)
     merges: list[Merge] = []
@@ -113,49 +122,50 @@ def _learn(
             if progress is not None and merged % 1000 == 0:
                 progress(merged)
         merges.append((left, right, merged))
-        risen: defaultdict[int, int] = defaultdict(int)
-        merged_and, right_and = merged << ID, right << ID
-        for number in words_with.pop(pair):
-            word, weight = words[number], counts[number]
-            i, last = 0, len(word) - 1
-            while i < last:
-                if word[i] == left and word[i + 1] == right:
-                    word[i] = merged
-                    del word[i + 1]
-                    last -= 1
-                    if i > 0:
-                        before_and = word[i - 1] << ID
-                        pair_counts[before_and | left] -= weight
-                        new = before_and | merged
-                        risen[new] += weight
-                        words_with[new].append(number)
-                    if i < last:
-                        after = word[i + 1]
-                        pair_counts[right_and | after] -= weight
-                        new = merged_and | after
-                        risen[new] += weight
-                        words_with[new].append(number)
-                i += 1
+
+        before: defaultdict[int, list[int]] = defaultdict(list)  # id: where it begins
+        after: defaultdict[int, list[int]] = defaultdict(list)  # id: where the merged token before it begins
+        left_size, merged_size = len(tokens[left]), len(spelled)
+        # Bytes that are in one token stay together. So where `left` began once and stands now, it still begins.
+        places = places_of.pop(pair)
+        if left == right:
+            places.sort()  # of a row of the same token the first two are merged
+        for place in places:
+            middle, end = place + left_size, place + merged_size
+            if ids[place] == left and ids[middle] == right:
+                ids[middle - 1] = ids[middle] = GONE
+                ids[place] = ids[end - 1] = merged
+                neighbour = ids[place - 1]
+                if neighbour != GONE:
+                    before[neighbour].append(place - len(tokens[neighbour]))
+                neighbour = ids[end]
+                if neighbour != GONE:
+                    after[neighbour].append(place)
+        changes = [(i << ID | left, i << ID | merged, places) for i, places in before.items()]
+        changes += [(right << ID | i, merged << ID | i, places) for i, places in after.items()]
+        for old, new, places in changes:
+            change = sum(map(weight, places))
+            pair_counts[old] -= change
+            pair_counts[new] += change
+            places_of[new] += places
+            if pair_counts[new] > 0:
+                heapq.heappush(heap, new - (pair_counts[new] << PAIR))
         pair_counts[pair] = 0
-        for new, weight in risen.items():
-            count = pair_counts[new] = pair_counts[new] + weight
-            if count > 0:
-                heapq.heappush(heap, new - (count << PAIR))
     return merges
 
 
-def _pairs(words: list[list[int]], counts: list[int]) -> tuple[defaultdict[int, int], defaultdict[int, list[int]]]:
-    """How often each pair occurs, and the numbers of the words that it occurs in (some twice)."""
-    pair_counts: defaultdict[int, int] = defaultdict(int)
-    words_with: defaultdict[int, list[int]] = defaultdict(list)
-    for number, (word, weight) in enumerate(zip(words, counts, strict=True)):
-        left = word[0]
-        for right in word[1:]:
-            pair = left << ID | right
-            pair_counts[pair] += weight
-            words_with[pair].append(number)
-            left = right
-    return pair_counts, words_with
+def _places(text: bytes, id_of: dict[bytes, int]) -> defaultdict[int, list[int]]:
+    """Where each pair of bytes begins in words with `BETWEEN` around them."""
+    values = np.frombuffer(text, np.uint8)
+    pairs = values[:-1].astype(np.uint16) << 8 | values[1:]
+    found, counts = np.unique(pairs, return_counts=True)
+    groups = np.split(np.argsort(pairs, kind="stable"), np.cumsum(counts))[:-1]
+    places_of: defaultdict[int, list[int]] = defaultdict(list)
+    for pair, places in zip(found.tolist(), groups, strict=True):
+        left, right = pair >> 8, pair & 0xFF
+        if BETWEEN[0] not in (left, right):
+            places_of[id_of[bytes([left])] << ID | id_of[bytes([right])]] = places.tolist()
+    return places_of
 
 
 @contextmanager
