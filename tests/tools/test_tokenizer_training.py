@@ -41,7 +41,7 @@ def learnt_naively(texts: list[str], count: int, pattern: str) -> list[tuple[byt
     return merges
 
 
-@given(st.lists(st.text("abc de", max_size=40) | mutated, min_size=1, max_size=6))
+@given(st.lists(st.text("abc de", max_size=40) | st.text("ab", max_size=40) | mutated, min_size=1, max_size=6))
 def test_the_heap_trainer_learns_what_counting_everything_anew_learns(texts):
     tokenizer = train_bpe(texts, 256 + 20, special_tokens=[])
     learnt = [(tokenizer.tokens[left], tokenizer.tokens[right]) for left, right, _ in tokenizer.merges]

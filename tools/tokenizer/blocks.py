@@ -10,7 +10,7 @@ BLOCK = 1 << 20  # characters, at least, of all blocks but the last
 
 # Behind a letter or digit and before white space: no piece of GPT-2's, GPT-4's or GPT-4o's pattern holds such a place,
 # and none of them looks back.
-_BORDER = regex.compile(r"(?<=[\p{L}\p{N}])(?=\s)")
+BORDER = regex.compile(r"(?<=[\p{L}\p{N}])(?=\s)")
 
 
 def blocks(chunks: Iterable[str], size: int = BLOCK) -> Iterator[str]:
@@ -23,7 +23,7 @@ def blocks(chunks: Iterable[str], size: int = BLOCK) -> Iterator[str]:
     for chunk in chunks:
         held += chunk
         while len(held) >= 2 * size:
-            border = _BORDER.search(held, size, 2 * size)
+            border = BORDER.search(held, size, 2 * size)
             end = border.start() if border is not None else 2 * size
             yield held[:end]
             held = held[end:]

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import regex
 
 from scratchgrad.errors import UserError
+from scratchgrad.tools.tokenizer.blocks import BORDER
 
 PATIENCE = 20.0  # seconds that a pattern of the user's own may take for one text
+STRETCH = 256  # characters, at least, of which some that are no ASCII make the others slow, too
 
 
 class Pattern(NamedTuple):
@@ -82,7 +84,17 @@ def _published(pattern: Pattern) -> Callable[[str], list[str]]:
     of_ascii: Callable[[str], list[str]] = re.compile(pattern.of_ascii).findall
 
     def cut(text: str) -> list[str]:
-        return of_ascii(text) if text.isascii() else of_any(text)
+        if text.isascii():
+            return of_ascii(text)
+        pieces: list[str] = []
+        start = 0
+        while start < len(text):
+            border = BORDER.search(text, start + STRETCH)
+            end = border.start() if border is not None else len(text)
+            stretch = text[start:end]
+            pieces += of_ascii(stretch) if stretch.isascii() else of_any(stretch)
+            start = end
+        return pieces
 
     return cut
 

@@ -96,20 +96,29 @@ def _learn(
     weights = [0]  # of each place: how often its word occurs
     for word, count in zip(text.split(BETWEEN)[1:-1], counts.values(), strict=True):
         weights += [count] * (len(word) + 1)
-    ids = [GONE if byte == BETWEEN[0] else id_of[bytes([byte])] for byte in text]
+    id_of_byte = [id_of[bytes([byte])] for byte in range(256)]
+    id_of_byte[BETWEEN[0]] = GONE
+    ids = list(map(id_of_byte.__getitem__, text))
     weight = weights.__getitem__
-    places_of = _places(text, id_of)
+    places_of = _places(text, id_of_byte)
     pair_counts = defaultdict(int, {pair: sum(map(weight, places)) for pair, places in places_of.items()})
-    heap = [pair - (count << PAIR) for pair, count in pair_counts.items()]
-    heapq.heapify(heap)
+    floor = 4 * max(pair_counts.values(), default=0)  # rarer pairs are not in the heap yet; most will never be merged
+    heap: list[int] = []
+    lengths = [len(token) for token in tokens]
     merges: list[Merge] = []
-    while len(tokens) < size and heap:
-        entry = heapq.heappop(heap)
-        pair, claimed = entry & PAIR_BITS, -(entry >> PAIR)
+    while len(tokens) < size and (heap or floor > 1):
+        if not heap:
+            floor = max(1, floor // 4)
+            heap = [pair - (count << PAIR) for pair, count in pair_counts.items() if count >= floor]
+            heapq.heapify(heap)
+            continue
+        pair, claimed = heap[0] & PAIR_BITS, -(heap[0] >> PAIR)
         count = pair_counts[pair]
+        if floor <= count < claimed:
+            heapq.heapreplace(heap, pair - (count << PAIR))
+            continue
+        heapq.heappop(heap)
         if count != claimed:
-            if count > 0:
-                heapq.heappush(heap, pair - (count << PAIR))
             continue
         left, right = pair >> ID, pair & ID_BITS
         spelled = tokens[left] + tokens[right]
@@ -119,13 +128,14 @@ def _learn(
         if merged is None:
             merged = id_of[spelled] = len(tokens)
             tokens.append(spelled)
+            lengths.append(len(spelled))
             if progress is not None and merged % 1000 == 0:
                 progress(merged)
         merges.append((left, right, merged))
 
         before: defaultdict[int, list[int]] = defaultdict(list)  # id: where it begins
         after: defaultdict[int, list[int]] = defaultdict(list)  # id: where the merged token before it begins
-        left_size, merged_size = len(tokens[left]), len(spelled)
+        left_size, merged_size = lengths[left], len(spelled)
         # Bytes that are in one token stay together. So where `left` began once and stands now, it still begins.
         places = places_of.pop(pair)
         if left == right:
@@ -135,26 +145,27 @@ def _learn(
             if ids[place] == left and ids[middle] == right:
                 ids[middle - 1] = ids[middle] = GONE
                 ids[place] = ids[end - 1] = merged
-                neighbour = ids[place - 1]
-                if neighbour != GONE:
-                    before[neighbour].append(place - len(tokens[neighbour]))
-                neighbour = ids[end]
-                if neighbour != GONE:
+                if (neighbour := ids[place - 1]) >= 0:
+                    before[neighbour].append(place - lengths[neighbour])
+                if (neighbour := ids[end]) >= 0:
                     after[neighbour].append(place)
         changes = [(i << ID | left, i << ID | merged, places) for i, places in before.items()]
         changes += [(right << ID | i, merged << ID | i, places) for i, places in after.items()]
         for old, new, places in changes:
             change = sum(map(weight, places))
             pair_counts[old] -= change
-            pair_counts[new] += change
-            places_of[new] += places
-            if pair_counts[new] > 0:
-                heapq.heappush(heap, new - (pair_counts[new] << PAIR))
+            count = pair_counts[new] = pair_counts[new] + change
+            if new in places_of:
+                places_of[new] += places
+            else:
+                places_of[new] = places
+            if count >= floor:
+                heapq.heappush(heap, new - (count << PAIR))
         pair_counts[pair] = 0
     return merges
 
 
-def _places(text: bytes, id_of: dict[bytes, int]) -> defaultdict[int, list[int]]:
+def _places(text: bytes, id_of_byte: list[int]) -> defaultdict[int, list[int]]:
     """Where each pair of bytes begins in words with `BETWEEN` around them."""
     values = np.frombuffer(text, np.uint8)
     pairs = values[:-1].astype(np.uint16) << 8 | values[1:]
@@ -162,9 +173,9 @@ def _places(text: bytes, id_of: dict[bytes, int]) -> defaultdict[int, list[int]]
     groups = np.split(np.argsort(pairs, kind="stable"), np.cumsum(counts))[:-1]
     places_of: defaultdict[int, list[int]] = defaultdict(list)
     for pair, places in zip(found.tolist(), groups, strict=True):
-        left, right = pair >> 8, pair & 0xFF
-        if BETWEEN[0] not in (left, right):
-            places_of[id_of[bytes([left])] << ID | id_of[bytes([right])]] = places.tolist()
+        left, right = id_of_byte[pair >> 8], id_of_byte[pair & 0xFF]
+        if left != GONE and right != GONE:
+            places_of[left << ID | right] = places.tolist()
     return places_of
 
 
