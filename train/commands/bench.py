@@ -36,6 +36,7 @@ plot_option = click.option(
     "--plot", "plot_path", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw them there, too."
 )
 PROFILED = 3  # steps
+WIDE = 160  # columns: a table that goes into a file has as many as it needs
 
 
 def model_option(default: str) -> Callable[..., Any]:
@@ -210,7 +211,10 @@ def _table(title: str, *headings: str) -> Table:
 
 
 def _show(table: Table) -> None:
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)  # a file has room
+    console.print(table)
 
 
 @main.command()
@@ -233,7 +237,10 @@ def experts(model: str, count: int, per_token: int, steps: int, threads: int | N
         table.add_column(heading, justify="right" if heading else "left")
     for name, seconds in results.items():
         table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)  # a file has room
+    console.print(table)
     _write_json(json_path, results)
 
 
@@ -261,7 +268,10 @@ def tokenizer(
             known = peer in row.seconds
             cells += [f"{row.seconds[peer]:.3f} s", f"{row.times_as_fast_as(peer):.2f}x as fast"] if known else ["", ""]
         table.add_row(*cells)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)  # a file has room
+    console.print(table)
     _write_json(json_path, [asdict(row) for row in rows])
 
 

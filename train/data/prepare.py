@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from scratchgrad.train.data.sources import Document, Source
 FORMAT = 1  # rises when the same text would give other token files
 CHUNK = 64  # documents that a worker takes at a time
 Say = Callable[[str], None]
+
+_tokenizer: Tokenizer | None = None  # of a worker
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,9 @@ def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None
     say(f"tokenising {source.name}")
     counts = {"train": [0, 0, 0], "held_out": [0, 0, 0]}  # in the order of `names` below
     files = {split: (folder / f"{split}.bin").open("wb") for split in counts}
-    encode = partial(_encode, tokenizer)
-    with multiprocessing.get_context("fork").Pool(usable_cores()) as pool:
-        for is_held_out, size, ids in pool.imap(encode, source.documents(), chunksize=CHUNK):
+    # Forked workers have the tokenizer without a copy; as an argument it would be pickled for every chunk.
+    with multiprocessing.get_context("fork").Pool(usable_cores(), initializer=_adopt, initargs=(tokenizer,)) as pool:
+        for is_held_out, size, ids in pool.imap(_encoded, source.documents(), chunksize=CHUNK):
             split = "held_out" if is_held_out else "train"
             files[split].write(ids.tobytes())
             for i, amount in enumerate((1, size, len(ids))):
@@ -127,7 +128,14 @@ def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None
     )
 
 
-def _encode(tokenizer: Tokenizer, document: Document) -> tuple[bool, int, np.ndarray[Any, Any]]:
+def _adopt(tokenizer: Tokenizer) -> None:
+    global _tokenizer
+    _tokenizer = tokenizer
+
+
+def _encoded(document: Document) -> tuple[bool, int, np.ndarray[Any, Any]]:
+    tokenizer = _tokenizer
+    assert tokenizer is not None
     ids = np.append(np.uint32(tokenizer.end_of_text), tokenizer.encode_array(document.text))
     size = len(document.text.encode(errors="replace"))
     return document.is_held_out, size, ids.astype(_dtype(tokenizer.vocab_size))
