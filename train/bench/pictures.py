@@ -52,17 +52,20 @@ def draw_profile(path: Path, rows: list[dict[str, Any]], title: str) -> None:
 
 
 def draw_recomputation(path: Path, results: dict[str, Measurement], title: str) -> None:
-    """A point for each way of recomputation: its peak memory and its time."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for way, result in results.items():
-        axes.plot(result.peak_bytes / 1e6, result.median, "o", color="tab:blue")
-        axes.annotate(way, (result.peak_bytes / 1e6, result.median), xytext=(6, 4), textcoords="offset points")
-    axes.set(xlabel="peak memory (MB)", ylabel="seconds a step", title=title)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.margins(0.15)
-    axes.grid(alpha=0.25)
+    """For each way of recomputation its peak memory and, beside it, its time."""
+    figure = Figure(figsize=(8, 0.6 + 0.4 * len(results)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    ways = list(results)
+    for axes, values, label, shown in (
+        (left, [result.peak_bytes / 1e6 for result in results.values()], "peak memory (MB)", "{:,.0f}"),
+        (right, [result.median for result in results.values()], "seconds a step", "{:.2f}"),
+    ):
+        axes.bar_label(axes.barh(ways, values, color="tab:blue"), fmt=shown, padding=3)
+        axes.set_xlabel(label)
+        axes.margins(x=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.invert_yaxis()  # the first on top
+    figure.suptitle(title)
     _save(figure, path)
 
 
