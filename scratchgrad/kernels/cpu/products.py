@@ -18,7 +18,7 @@ from scratchgrad.ops.linalg import matmul as specification_of_matmul
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
 
-SHORTEST, MOST = 512, 16
+SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
 ALIGNED = 16  # blocks begin at multiples of this
 UNLOCKED = 500  # numbers in a product: for fewer, NumPy does not let go of the GIL
 LEAST = 1 << 17  # numbers read for a block: less is done before another thread has begun
@@ -128,7 +128,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         return specification_of_linear.__wrapped__(x, weight, bias)  # type: ignore[attr-defined, no-any-return]
     shape = x.shape
     rows = as_rows(x)
-    out = few_rows(rows, weight) if 1 < len(rows) < FEW and are_fixed() else product(rows, weight.T)
+    fits_panels = are_fixed() and 1 < len(rows) < FEW and weight.size > 0
+    out = few_rows(rows, weight) if fits_panels else product(rows, weight.T)
     if bias is not None:
         add_in_rows(out, bias)
 
