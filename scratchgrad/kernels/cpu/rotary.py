@@ -24,6 +24,7 @@ def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tup
     check_shapes(x, cos, sin)
     batch, count, time, width = x.shape
     turned = count if heads is None else heads
+    cuts = tiles(batch, max(1, TILE // (count * time * width)))
 
     def both_halves(left: Array, right: Array) -> Array:
         """The angles for each text of the batch: (batch, 1, time, width)."""
@@ -42,7 +43,7 @@ def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tup
             both *= cos[some]
             both += swapped
 
-        spread(of_texts, tiles(batch, max(1, TILE // (count * time * width))))
+        spread(of_texts, cuts)
         return out
 
     cosines = both_halves(cos, cos)
