@@ -237,10 +237,7 @@ def experts(model: str, count: int, per_token: int, steps: int, threads: int | N
         table.add_column(heading, justify="right" if heading else "left")
     for name, seconds in results.items():
         table.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)  # a file has room
-    console.print(table)
+    _show(table)
     _write_json(json_path, results)
 
 
@@ -268,10 +265,7 @@ def tokenizer(
             known = peer in row.seconds
             cells += [f"{row.seconds[peer]:.3f} s", f"{row.times_as_fast_as(peer):.2f}x as fast"] if known else ["", ""]
         table.add_row(*cells)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)  # a file has room
-    console.print(table)
+    _show(table)
     _write_json(json_path, [asdict(row) for row in rows])
 
 

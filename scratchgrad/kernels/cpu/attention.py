@@ -96,14 +96,15 @@ def scaled_dot_product_attention(
         turned = np.ascontiguousarray(key[place].swapaxes(-1, -2))  # few columns times few rows: BLAS is faster so
         for block in blocks:
             keys = past + block.stop if is_causal else total
+            some_see_nothing = added is not None or keys == 0  # perhaps: their exponentials are 0, and so is the sum
             e = scores(stacked(queries, block), turned[..., :keys], place, block)
             top = e.max(axis=-1, keepdims=True, initial=-math.inf)
-            if added is not None or keys == 0:
-                top[top == -math.inf] = 0  # of a query that sees nothing: its exponentials are 0, and so is their sum
+            if some_see_nothing:
+                top[top == -math.inf] = 0
             e -= top
             np.exp(e, out=e)
             sums = e @ ones[:keys]
-            if added is not None or keys == 0:
+            if some_see_nothing:
                 sums += sums == 0
             some = e @ value[place][:, :, :keys]
             some /= sums
