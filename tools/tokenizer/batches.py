@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from scratchgrad.errors import UserError
 
 Encode = Callable[[str], list[int]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-_encode: Encode | None = None  # of a worker process, for as long as it lives
+_work: Callable[[Any], Any] | None = None  # of a worker process, for as long as it lives
 
 
 class Batch(NamedTuple):
@@ -22,11 +24,25 @@ class Batch(NamedTuple):
     mask: np.ndarray[Any, np.dtype[np.bool_]]
 
 
+def map_in_processes(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int
+) -> Iterator[Result]:
+    """`work` of each item, in their order; a process takes `chunk` of them at a time.
+
+    Workers are forks: they have `work`, with a tokenizer in it and what its cache holds, without a copy.
+    """
+    with multiprocessing.get_context("fork").Pool(workers, initializer=_adopt, initargs=(work,)) as pool:
+        yield from pool.imap(_worked, items, chunksize=chunk)
+
+
 def encode_in_processes(encode: Encode, texts: Sequence[str], workers: int) -> list[list[int]]:
-    """`encode` of each text. Workers are forks: they have the tokenizer and what its cache holds without a copy."""
+    """`encode` of each text."""
+
+    def encoded(text: str) -> bytes:
+        return np.array(encode(text), np.uint32).tobytes()
+
     chunk = max(1, len(texts) // (workers * 8))
-    with multiprocessing.get_context("fork").Pool(workers, initializer=_adopt, initargs=(encode,)) as pool:
-        return [np.frombuffer(ids, np.uint32).tolist() for ids in pool.imap(_encoded, texts, chunksize=chunk)]
+    return [np.frombuffer(ids, np.uint32).tolist() for ids in map_in_processes(encoded, texts, workers, chunk)]
 
 
 def pad(rows: Sequence[Sequence[int]], padding: int, *, length: int | None = None, side: str = "right") -> Batch:
@@ -55,11 +71,11 @@ def truncate(ids: Sequence[int], length: int, *, side: str = "right") -> list[in
     return list(ids[:length] if side == "right" else ids[max(0, len(ids) - length) :])
 
 
-def _adopt(encode: Encode) -> None:
-    global _encode
-    _encode = encode
+def _adopt(work: Callable[[Any], Any]) -> None:
+    global _work
+    _work = work
 
 
-def _encoded(text: str) -> bytes:
-    assert _encode is not None
-    return np.array(_encode(text), np.uint32).tobytes()
+def _worked(item: Any) -> Any:
+    assert _work is not None
+    return _work(item)

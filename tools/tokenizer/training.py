@@ -165,13 +165,13 @@ def _learn(
     return merges
 
 
-def _places(text: bytes, id_of_byte: list[int]) -> defaultdict[int, list[int]]:
+def _places(text: bytes, id_of_byte: list[int]) -> dict[int, list[int]]:
     """Where each pair of bytes begins in words with `BETWEEN` around them."""
     values = np.frombuffer(text, np.uint8)
     pairs = values[:-1].astype(np.uint16) << 8 | values[1:]
     found, counts = np.unique(pairs, return_counts=True)
     groups = np.split(np.argsort(pairs, kind="stable"), np.cumsum(counts))[:-1]
-    places_of: defaultdict[int, list[int]] = defaultdict(list)
+    places_of = {}
     for pair, places in zip(found.tolist(), groups, strict=True):
         left, right = id_of_byte[pair >> 8], id_of_byte[pair & 0xFF]
         if left != GONE and right != GONE:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,12 @@ from scratchgrad.files import atomic_directory, sha256_of, verify_manifest, writ
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import END_OF_TEXT, Tokenizer, train_bpe
+from scratchgrad.tools.tokenizer.batches import map_in_processes
 from scratchgrad.train.data.sources import Document, Source
 
 FORMAT = 1  # rises when the same text would give other token files
 CHUNK = 64  # documents that a worker takes at a time
 Say = Callable[[str], None]
-
-_tokenizer: Tokenizer | None = None  # of a worker
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,12 @@ def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None
     say(f"tokenising {source.name}")
     counts = {"train": [0, 0, 0], "held_out": [0, 0, 0]}  # in the order of `names` below
     files = {split: (folder / f"{split}.bin").open("wb") for split in counts}
-    # Forked workers have the tokenizer without a copy; as an argument it would be pickled for every chunk.
-    with multiprocessing.get_context("fork").Pool(usable_cores(), initializer=_adopt, initargs=(tokenizer,)) as pool:
-        for is_held_out, size, ids in pool.imap(_encoded, source.documents(), chunksize=CHUNK):
-            split = "held_out" if is_held_out else "train"
-            files[split].write(ids.tobytes())
-            for i, amount in enumerate((1, size, len(ids))):
-                counts[split][i] += amount
+    encode = partial(_encode, tokenizer)
+    for is_held_out, size, ids in map_in_processes(encode, source.documents(), usable_cores(), CHUNK):
+        split = "held_out" if is_held_out else "train"
+        files[split].write(ids.tobytes())
+        for i, amount in enumerate((1, size, len(ids))):
+            counts[split][i] += amount
     for file in files.values():
         file.close()
     facts = {
@@ -128,14 +126,7 @@ def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None
     )
 
 
-def _adopt(tokenizer: Tokenizer) -> None:
-    global _tokenizer
-    _tokenizer = tokenizer
-
-
-def _encoded(document: Document) -> tuple[bool, int, np.ndarray[Any, Any]]:
-    tokenizer = _tokenizer
-    assert tokenizer is not None
+def _encode(tokenizer: Tokenizer, document: Document) -> tuple[bool, int, np.ndarray[Any, Any]]:
     ids = np.append(np.uint32(tokenizer.end_of_text), tokenizer.encode_array(document.text))
     size = len(document.text.encode(errors="replace"))
     return document.is_held_out, size, ids.astype(_dtype(tokenizer.vocab_size))
