@@ -69,7 +69,7 @@ def test_no_text_becomes_a_special_token_unless_the_caller_allows_that_one(text)
 def test_the_faster_spelling_of_a_pattern_cuts_where_the_published_one_cuts(text, name):
     want = regex.findall(PATTERNS[name].published, text)
     assert cutter(name)(text) == want
-    with mock.patch.object(patterns, "STRETCH", 1):  # every border is used
+    with mock.patch.multiple(patterns, STRETCH=1, RARE=1):  # every border is used
         assert cutter(name)(text) == want
 
 

@@ -15,6 +15,7 @@ from scratchgrad.tools.tokenizer.blocks import BORDER
 
 PATIENCE = 20.0  # seconds that a pattern of the user's own may take for one text
 STRETCH = 256  # characters, at least, of which some that are no ASCII make the others slow, too
+RARE = 0.01  # of all characters: where more are no ASCII, few stretches are without them
 
 
 class Pattern(NamedTuple):
@@ -86,6 +87,8 @@ def _published(pattern: Pattern) -> Callable[[str], list[str]]:
     def cut(text: str) -> list[str]:
         if text.isascii():
             return of_ascii(text)
+        if len(text.encode("ascii", "ignore")) < (1 - RARE) * len(text):
+            return of_any(text)
         pieces: list[str] = []
         start = 0
         while start < len(text):
