@@ -58,7 +58,8 @@ def scaled_dot_product_attention(
         added = np.broadcast_to(numbers, (batch, heads, time, total))
     later = np.triu(np.full((BLOCK, BLOCK), -math.inf, dtype), k=1)
     ones = np.ones((total, 1), dtype)
-    out, logs = np.empty(query.shape, dtype), np.empty((batch, heads, time, 1), dtype)
+    out = np.empty((batch, time, heads, width), dtype).swapaxes(1, 2)  # rows of tokens, as the next product reads them
+    logs = np.empty((batch, heads, time, 1), dtype)
     blocks = tiles(time, BLOCK)
     # Heads do not touch each other: how many are done at once changes no bits, and so may depend on the threads.
     at_once = min(TILE // max(1, share * min(time, BLOCK) * total), batch * groups // (2 * threads()))

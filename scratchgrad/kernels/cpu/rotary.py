@@ -30,25 +30,30 @@ def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tup
         """The angles for each text of the batch: (batch, 1, time, width)."""
         return np.broadcast_to(np.concatenate([left, right], axis=-1), (batch, 1, time, width))
 
-    def turn(x: Array, cos: Array, sin: Array) -> Array:
-        out = np.empty(x.shape, x.dtype)
+    def turn(x: Array, cos: Array, sin: Array, out: Array) -> Array:
+        in_place = out.flags.c_contiguous
 
         def of_texts(some: slice) -> None:
-            out[some] = x[some]
-            both = out[some, :turned]
+            piece = out[some] if in_place else np.empty(x[some].shape, x.dtype)
+            piece[...] = x[some]
+            both = piece[:, :turned]
             swapped = np.empty(both.shape, both.dtype)
             in_halves = (len(both), turned, time, 2, width // 2)
             swapped.reshape(in_halves)[...] = both.reshape(in_halves)[:, :, :, ::-1]
             swapped *= sin[some]
             both *= cos[some]
             both += swapped
+            if not in_place:
+                out[some] = piece
 
         spread(of_texts, cuts)
         return out
 
-    cosines = both_halves(cos, cos)
-    return turn(x, cosines, both_halves(-sin, sin)), lambda grad: (
-        turn(grad, cosines, both_halves(sin, -sin)),
-        None,
-        None,
-    )
+    cosines, dtype, by_token = both_halves(cos, cos), x.dtype, x.strides[2] > x.strides[1]
+
+    def backward(grad: Array) -> tuple[Array, None, None]:
+        """In x's order of axes in memory: then nobody copies to make rows of tokens out of it."""
+        out = np.empty((batch, time, count, width), dtype).swapaxes(1, 2) if by_token else np.empty(grad.shape, dtype)
+        return turn(grad, cosines, both_halves(sin, -sin), out), None, None
+
+    return turn(x, cosines, both_halves(-sin, sin), np.empty(x.shape, dtype)), backward
