@@ -11,7 +11,7 @@ from scratchgrad.backend import Array, array_module, device_of, to_device, to_nu
 from scratchgrad.tensor import Tensor
 from scratchgrad.threads import spread, tiles
 
-TILE = 1 << 15  # elements: parameter, gradient and state of a tile stay in a core's cache from first to last operation
+TILE = 1 << 16  # elements: parameter, gradient and state of a tile stay in a core's cache from first to last operation
 
 
 class Optimizer:
