@@ -66,6 +66,8 @@ class GatedFeedForward(Module):
 
     def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
         """x (..., hidden); returns x's shape."""
+        if self.activation == "silu" and type(self.gate_up) is type(self.down_proj) is Linear:
+            return F.swiglu_feed_forward(x, self.gate_up.weight, self.down_proj.weight)
         out: Tensor = self.down_proj(self.between(self.gate_up(x), self.activation))
         return out
 

@@ -22,6 +22,7 @@ from scratchgrad.ops.cross_entropy import cross_entropy, linear_cross_entropy
 from scratchgrad.ops.dropout import dropout
 from scratchgrad.ops.elementwise import ceil, cos, erf, exp, expm1, floor, log, log1p, round, rsqrt, sign, sin, sqrt
 from scratchgrad.ops.embedding import embedding
+from scratchgrad.ops.feed_forward import swiglu_feed_forward
 from scratchgrad.ops.indexing import (
     argsort,
     getitem,
@@ -78,6 +79,6 @@ __all__ = [
     "prod", "relative_position_buckets", "relu", "remainder", "repeat", "reshape", "rms_norm", "roll", "rotary",
     "round", "router_z_loss", "rsqrt", "scaled_dot_product_attention", "scatter_add", "sigmoid", "sign", "silu", "sin",
     "sinusoidal_positions", "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum",
-    "swapaxes", "swiglu", "take", "take_along_axis", "tanh", "tile", "topk", "topk_routing", "transpose", "tril",
-    "triu", "unfold", "var", "where",
+    "swapaxes", "swiglu", "swiglu_feed_forward", "take", "take_along_axis", "tanh", "tile", "topk", "topk_routing",
+    "transpose", "tril", "triu", "unfold", "var", "where",
 ]  # fmt: skip

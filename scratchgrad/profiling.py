@@ -113,6 +113,8 @@ def product_flops(name: str, values: Sequence[Any]) -> int:
     """
     if name in ("linear", "linear_cross_entropy"):
         return int(2 * values[0].size * values[1].shape[0])
+    if name == "swiglu_feed_forward":
+        return int(2 * values[0].size // max(1, values[0].shape[-1]) * (values[1].size + values[2].size))
     if name == "grouped_linear":
         return int(2 * values[0].size * values[1].shape[1])
     if name == "matmul":

@@ -37,7 +37,7 @@ from tests.engine import test_conventions, test_kernels, test_ops
 from tests.op_cases import CASES
 
 PACKAGE = Path(functional.__file__).parent
-KERNEL_FILES = ("attention", "embedding", "gelu", "loss", "norm", "products", "rotary", "swiglu")
+KERNEL_FILES = ("attention", "embedding", "feed_forward", "gelu", "loss", "norm", "products", "rotary", "swiglu")
 ENGINE_FUNCTIONS = ("unbroadcast", "fits", "add", "_add_part", "accumulate")
 HELPERS = {  # functions that ops share, on the way back
     "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "sums_by_id", "_scattered",

@@ -312,6 +312,15 @@ def linear_shapes(draw: Any) -> Given:
 
 
 @st.composite
+def fed(draw: Any) -> Given:
+    lead, inputs, width, outputs = (
+        draw(hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)),
+        *draw(st.tuples(lengths, lengths, lengths)),
+    )
+    return ((*lead, inputs), (2 * width, inputs), (outputs, width)), {}
+
+
+@st.composite
 def grouped(draw: Any) -> Given:
     counts = np.array(draw(st.lists(st.integers(0, 3), min_size=1, max_size=4)))
     inputs, outputs = draw(lengths), draw(lengths)
@@ -441,6 +450,11 @@ def index_sum(x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int)
     return np.moveaxis(out, 0, axis)
 
 
+def gated(x: np.ndarray) -> np.ndarray:
+    gate, up = np.split(x, 2, -1)
+    return gate * up / (1 + np.exp(-gate))
+
+
 def normal_below(x: np.ndarray) -> np.ndarray:
     return np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x.reshape(-1)]).reshape(x.shape)
 
@@ -549,7 +563,7 @@ CASES = dict([
     case("silu", one, lambda x: x / (1 + np.exp(-x))), case("softplus", one, lambda x: np.log(1 + np.exp(x))),
     case("gelu", options(one, approximate=st.sampled_from(["none", "tanh"])), lambda x, approximate: x * normal_below(x)
          if approximate == "none" else x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
-    case("swiglu", last_even, lambda x: np.prod(np.split(x, 2, -1), 0) / (1 + np.exp(-np.split(x, 2, -1)[0]))),
+    case("swiglu", last_even, gated),
     case("softmax", along(full_with_axes), softmaxed), case("log_softmax", along(full_with_axes), lambda x, axis: np.log(softmaxed(x, axis))),
     case("logsumexp", reduced(filled), lambda x, axis, keepdims: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))),
     # questions
@@ -614,6 +628,7 @@ CASES = dict([
     case("embedding", table(), lambda w, ids: np.array([w[i] for i in ids.flat]).reshape(*ids.shape, w.shape[1]), call=lambda w, ids: F.embedding(w, ids)),
     # products
     case("matmul", matrices(), multiplied), case("linear", linear_shapes(), lambda x, w, *b: np.tensordot(x, w, (-1, 1)) + (b[0] if b else 0)),
+    case("swiglu_feed_forward", fed(), lambda x, gate, down: gated(np.tensordot(x, gate, (-1, 1))) @ down.T),
     case("grouped_linear", grouped(), lambda x, w, *b, counts: np.einsum("ni,noi->no", x, np.repeat(w, counts, 0)) + (np.repeat(b[0], counts, 0) if b else 0)),
     case("outer", plain(st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda n: ((n[0],), (n[1],)))), lambda a, b: a[:, None] * b),
     case("einsum", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),

@@ -59,6 +59,11 @@ def test_products_are_counted_forward_and_twice_backward():
     assert told.rows["linear_cross_entropy", "forward"].flops == 3 * 2 * 5 * 6 * 7, "its gradients are made at once"
     assert told.flops == 3 * 2 * 5 * 6 * (8 + 7)
     assert told.rows["linear", "forward"].bytes == 4 * (5 * 8 + 6 * 8 + 5 * 6)
+    gate_up, down = (Tensor(np.ones(shape, np.float32)) for shape in ((2 * 3, 8), (7, 3)))
+    with profile() as told:
+        F.swiglu_feed_forward(x, gate_up, down).sum().backward()
+    assert told.rows["swiglu_feed_forward", "forward"].flops == 2 * 5 * (8 * 2 * 3 + 3 * 7)
+    assert told.flops == 3 * told.rows["swiglu_feed_forward", "forward"].flops
 
 
 def test_what_is_not_an_op_can_be_told_or_left_out():

@@ -7,7 +7,9 @@ import pytest
 
 from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_grad
 from scratchgrad.models import LlamaConfig
+from scratchgrad.models.auxiliary import Auxiliary
 from scratchgrad.models.positions import EAGER_ANGLES, RotaryEmbedding
+from scratchgrad.nn import Linear
 from tests.models import decoders, make_fixtures
 from tests.models.parity import Example
 
@@ -58,6 +60,26 @@ def test_the_gradient_of_the_loss_is_right_for_every_parameter():
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_recomputation_keeps_every_bit_also_with_dropout(every):
     decoders.check_recomputation(lambda: small(dropout=0.2), every)
+
+
+@pytest.mark.parametrize("name", ["gate_up", "down_proj"])
+def test_a_module_in_the_place_of_a_linear_is_called(name):
+    """As an adapter is: the product that stands beside a fused one must not be forgotten."""
+
+    class Doubled(Linear):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    feed_forward = small().decoder.layers[0].feed_forward
+    x = Tensor(rng.standard_normal((1, 5, 16)).astype(np.float32))
+    linear = getattr(feed_forward, name)
+    doubled = Doubled(linear.weight.shape[1], linear.weight.shape[0], bias=False)
+    doubled.weight.data[...] = linear.weight.data
+    setattr(feed_forward, name, doubled)
+    got = feed_forward(x, Auxiliary())
+    linear.weight.data *= 2
+    setattr(feed_forward, name, linear)
+    np.testing.assert_allclose(got.data, feed_forward(x, Auxiliary()).data, rtol=1e-5, atol=1e-7)
 
 
 def test_a_later_token_changes_nothing_before_it():

@@ -68,8 +68,9 @@ def test_a_profile_accounts_for_the_whole_step(tmp_path, start):
     rows = {(row["name"], row["direction"]): row for row in side["profile"]}
     assert 0.5 < sum(row["seconds"] for row in rows.values()) / side["seconds"] < 2  # other programs may disturb
     assert rows["linear", "backward"]["flops"] == 2 * rows["linear", "forward"]["flops"]
-    tokens, weights = 16 * 256, 4 * (4 * 128 * 128 + 3 * 128 * 352)
-    assert rows["linear", "forward"]["flops"] == 2 * tokens * weights
+    tokens, layers = 16 * 256, 4
+    assert rows["linear", "forward"]["flops"] == 2 * tokens * layers * 4 * 128 * 128
+    assert rows["swiglu_feed_forward", "forward"]["flops"] == 2 * tokens * layers * 3 * 128 * 352
     assert rows["linear_cross_entropy", "forward"]["flops"] == 6 * tokens * 2048 * 128
     assert rows["rms_norm", "forward"]["calls"] == rows["rms_norm", "backward"]["calls"] == 9
 

@@ -4,8 +4,32 @@ Tiles are cut by shape alone and partial sums are added in the order of the tile
 of threads.
 """
 
-from scratchgrad.kernels.cpu import allocator, attention, bf16, embedding, gelu, loss, norm, products, rotary, swiglu
+from scratchgrad.kernels.cpu import (
+    allocator,
+    attention,
+    bf16,
+    embedding,
+    feed_forward,
+    gelu,
+    loss,
+    norm,
+    products,
+    rotary,
+    swiglu,
+)
 
 allocator.keep_freed_memory()
 
-__all__ = ["allocator", "attention", "bf16", "embedding", "gelu", "loss", "norm", "products", "rotary", "swiglu"]
+__all__ = [
+    "allocator",
+    "attention",
+    "bf16",
+    "embedding",
+    "feed_forward",
+    "gelu",
+    "loss",
+    "norm",
+    "products",
+    "rotary",
+    "swiglu",
+]

@@ -20,8 +20,10 @@ from scratchgrad.backend import Array
 from scratchgrad.errors import UserError
 from scratchgrad.kernels.cpu.loss import linear_cross_entropy as float32_linear_cross_entropy
 from scratchgrad.kernels.cpu.products import linear as float32_linear
+from scratchgrad.kernels.cpu.swiglu import swiglu
 from scratchgrad.kernels.weights import derived
 from scratchgrad.ops.cross_entropy import IGNORE, check_targets, rows_at_a_time, softmax_minus_target
+from scratchgrad.ops.feed_forward import in_three_steps
 from scratchgrad.ops.linalg import as_rows
 from scratchgrad.tensor import kernel
 from scratchgrad.threads import spread, tiles
@@ -65,6 +67,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         return of_x, of_weight, grad
 
     return out.reshape(*shape[:-1], weight.shape[0]), backward
+
+
+@kernel("swiglu_feed_forward", "cpu", "bf16")
+def swiglu_feed_forward(
+    x: Array, gate_up: Array, down: Array, *, needs_grad: tuple[bool, ...]
+) -> tuple[Array, Backward]:
+    return in_three_steps(linear, swiglu, x, gate_up, down, needs_grad)
 
 
 @kernel("linear_cross_entropy", "cpu", "bf16")

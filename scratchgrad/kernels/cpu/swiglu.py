@@ -20,18 +20,9 @@ def swiglu(x: Array) -> tuple[Array, Backward]:
     cuts = tiles(len(rows), max(1, TILE // width))
     out = np.empty((len(rows), width), x.dtype)
 
-    def silu_and_twice_sigmoid(gate: Array) -> tuple[Array, Array]:
-        """gate * s and 2 * s, where s = sigmoid(gate) = (1 + tanh(gate / 2)) / 2."""
-        silu = gate * 0.5
-        twice = np.tanh(silu)
-        twice += 1
-        silu *= twice
-        return silu, twice
-
     def forward(tile: slice) -> None:
-        gate, up = rows[tile, :width], rows[tile, width:]
-        silu, _ = silu_and_twice_sigmoid(gate)
-        np.multiply(silu, up, out=out[tile])
+        silu, _ = silu_and_twice_sigmoid(rows[tile, :width])
+        np.multiply(silu, rows[tile, width:], out=out[tile])
 
     spread(forward, cuts)
 
@@ -40,17 +31,31 @@ def swiglu(x: Array) -> tuple[Array, Backward]:
         grad_x = np.empty_like(rows)
 
         def of_tile(tile: slice) -> None:
-            gate, up, piece = rows[tile, :width], rows[tile, width:], grad_rows[tile]
-            silu, slope = silu_and_twice_sigmoid(gate)
-            np.multiply(piece, silu, out=grad_x[tile, width:])
-            # d silu / d gate = s * (1 + gate * (1 - s)) = s + silu * (1 - s) = silu - s * (silu - 1)
-            slope *= 0.5
-            slope *= silu - 1
-            silu -= slope
-            silu *= up
-            np.multiply(silu, piece, out=grad_x[tile, :width])
+            silu, twice = silu_and_twice_sigmoid(rows[tile, :width])
+            slopes(grad_rows[tile], silu, twice, rows[tile, width:], grad_x[tile])
 
         spread(of_tile, cuts)
         return (grad_x.reshape(shape),)
 
     return out.reshape(*shape[:-1], width), backward
+
+
+def silu_and_twice_sigmoid(gate: Array) -> tuple[Array, Array]:
+    """gate * s and 2 * s, where s = sigmoid(gate) = (1 + tanh(gate / 2)) / 2."""
+    silu = gate * 0.5
+    twice = np.tanh(silu)
+    twice += 1
+    silu *= twice
+    return silu, twice
+
+
+def slopes(grad: Array, silu: Array, twice: Array, up: Array, out: Array) -> None:
+    """The gradients of gate and of up, side by side in `out`; `silu` and `twice` sigmoid are used up."""
+    width = grad.shape[1]
+    np.multiply(grad, silu, out=out[:, width:])
+    # d silu / d gate = s * (1 + gate * (1 - s)) = s + silu * (1 - s) = silu - s * (silu - 1)
+    twice *= 0.5
+    twice *= silu - 1
+    silu -= twice
+    silu *= up
+    np.multiply(silu, grad, out=out[:, :width])

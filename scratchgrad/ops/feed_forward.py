@@ -1,0 +1,57 @@
+"""The feed-forward part of a Llama as one op, so that a kernel can keep what is between its products in a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scratchgrad.autograd import Backward
+from scratchgrad.backend import Array
+from scratchgrad.ops.activation import swiglu
+from scratchgrad.ops.linalg import linear
+from scratchgrad.tensor import op
+
+
+@op
+def swiglu_feed_forward(
+    x: Array, gate_up: Array, down: Array, *, needs_grad: tuple[bool, ...]
+) -> tuple[Array, Backward]:
+    """linear(swiglu(linear(x, gate_up)), down) (Shazeer 2020, "GLU variants").
+
+    x (..., inputs); gate_up (2 * width, inputs), the rows of the gate first; down (outputs, width); returns
+    (..., outputs).
+    """
+    return in_three_steps(linear.__wrapped__, swiglu.__wrapped__, x, gate_up, down, needs_grad)  # type: ignore[attr-defined]
+
+
+def in_three_steps(
+    linear: Callable[..., tuple[Array, Any]],
+    swiglu: Callable[..., tuple[Array, Any]],
+    x: Array,
+    gate_up: Array,
+    down: Array,
+    needs_grad: tuple[bool, ...],
+) -> tuple[Array, Backward]:
+    """The op by these ways to compute the steps that it is made of."""
+    check_shapes(x, gate_up, down)
+    both, backward_of_both = linear(x, gate_up)
+    hidden, backward_of_hidden = swiglu(both)
+    out, backward_of_out = linear(hidden, down)
+
+    def backward(grad: Array) -> tuple[Any, Any, Any]:
+        of_hidden, of_down = backward_of_out(grad)[:2]
+        if not any(needs_grad[:2]):
+            return None, None, of_down
+        of_x, of_gate_up = backward_of_both(*backward_of_hidden(of_hidden()))[:2]
+        return of_x, of_gate_up, of_down
+
+    return out, backward
+
+
+def check_shapes(x: Array, gate_up: Array, down: Array) -> None:
+    """ValueError that says which shapes of the weights fit to x, and to each other."""
+    if gate_up.ndim != 2 or down.ndim != 2 or x.shape[-1:] != gate_up.shape[1:] or len(gate_up) != 2 * down.shape[1]:
+        raise ValueError(
+            "gate_up must have shape (2 * width, inputs) and down (outputs, width), where inputs is the last axis of "
+            f"x {x.shape}, not {gate_up.shape} and {down.shape}"
+        )
