@@ -9,6 +9,12 @@ from tests.train.jobs import rows_without_time
 pytestmark = pytest.mark.mpi
 
 
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch):
+    """bf16 is made of kernels: what the whole suite runs without, these runs have."""
+    monkeypatch.setenv("SCRATCHGRAD_KERNELS", "on")
+
+
 @pytest.mark.skipif(find_spec("numkong") is None, reason="the extra `fast` is not installed: no numkong")
 def test_ranks_threads_recomputation_and_an_interruption_change_no_bit_and_the_loss_follows_float32(
     tmp_path, start, recipe
