@@ -1,6 +1,6 @@
 """What is trained: parts that models share, one file for each model family, and model directories on disk."""
 
-from scratchgrad.models.auxiliary import Tallies
+from scratchgrad.models.auxiliary import Metrics
 from scratchgrad.models.bert import BertConfig, BertModel
 from scratchgrad.models.bert_heads import (
     BertForQuestionAnswering,
@@ -24,9 +24,39 @@ from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
-    "GPT2", "T5", "BertConfig", "BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering",
-    "BertForSequenceClassification", "BertForTokenClassification", "BertModel", "Cache", "Decoder", "EncoderDecoder",
-    "GPT2Config", "Llama", "LlamaConfig", "Mixtral", "MixtralConfig", "MixtureOfExperts", "Model", "ModelConfig",
-    "Objective", "Scores", "T5Config", "Tallies", "Transformer", "TransformerConfig", "build", "config_from_dict",
-    "describe_llama2c", "family_of", "load", "load_generation_config", "read_llama2c", "save", "write_llama2c",
+    "GPT2",
+    "T5",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+    "Cache",
+    "Decoder",
+    "EncoderDecoder",
+    "GPT2Config",
+    "Llama",
+    "LlamaConfig",
+    "Metrics",
+    "Mixtral",
+    "MixtralConfig",
+    "MixtureOfExperts",
+    "Model",
+    "ModelConfig",
+    "Objective",
+    "Scores",
+    "T5Config",
+    "Transformer",
+    "TransformerConfig",
+    "build",
+    "config_from_dict",
+    "describe_llama2c",
+    "family_of",
+    "load",
+    "load_generation_config",
+    "read_llama2c",
+    "save",
+    "write_llama2c",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from scratchgrad import Tensor
 from scratchgrad.backend import Array, to_numpy
 from scratchgrad.nn import Module
 
-Tallies = dict[str, np.ndarray[Any, Any]]  # integers by name, which add up over the parts of a batch
+Metrics = dict[str, np.ndarray[Any, Any]]  # integers by name, which add up over the parts of a batch
 
 
 class Load(NamedTuple):
@@ -22,7 +22,7 @@ class Load(NamedTuple):
 
 
 @dataclass
-class Auxiliary:
+class AuxOutputs:
     """losses: one of each layer that has any, to be minimised together with the model's own. loads: for the log.
 
     A block that is recomputed writes its load a second time, the same one.
@@ -38,7 +38,7 @@ class Auxiliary:
             total = total + loss
         return total / len(self.losses)
 
-    def tallies(self) -> Tallies:
+    def metrics(self) -> Metrics:
         """expert_load (layers, experts) and dropped_tokens (layers,), integers; nothing where there are no experts."""
         if not self.loads:
             return {}

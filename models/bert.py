@@ -10,7 +10,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import array_module
 from scratchgrad.models.attention import AttentionInputs, SelfAttention
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
@@ -19,7 +19,7 @@ from scratchgrad.models.model import Model, Objective
 from scratchgrad.models.positions import LearnedPositions
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
-from scratchgrad.ops.cross_entropy import IGNORE
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class BertConfig(ExpertsConfig):
@@ -106,13 +106,13 @@ class Bert(Model):
         ids: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
-        said: Auxiliary | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
         """ids, token_types (batch, time) integers; the states (batch, time, hidden). Without types, all are 0."""
         of_type = self.token_types.weight[0] if token_types is None else self.token_types(token_types)
         x = self.dropout(self.embed_norm(self.embed_tokens(ids) + self.positions(0, ids.shape[1]) + of_type))
-        said = said if said is not None else Auxiliary()
-        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), said, recompute_every=self.recompute_every)
+        aux = aux if aux is not None else AuxOutputs()
+        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), aux, recompute_every=self.recompute_every)
         return out
 
     def pooled(self, states: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class BertModel(Bert):
 def counted(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The states (count, hidden) and the targets (count,) of the places whose target is not -100."""
     flat = targets.data.reshape(-1)
-    places = array_module(flat).flatnonzero(flat != IGNORE)
+    places = array_module(flat).flatnonzero(flat != IGNORE_INDEX)
     return F.take(states.reshape(-1, states.shape[-1]), places), Tensor(flat[places])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Linear
@@ -38,10 +38,10 @@ class BertForSequenceClassification(BertClassifier):
         ids: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
-        said: Auxiliary | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, classes)."""
-        out: Tensor = self.classifier(self.dropout(self.pooled(self.hidden(ids, token_types, mask, said))))
+        out: Tensor = self.classifier(self.dropout(self.pooled(self.hidden(ids, token_types, mask, aux))))
         return out
 
     def loss(  # type: ignore[override]
@@ -51,13 +51,13 @@ class BertForSequenceClassification(BertClassifier):
 
         For numbers the sum of squared differences; targets (batch,) floats, or (batch, classes).
         """
-        said = Auxiliary()
-        logits = self(ids, token_types, mask, said)
+        aux = AuxOutputs()
+        logits = self(ids, token_types, mask, aux)
         if self.is_regression:
             loss = F.mse_loss(logits.reshape(*targets.shape), targets, reduction="sum")
         else:
             loss = F.cross_entropy(logits, targets, reduction="sum")
-        return self.with_auxiliary(loss, said, targets)
+        return self.with_auxiliary(loss, aux, targets)
 
 
 class BertForTokenClassification(BertClassifier):
@@ -71,20 +71,20 @@ class BertForTokenClassification(BertClassifier):
         ids: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
-        said: Auxiliary | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, time, classes)."""
-        out: Tensor = self.classifier(self.dropout(self.hidden(ids, token_types, mask, said)))
+        out: Tensor = self.classifier(self.dropout(self.hidden(ids, token_types, mask, aux)))
         return out
 
     def loss(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        said = Auxiliary()
-        states, targets = counted(self.dropout(self.hidden(ids, token_types, mask, said)), targets)
+        aux = AuxOutputs()
+        states, targets = counted(self.dropout(self.hidden(ids, token_types, mask, aux)), targets)
         loss = F.linear_cross_entropy(states, self.classifier.weight, targets, self.classifier.bias)
-        return self.with_auxiliary(loss, said, targets)
+        return self.with_auxiliary(loss, aux, targets)
 
 
 class BertForQuestionAnswering(Bert):
@@ -102,19 +102,19 @@ class BertForQuestionAnswering(Bert):
         ids: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
-        said: Auxiliary | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
         """ids, token_types (batch, time) integers; logits (batch, 2, time) of the first and of the last token."""
-        out: Tensor = self.spans(self.hidden(ids, token_types, mask, said)).swapaxes(1, 2)
+        out: Tensor = self.spans(self.hidden(ids, token_types, mask, aux)).swapaxes(1, 2)
         return out
 
     def loss(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over targets that are not -100; targets (batch, 2): the first place, the last."""
-        said = Auxiliary()
-        loss = F.cross_entropy(self(ids, token_types, mask, said), targets, reduction="sum")
-        return self.with_auxiliary(loss, said, targets)
+        aux = AuxOutputs()
+        loss = F.cross_entropy(self(ids, token_types, mask, aux), targets, reduction="sum")
+        return self.with_auxiliary(loss, aux, targets)
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:

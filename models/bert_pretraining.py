@@ -8,13 +8,13 @@ import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
 from scratchgrad.models.model import Objective, Scores
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import LayerNorm, Linear, Module, Parameter
-from scratchgrad.ops.cross_entropy import IGNORE
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class MaskedHead(Module):
@@ -72,10 +72,10 @@ class BertForMaskedLM(Bert):
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        said = Auxiliary()
-        states = self.hidden(ids, token_types, mask, said)
+        aux = AuxOutputs()
+        states = self.hidden(ids, token_types, mask, aux)
         loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
-        return self.with_auxiliary(loss, said, targets)
+        return self.with_auxiliary(loss, aux, targets)
 
     def scores(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -127,14 +127,14 @@ class BertForPreTraining(BertForMaskedLM):
         The mean loss of next_sentence_targets is added times the number of targets: divided by that number, the sum is
         what the paper minimises, the mean loss of tokens and the mean loss of pairs.
         """
-        said = Auxiliary()
-        states = self.hidden(ids, token_types, mask, said)
+        aux = AuxOutputs()
+        states = self.hidden(ids, token_types, mask, aux)
         loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
-        loss = self.with_auxiliary(loss, said, targets)
+        loss = self.with_auxiliary(loss, aux, targets)
         if next_sentence_targets is None:
             return loss
         pairs = F.cross_entropy(self.next_sentence(self.pooled(states)), next_sentence_targets)
-        return loss + pairs * int((targets.data != IGNORE).sum())
+        return loss + pairs * int((targets.data != IGNORE_INDEX).sum())
 
     def scores(  # type: ignore[override]
         self,
@@ -159,4 +159,4 @@ class BertForPreTraining(BertForMaskedLM):
 def right(logits: Tensor, targets: Tensor) -> tuple[int, int]:
     """How many targets (count,) are where logits (count, classes) are highest, and how many there are but for -100."""
     is_right = logits.data.argmax(axis=-1) == targets.data
-    return int(is_right.sum()), int((targets.data != IGNORE).sum())
+    return int(is_right.sum()), int((targets.data != IGNORE_INDEX).sum())

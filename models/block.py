@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from scratchgrad import Tensor, recompute
 from scratchgrad.models.attention import AttentionInputs, CrossAttention, SelfAttention
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.cache import Cache, LayerCache
 from scratchgrad.nn import Dropout, Module
 
@@ -39,7 +39,7 @@ class Block(Module):
         self.feed_forward_norm, self.feed_forward = new_norm(), feed_forward
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, inputs: AttentionInputs, said: Auxiliary, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, inputs: AttentionInputs, aux: AuxOutputs, cache: LayerCache | None = None) -> Tensor:
         """x (batch, time, hidden); returns x's shape."""
         if self.recomputes_attention and cache is None:
             x = recompute(
@@ -48,7 +48,7 @@ class Block(Module):
             )  # fmt: skip
         else:
             x = self._attended(x, inputs, cache)
-        return self._added(x, self.feed_forward_norm, lambda h: self.feed_forward(h, said))
+        return self._added(x, self.feed_forward_norm, lambda h: self.feed_forward(h, aux))
 
     def _attended(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
         x = self._added(x, self.attention_norm, lambda h: self.attention(h, inputs, cache))
@@ -71,7 +71,7 @@ class Stack(Module):
         self,
         x: Tensor,
         inputs: AttentionInputs,
-        said: Auxiliary,
+        aux: AuxOutputs,
         *,
         recompute_every: int = 0,
         cache: Cache | None = None,
@@ -82,26 +82,26 @@ class Stack(Module):
         """
         if cache is not None:
             for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
-                x = layer(x, inputs, said, layer_cache)
+                x = layer(x, inputs, aux, layer_cache)
         elif recompute_every == 0:
             for layer in self.layers:
-                x = layer(x, inputs, said)
+                x = layer(x, inputs, aux)
         else:
             for start in range(0, len(self.layers), recompute_every):
-                x = _again(self.layers[start : start + recompute_every], x, inputs, said)
+                x = _again(self.layers[start : start + recompute_every], x, inputs, aux)
         out: Tensor = x if self.norm is None else self.norm(x)
         return out
 
 
-def _again(layers: list[Block], x: Tensor, inputs: AttentionInputs, said: Auxiliary) -> Tensor:
+def _again(layers: list[Block], x: Tensor, inputs: AttentionInputs, aux: AuxOutputs) -> Tensor:
     """The blocks, recomputed. All that may bring a gradient in goes through the front door: x, the mask, the memory."""
 
     def run(x: Tensor, mask: Tensor | None, memory: Tensor | None) -> tuple[Tensor, ...]:
-        told, inside = inputs._replace(mask=mask, memory=memory), Auxiliary(loads=said.loads)
+        told, inside = inputs._replace(mask=mask, memory=memory), AuxOutputs(loads=aux.loads)
         for layer in layers:
             x = layer(x, told, inside)
         return x, *inside.losses
 
     x, *losses = recompute(run, x, inputs.mask, inputs.memory)
-    said.losses += losses
+    aux.losses += losses
     return x

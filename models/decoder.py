@@ -10,7 +10,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import to_device
 from scratchgrad.models.attention import AttentionInputs
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.model import Model
@@ -38,7 +38,7 @@ class Decoder(Model):
         """What the blocks are told of tokens at these positions, which are as for `embed`."""
         return AttentionInputs()
 
-    def hidden(self, ids: Tensor, cache: Cache | None = None, said: Auxiliary | None = None) -> Tensor:
+    def hidden(self, ids: Tensor, cache: Cache | None = None, aux: AuxOutputs | None = None) -> Tensor:
         """ids (batch, time); the state (batch, time, hidden) from which the next tokens are told."""
         count, context = ids.shape[1], self.config.max_position_embeddings
         positions = np.arange(count) if cache is None else cache.positions(count)
@@ -48,8 +48,8 @@ class Decoder(Model):
         x, inputs = self.embed(ids, places), self.attention_inputs(places)
         if cache is not None and (mask := cache.mask(count)) is not None:
             inputs = inputs._replace(mask=Tensor(to_device(mask, ids.device)))
-        said = said if said is not None else Auxiliary()
-        out: Tensor = self.decoder(x, inputs, said, recompute_every=self.recompute_every, cache=cache)
+        aux = aux if aux is not None else AuxOutputs()
+        out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out
 
     def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
@@ -71,9 +71,9 @@ class Decoder(Model):
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
         """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        said = Auxiliary()
-        loss = F.linear_cross_entropy(self.hidden(ids, said=said), self.output_weight, targets)
-        return self.with_auxiliary(loss, said, targets)
+        aux = AuxOutputs()
+        loss = F.linear_cross_entropy(self.hidden(ids, aux=aux), self.output_weight, targets)
+        return self.with_auxiliary(loss, aux, targets)
 
     @property
     def output_weight(self) -> Tensor:

@@ -11,7 +11,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.files import read_json, write_json
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import config_from_dict, family_of
-from scratchgrad.models.fitting import Fault, describe, fill, misfits, what_would_fit
+from scratchgrad.models.fitting import Fault, describe, fill, validate_weights, what_would_fit
 from scratchgrad.models.model import Model
 from scratchgrad.models.shards import LARGEST_SHARD, Dtype, map_weights, write_weights
 from scratchgrad.models.weights import Arrays, to_hugging_face
@@ -54,7 +54,7 @@ def load(folder: Path) -> Model:
     config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
     with shapes_only():
         model = family(config)
-    if faults := misfits(model, stored):
+    if faults := validate_weights(model, stored):
         advice = _advice(model, stored, faults)
         raise UserError(f"the weights in '{folder}' do not fit its config.json: {describe(faults)}{advice}")
     fill(model, stored)

@@ -12,7 +12,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import array_module, to_device
 from scratchgrad.models.attention import AttentionInputs
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.experts import ExpertsConfig
@@ -85,11 +85,11 @@ class EncoderDecoder(Model):
         """What the decoder's attention is told of the last `count` of `length` tokens."""
         return mask
 
-    def encode(self, ids: Tensor, mask: Tensor | None = None, said: Auxiliary | None = None) -> Tensor:
+    def encode(self, ids: Tensor, mask: Tensor | None = None, aux: AuxOutputs | None = None) -> Tensor:
         """ids (batch, length) integers; the memory (batch, length, hidden) that the decoder looks at."""
-        said = said if said is not None else Auxiliary()
+        aux = aux if aux is not None else AuxOutputs()
         inputs = AttentionInputs(mask=self.encoder_mask(ids.shape[1], mask))
-        out: Tensor = self.encoder(self._read(ids, None), inputs, said, recompute_every=self.recompute_every)
+        out: Tensor = self.encoder(self._read(ids, None), inputs, aux, recompute_every=self.recompute_every)
         return out
 
     def decode(
@@ -98,13 +98,13 @@ class EncoderDecoder(Model):
         memory: Tensor | None,
         memory_mask: Tensor | None = None,
         cache: Cache | None = None,
-        said: Auxiliary | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
         """ids (batch, time), behind what the cache holds; states (batch, time, hidden) that tell the next tokens.
 
         A cache keeps what it makes of the first memory; later calls need none.
         """
-        said = said if said is not None else Auxiliary()
+        aux = aux if aux is not None else AuxOutputs()
         count, past, mask = ids.shape[1], 0, None
         if cache is not None:
             past, seen = cache.length, cache.mask(count)
@@ -113,7 +113,7 @@ class EncoderDecoder(Model):
             mask=self.decoder_mask(count, past + count, mask), memory=memory, memory_mask=memory_mask
         )
         x = self._read(ids, cache)
-        out: Tensor = self.decoder(x, inputs, said, recompute_every=self.recompute_every, cache=cache)
+        out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out if self.output_scale == 1 else out * self.output_scale
 
     def _read(self, ids: Tensor, cache: Cache | None) -> Tensor:
@@ -154,12 +154,12 @@ class EncoderDecoder(Model):
 
         ids (batch, length) and targets (batch, time) integers. In training, targets are smoothed.
         """
-        said = Auxiliary()
-        memory = self.encode(ids, mask, said)
-        states = self.decode(self.shifted_right(targets), memory, mask, said=said)
+        aux = AuxOutputs()
+        memory = self.encode(ids, mask, aux)
+        states = self.decode(self.shifted_right(targets), memory, mask, aux=aux)
         smoothing = self.label_smoothing if self.training else 0.0
         loss = F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
-        return self.with_auxiliary(loss, said, targets)
+        return self.with_auxiliary(loss, aux, targets)
 
     def shifted_right(self, targets: Tensor) -> Tensor:
         """What the decoder reads to tell targets (batch, time): the start, then all targets but the last."""

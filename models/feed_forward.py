@@ -7,7 +7,7 @@ from typing import Literal
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.nn import Linear, Module
 
 Activation = Literal["relu", "gelu", "gelu_new", "silu"]
@@ -37,7 +37,7 @@ class FeedForward(Module):
         self.up_proj = Linear(hidden, intermediate, bias=bias, std=std)
         self.down_proj = Linear(intermediate, hidden, bias=bias, std=out_std)
 
-    def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
+    def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
         """x (..., hidden); returns x's shape."""
         out: Tensor = self.down_proj(self.between(self.up_proj(x), self.activation))
         return out
@@ -64,7 +64,7 @@ class GatedFeedForward(Module):
         self.gate_up = Linear(hidden, 2 * intermediate, bias=False, std=std)
         self.down_proj = Linear(intermediate, hidden, bias=False, std=out_std)
 
-    def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
+    def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
         """x (..., hidden); returns x's shape."""
         if self.activation == "silu" and type(self.gate_up) is type(self.down_proj) is Linear:
             return F.swiglu_feed_forward(x, self.gate_up.weight, self.down_proj.weight)

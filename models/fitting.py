@@ -32,7 +32,7 @@ class Fault(NamedTuple):
 
 
 def fill(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Give the model arrays of its own, float32, filled from stored ones that `misfits` finds nothing wrong with.
+    """Give the model arrays of its own, float32, filled from stored ones in which `validate_weights` finds no fault.
 
     Stored arrays may be views of a mapped file: they are cast on their way, and never copied whole.
     """
@@ -43,7 +43,7 @@ def fill(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> None:
         rows[...] = stored[piece.name]
 
 
-def misfits(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fault]:
+def validate_weights(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fault]:
     """All that keeps stored arrays from being the weights of the model, which may be one of `random.shapes_only`."""
     stored = _as_a_whole_model(stored, model)
     shapes = {name: np.broadcast_to(np.float32(0), p.shape) for name, p in model.named_parameters()}
@@ -132,7 +132,7 @@ def what_would_fit(model: Model, stored: Arrays, faults: list[Fault]) -> dict[st
             except UserError:
                 continue
             with shapes_only():
-                left = misfits(family(other), stored)
+                left = validate_weights(family(other), stored)
             tried.append((len(left), name, value, other, left))
         if not tried or (best := min(tried, key=lambda trial: trial[0]))[0] >= len(faults):
             return {}

@@ -9,7 +9,7 @@ from functools import partial
 from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import Array, array_module
-from scratchgrad.models.auxiliary import Auxiliary, Load
+from scratchgrad.models.auxiliary import AuxOutputs, Load
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.nn import Linear, Module, Parameter
@@ -48,23 +48,23 @@ class MixtureOfExperts(Module):
     def _widening(self) -> GroupedLinear:
         return next(iter(self.experts.values()))
 
-    def forward(self, x: Tensor, said: Auxiliary) -> Tensor:
+    def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
         """x (..., hidden); returns x's shape. Says its load and, while training, its loss."""
         config, tokens = self.config, x.reshape(-1, x.shape[-1])
         k = config.num_experts_per_tok
         logits = self.router(tokens)
         weights, experts, probabilities = F.topk_routing(logits, k, normalize=config.norm_topk_prob)
-        order, counts = self._sorted_by_expert(experts.data, said)
+        order, counts = self._sorted_by_expert(experts.data, aux)
         widening, narrowing = self.experts.values()
         chosen_by = order // k  # the token of each choice
         rows = widening(F.take(tokens, chosen_by), counts)
         rows = narrowing(self.between(rows), counts) * F.take(weights.reshape(-1, 1), order)
         out = F.index_add(array_module(tokens.data).zeros_like(tokens.data), chosen_by, rows)
         if self.training:
-            self._say_loss(logits, probabilities, experts, said)
+            self._say_loss(logits, probabilities, experts, aux)
         return out.reshape(x.shape)
 
-    def _sorted_by_expert(self, experts: Array, said: Auxiliary) -> tuple[Array, Array]:
+    def _sorted_by_expert(self, experts: Array, aux: AuxOutputs) -> tuple[Array, Array]:
         """experts (tokens, k) -> (the choices that find room, numbered token by token; how many each expert takes)."""
         xp, chosen, count = array_module(experts), experts.reshape(-1), self._widening.groups
         order = xp.argsort(chosen, kind="stable")
@@ -74,10 +74,10 @@ class MixtureOfExperts(Module):
             starts = wanted.cumsum() - wanted
             order = order[xp.arange(len(order)) - starts[chosen[order]] < room]
             taken = xp.minimum(wanted, room)
-        said.loads[self] = Load(wanted, wanted.sum() - taken.sum())
+        aux.loads[self] = Load(wanted, wanted.sum() - taken.sum())
         return order, taken
 
-    def _say_loss(self, logits: Tensor, probabilities: Tensor, experts: Tensor, said: Auxiliary) -> None:
+    def _say_loss(self, logits: Tensor, probabilities: Tensor, experts: Tensor, aux: AuxOutputs) -> None:
         """The balance loss is k where all experts are chosen alike, as Hugging Face counts it."""
         config, losses = self.config, []
         if config.router_aux_loss_coef:
@@ -86,7 +86,7 @@ class MixtureOfExperts(Module):
         if config.router_z_loss_coef:
             losses.append(F.router_z_loss(logits) * config.router_z_loss_coef)
         if losses:
-            said.losses.append(losses[0] if len(losses) == 1 else losses[0] + losses[1])
+            aux.losses.append(losses[0] if len(losses) == 1 else losses[0] + losses[1])
 
     def extra_repr(self) -> str:
         capacity = self.config.capacity_factor

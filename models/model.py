@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
-from scratchgrad.models.auxiliary import Auxiliary, Tallies
+from scratchgrad.models.auxiliary import AuxOutputs, Metrics
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
@@ -37,7 +37,7 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
-        self.tallies: Tallies = {}  # what the last loss counted
+        self.metrics: Metrics = {}  # what the last loss counted
 
     def loss(self, **batch: Tensor) -> Tensor:
         """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
@@ -59,12 +59,12 @@ class Model(Module):
         """Our parameters, each with the Hugging Face tensors that it is made of."""
         raise TypeError("a family defines its weight_map()")
 
-    def with_auxiliary(self, loss: Tensor, said: Auxiliary, targets: Tensor) -> Tensor:
+    def with_auxiliary(self, loss: Tensor, aux: AuxOutputs, targets: Tensor) -> Tensor:
         """loss and what blocks have to add: their mean over layers, times the number of targets that are not -100."""
-        self.tallies = said.tallies()
-        if not said.losses:
+        self.metrics = aux.metrics()
+        if not aux.losses:
             return loss
-        return loss + said.mean_loss() * int((targets.data != -100).sum())
+        return loss + aux.mean_loss() * int((targets.data != -100).sum())
 
     def hugging_face_refusal(self) -> str | None:
         """Why Hugging Face has no class for this model; None where it has one."""

@@ -14,7 +14,7 @@ from scratchgrad.backend import Array, array_module
 from scratchgrad.closures import kept_arrays
 
 
-class Part(NamedTuple):
+class SparseGradient(NamedTuple):
     """A gradient that is zero outside array[index]; index names no element twice."""
 
     array: Array
@@ -22,12 +22,12 @@ class Part(NamedTuple):
 
 
 # An array, a part of one, a promise of either, or no contribution.
-Gradient = Array | Part | Callable[[], Array] | None
+Gradient = Array | SparseGradient | Callable[[], Array] | None
 Backward = Callable[[Array], Sequence[Gradient]]
 Hook = Callable[[Array], Array | None]
 
-_births = count()
-_by_birth = attrgetter("birth")
+_sequence_numbers = count()
+_by_sequence_number = attrgetter("sequence_number")
 
 
 class Scope(NamedTuple):
@@ -52,10 +52,10 @@ class Watch(Protocol):
 class State:
     """How ops are recorded now."""
 
-    __slots__ = ("recording", "scope", "watch")
+    __slots__ = ("grad_enabled", "scope", "watch")
 
     def __init__(self) -> None:
-        self.recording = True
+        self.grad_enabled = True
         self.scope: Scope | None = None
         self.watch: Watch | None = None
 
@@ -77,7 +77,7 @@ class Node:
     A leaf knows its Tensor weakly: who drops the Tensor drops the only place where its gradient could be read.
     """
 
-    __slots__ = ("backward", "birth", "dtype", "hooks", "leaf", "name", "scope", "shape", "sources")
+    __slots__ = ("backward", "dtype", "hooks", "leaf", "name", "scope", "sequence_number", "shape", "sources")
 
     def __init__(
         self,
@@ -95,9 +95,9 @@ class Node:
         self.leaf = leaf
         self.hooks: list[Hook] | None = None
         self.scope = state.scope
-        self.birth = next(_births)
+        self.sequence_number = next(_sequence_numbers)
 
-    def hear(self, gradient: Array) -> Array:
+    def run_hooks(self, gradient: Array) -> Array:
         """The gradient as the hooks leave it."""
         for hook in tuple(self.hooks or ()):  # a hook may take itself away
             answer = hook(gradient)
@@ -113,17 +113,17 @@ class Node:
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Inside, values are computed and nothing is remembered."""
-    before, state.recording = state.recording, False
+    before, state.grad_enabled = state.grad_enabled, False
     try:
         yield
     finally:
-        state.recording = before
+        state.grad_enabled = before
 
 
 def reachable(roots: Sequence[Node], until: frozenset[Node] = frozenset()) -> dict[Node, int]:
     """Every node below the roots, down to leaves and to `until`, with the number of nodes that read it."""
-    readers = dict.fromkeys(roots, 0)
-    unseen = list(readers)
+    dependencies = dict.fromkeys(roots, 0)
+    unseen = list(dependencies)
     while unseen:  # a loop, so that a deep graph cannot exhaust the call stack
         node = unseen.pop()
         if node in until:
@@ -135,12 +135,12 @@ def reachable(roots: Sequence[Node], until: frozenset[Node] = frozenset()) -> di
             )
         for source in node.sources:
             if source is not None:
-                if source in readers:
-                    readers[source] += 1
+                if source in dependencies:
+                    dependencies[source] += 1
                 else:
-                    readers[source] = 1
+                    dependencies[source] = 1
                     unseen.append(source)
-    return readers
+    return dependencies
 
 
 class Sent(NamedTuple):
@@ -172,11 +172,11 @@ class Step:
         return told + (f"; {self.freed:,} bytes freed" if self.freed else "")
 
 
-class Walk:
+class BackwardPass:
     """One backward pass: the sums of gradients under way, and who has still to add to a leaf.
 
-    deliver(leaf, gradient, fresh) is called for every leaf as soon as its gradient is final (None: nothing came). A
-    fresh array is nobody else's. wanted: only what leads to these nodes is computed.
+    deliver(leaf, gradient, owned) is called for every leaf as soon as its gradient is final (None: nothing came). A
+    owned array is nobody else's. wanted: only what leads to these nodes is computed.
     """
 
     def __init__(
@@ -191,17 +191,17 @@ class Walk:
         self._depth = 0
         self._roots = [root for root, _ in roots]
         for root, gradient in roots:
-            self.add(root, gradient, fresh=False)
+            self.add(root, gradient, owned=False)
 
     def run(self) -> None:
-        for _ in self.descend(self._roots):
+        for _ in self.traverse(self._roots):
             pass
 
     def steps(self) -> Iterator[Step]:
         """The same as `run`, stopping after each node to show it."""
-        return self.descend(self._roots, shows=True)
+        return self.traverse(self._roots, shows=True)
 
-    def descend(
+    def traverse(
         self, roots: Sequence[Node], until: frozenset[Node] = frozenset(), shows: bool = False
     ) -> Iterator[Step]:
         """Send the roots' gradients down to the leaves, or to `until`, whose sums then wait in this walk.
@@ -209,12 +209,12 @@ class Walk:
         The newest unfinished node always has all its gradient, because whoever reads a value is younger than it. No
         other order is needed, and gradients meet in the same order whatever the graph.
         """
-        readers = reachable(roots, until)
-        order = sorted(readers, key=_by_birth)
+        dependencies = reachable(roots, until)
+        order = sorted(dependencies, key=_by_sequence_number)
         needed = self._leading_to_wanted(order) if self._wanted is not None and not self._depth else None
         sums, watch = self._sums, state.watch
         for root in roots:
-            if root.leaf is not None and root not in until and not readers[root]:
+            if root.leaf is not None and root not in until and not dependencies[root]:
                 yield from self._finish(root, shows)
         while order:
             node = order.pop()  # popped, not iterated: a node that is done is a node that is gone
@@ -223,13 +223,13 @@ class Walk:
                 continue  # a leaf is delivered below, as soon as its last reader has passed
             gradient, _ = sums.pop(node, (None, False))
             node.sources, node.backward = (), None
-            if gradient is not None or (isinstance(backward, Again) and backward.others):
+            if gradient is not None or (isinstance(backward, CheckpointedBlock) and backward.others):
                 if node.hooks is not None and gradient is not None:
-                    gradient = node.hear(gradient)
+                    gradient = node.run_hooks(gradient)
                 if needed is None or node in needed:
                     sent: list[Sent] | None = [] if shows else None
                     freed = sum(array.nbytes for array in kept_arrays(backward)) if shows else 0
-                    if isinstance(backward, Again):
+                    if isinstance(backward, CheckpointedBlock):
                         yield from self._into(backward, gradient, shows)
                     else:
                         if watch is not None:
@@ -240,22 +240,22 @@ class Walk:
                         yield Step(node, gradient, sent, self._depth, freed)
             for source in sources:
                 if source is not None:
-                    left = readers[source] - 1
-                    readers[source] = left
+                    left = dependencies[source] - 1
+                    dependencies[source] = left
                     if left == 0 and source.leaf is not None and source not in until:
                         yield from self._finish(source, shows)
 
-    def _into(self, again: Again, gradient: Array | None, shows: bool) -> Iterator[Step]:
+    def _into(self, again: CheckpointedBlock, gradient: Array | None, shows: bool) -> Iterator[Step]:
         """Run a forgotten block once more, and walk on into what it reads."""
         gradients, roots = {0: gradient, **again.others}, []
         for position, value in enumerate(again.block()):
             piece = gradients.get(position)
             if value.node is not None and piece is not None:
-                self.add(value.node, piece, fresh=False)
+                self.add(value.node, piece, owned=False)
                 roots.append(value.node)
         if roots:
             self._depth += 1
-            yield from self.descend(roots, again.outside, shows)
+            yield from self.traverse(roots, again.outside, shows)
             self._depth -= 1
 
     def _pass_on(
@@ -275,7 +275,7 @@ class Walk:
                 continue  # nobody asked, or nothing to say
             if callable(piece):
                 piece = piece()
-            if isinstance(piece, Part):
+            if isinstance(piece, SparseGradient):
                 if sent is not None:
                     sent.append(Sent(source, piece.array, source in self._sums))
                 self._add_part(source, piece)
@@ -291,17 +291,17 @@ class Walk:
                 piece = piece.astype(source.dtype)
             if state.watch is not None:
                 state.watch.after(node, gradient, position, piece)
-            fresh = piece is not gradient and piece.base is None and not any(piece is other for other in given)
+            owned = piece is not gradient and piece.base is None and not any(piece is other for other in given)
             given.append(piece)
             if sent is not None:
                 sent.append(Sent(source, piece, source in self._sums))
-            self.add(source, piece, fresh)
+            self.add(source, piece, owned)
 
-    def add(self, node: Node, piece: Array, fresh: bool) -> None:
-        """Let `piece` meet what is already on its way to node. A fresh array is nobody else's."""
+    def add(self, node: Node, piece: Array, owned: bool) -> None:
+        """Let `piece` meet what is already on its way to node. A owned array is nobody else's."""
         sums = self._sums
         if node not in sums:
-            sums[node] = piece, fresh
+            sums[node] = piece, owned
             return
         held, ours = sums[node]
         if ours and held.ndim:
@@ -309,7 +309,7 @@ class Walk:
         else:
             sums[node] = array_module(piece).asarray(held + piece), True
 
-    def _add_part(self, node: Node, part: Part) -> None:
+    def _add_part(self, node: Node, part: SparseGradient) -> None:
         held, ours = self._sums.get(node, (None, False))
         if held is None:
             held = array_module(part.array).zeros(node.shape, node.dtype)
@@ -319,13 +319,13 @@ class Walk:
         self._sums[node] = held, True
 
     def _finish(self, leaf: Node, shows: bool) -> Iterator[Step]:
-        gradient, fresh = self._sums.pop(leaf, (None, False))
+        gradient, owned = self._sums.pop(leaf, (None, False))
         if gradient is not None and leaf.hooks is not None:
-            heard = leaf.hear(gradient)
-            gradient, fresh = heard, fresh and heard is gradient
+            heard = leaf.run_hooks(gradient)
+            gradient, owned = heard, owned and heard is gradient
         tensor = leaf.leaf() if leaf.leaf is not None else None
         if tensor is not None:
-            self._deliver(tensor, gradient, fresh)
+            self._deliver(tensor, gradient, owned)
         if shows:
             yield Step(leaf, gradient, [], self._depth)
 
@@ -338,7 +338,7 @@ class Walk:
         return needed
 
 
-class Again:
+class CheckpointedBlock:
     """The backward of a block that kept only its inputs: run it once more, and walk on into what it reads.
 
     `block` gives its values anew. The gradient of the first arrives at the block's own node. Each other value has a
@@ -362,14 +362,14 @@ class Again:
         raise TypeError("a recomputed block is walked into, not called")
 
 
-def accumulate(leaf: Any, gradient: Array | None, fresh: bool) -> None:
+def accumulate(leaf: Any, gradient: Array | None, owned: bool) -> None:
     """What backward() does with the gradient of a leaf: add it to .grad."""
     if gradient is None:
         return
     if leaf.grad is not None:
         leaf.grad = array_module(gradient).asarray(leaf.grad + gradient)
     else:
-        leaf.grad = gradient if fresh else gradient.copy()
+        leaf.grad = gradient if owned else gradient.copy()
 
 
 def fits(gradient: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -68,13 +68,13 @@ class Profile:
         row.bytes += value.nbytes + sum(v.nbytes for v in values if hasattr(v, "nbytes"))
         row.flops += once * flops
         if node is not None and once == 1 and flops:
-            self._flops[node.birth] = flops
+            self._flops[node.sequence_number] = flops
 
     def before(self, node: Node) -> None:
         self._take_time(self._row(WALK, "backward"))
         self._open = self._row(node.name, "backward")
         self._open.calls += 1
-        self._open.flops += 2 * self._flops.pop(node.birth, 0)
+        self._open.flops += 2 * self._flops.pop(node.sequence_number, 0)
 
     def after(self, node: Node, gradient: Array, position: int, piece: Array) -> None:
         row = self._row(node.name, "backward")

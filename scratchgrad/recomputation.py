@@ -6,7 +6,7 @@ Chen et al. 2016, "Training deep nets with sublinear memory cost".
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from scratchgrad.autograd import Again, Node, reachable, state
+from scratchgrad.autograd import CheckpointedBlock, Node, reachable, state
 from scratchgrad.random import drawing_at, place
 from scratchgrad.tensor import Tensor
 
@@ -24,18 +24,18 @@ def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
     result = block(*inputs)
     values = _several(result)
     roots = [value.node for value in values if value.node is not None]
-    if not state.recording or not roots:
+    if not state.grad_enabled or not roots:
         return result
     entrances = frozenset(t.node for t in inputs if isinstance(t, Tensor) and t.node is not None)
     read = reachable(roots, until=entrances)
     outside = frozenset(node for node in read if node.leaf is not None or node in entrances)
-    sources = tuple(sorted(outside, key=lambda node: node.birth))
+    sources = tuple(sorted(outside, key=lambda node: node.sequence_number))
 
     def run_again() -> tuple[Tensor, ...]:
         with drawing_at(where):
             return _several(block(*inputs))
 
-    again = Again(run_again, outside)
+    again = CheckpointedBlock(run_again, outside)
     first = Node("recompute", values[0].data, sources, again)
     outs = []
     for position, value in enumerate(values):

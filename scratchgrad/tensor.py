@@ -10,9 +10,9 @@ from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import Backward, Hook, Node, Step, Walk, accumulate, state
+from scratchgrad.autograd import Backward, BackwardPass, Hook, Node, Step, accumulate, state
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
-from scratchgrad.complaints import explained
+from scratchgrad.op_errors import op_error
 
 Axis = int | tuple[int, ...] | None
 Forward = Callable[..., tuple[Array, Backward | None]]
@@ -124,15 +124,15 @@ class Tensor:
         """
         root = self._root(gradient)
         if on_final is None:
-            Walk([root], accumulate).run()
+            BackwardPass([root], accumulate).run()
             return
         listener = on_final
 
-        def deliver(leaf: Tensor, gradient: Array | None, fresh: bool) -> None:
-            accumulate(leaf, gradient, fresh)
+        def deliver(leaf: Tensor, gradient: Array | None, owned: bool) -> None:
+            accumulate(leaf, gradient, owned)
             listener(leaf)
 
-        Walk([root], deliver).run()
+        BackwardPass([root], deliver).run()
 
     def register_hook(self, hook: Hook) -> Callable[[], None]:
         """Call hook(gradient) when a walk knows the whole gradient of this tensor; returns what takes the hook away.
@@ -247,7 +247,7 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write into a constant, or into a leaf under no_grad(). An op's result may be kept by a backward pass."""
-        if self.node is not None and (self.node.leaf is None or state.recording):
+        if self.node is not None and (self.node.leaf is None or state.grad_enabled):
             raise RuntimeError(
                 f"t[...] = value on a tensor with a gradient (of '{self.node.name}'); use F.where, F.scatter_add or "
                 "F.index_add, or write into a leaf under no_grad()"
@@ -437,7 +437,7 @@ def grad(
 
         takers.append(tensor.register_hook(take))
     try:
-        Walk(roots, lambda *_: None, frozenset(t.node for t in inputs if t.node is not None)).run()
+        BackwardPass(roots, lambda *_: None, frozenset(t.node for t in inputs if t.node is not None)).run()
     finally:
         for remove in takers:
             remove()
@@ -450,21 +450,21 @@ def trace_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Iter
     for step in trace_backward(loss):
         print(step)
     """
-    yield from Walk([root._root(gradient)], accumulate).steps()
+    yield from BackwardPass([root._root(gradient)], accumulate).steps()
 
 
 def op(forward: Forward) -> Callable[..., Tensor]:
     """Make an op of a function on raw arrays that returns its value and its backward (None: it has no gradient).
 
     The parameters before `*` are arrays (tensors, arrays or numbers when called), those after it are options. An op
-    with an option `needs_grad` is told, array by array, whether a gradient is wanted. An op of `*arrays` can be given
-    them one by one, or as one list.
+    with an option `needs_input_grad` is told, array by array, whether a gradient is wanted. An op of `*arrays` can be
+    given them one by one, or as one list.
     """
     name = forward.__name__
     parameters = list(inspect.signature(forward).parameters.values())
     arrays = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    is_told = any(p.name == "needs_grad" for p in parameters)
+    is_told = any(p.name == "needs_input_grad" for p in parameters)
     names, least = [p.name for p in arrays], len(arrays)
     kernels = KERNELS.setdefault(name, {})
     new, ndarray = object.__new__, np.ndarray
@@ -485,14 +485,14 @@ def op(forward: Forward) -> Callable[..., Tensor]:
             else:
                 values.append(argument)
                 sources.append(None)
-        wanted = wanted and state.recording
+        wanted = wanted and state.grad_enabled
         if is_told:
-            options["needs_grad"] = tuple(wanted and source is not None for source in sources)
+            options["needs_input_grad"] = tuple(wanted and source is not None for source in sources)
         run = kernels.get(device_of(values[0]), forward) if kernels else forward
         try:
             value, backward = run(*values, **options)
         except (ValueError, TypeError, IndexError) as error:
-            raise explained(name, names, values, options, error) from error
+            raise op_error(name, names, values, options, error) from error
         if type(value) is not ndarray:
             value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
         out = new(Tensor)

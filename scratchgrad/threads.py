@@ -1,8 +1,8 @@
 """How many threads compute, and who may use them: BLAS inside one product, or our pool with many small tasks.
 
 The two must not meet: a small product inside a pool that starts threads of its own fights with its neighbours. So BLAS
-has all threads outside `spread`, and one inside. Tasks are cut by shape alone, never by the number of threads, and so
-give the same bits on any number.
+has all threads outside `parallel_map`, and one inside. Tasks are cut by shape alone, never by the number of threads,
+and so give the same bits on any number.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def set_threads(count: int) -> None:
     _limit_blas(count)
 
 
-def spread(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
+def parallel_map(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
     """[work(task) for task in tasks], on all threads. Worth it where the work lets go of the GIL.
 
     Whoever spreads while another does (a task, or a thread of the user's) does all of its own work.

@@ -263,7 +263,11 @@ def put_into_engine(mutant: Mutant) -> None:
     twin = types.ModuleType("mutated")
     sys.modules["mutated"] = twin
     exec(compile(mutant.tree, str(mutant), "exec"), twin.__dict__)
-    owner, new = (autograd.Walk, twin.Walk) if hasattr(autograd.Walk, mutant.function) else (autograd, twin)
+    owner, new = (
+        (autograd.BackwardPass, twin.BackwardPass)
+        if hasattr(autograd.BackwardPass, mutant.function)
+        else (autograd, twin)
+    )
     getattr(owner, mutant.function).__code__ = getattr(new, mutant.function).__code__
 
 

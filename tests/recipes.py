@@ -22,7 +22,7 @@ from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.runs import newest_checkpoint
 from scratchgrad.train import metrics
 from scratchgrad.train.data import Pairs
-from scratchgrad.train.data.objective import IGNORED, Batch
+from scratchgrad.train.data.objective import IGNORE_INDEX, Batch
 from scratchgrad.train.recipe_files import load_recipe
 from scratchgrad.train.setup import build_source
 from tests.train.jobs import MPIRUN, SCRIPTS
@@ -57,15 +57,15 @@ def fullest_expert(run: Path) -> float:
 
 
 def exact_match(run: Path) -> float:
-    """The share of held-out pairs whose whole target the model writes, choosing the likeliest token each time."""
+    """The share of validation pairs whose whole target the model writes, choosing the likeliest token each time."""
     recipe, folder = load_recipe(str(run / "recipe.yaml")), newest_checkpoint(run)
     model, tokenizer = models.load(folder), tokenizers.load(folder)
-    texts = [document.text for document in build_source(recipe).documents() if document.is_held_out]
+    texts = [document.text for document in build_source(recipe).documents() if document.is_validation]
     stream = np.concatenate([[tokenizer.end_of_text, *tokenizer.encode(text)] for text in texts])
     pairs = Pairs(stream, tokenizer, recipe.train.context)
     batch = pairs.batch(range(len(pairs)))
     targets = batch["targets"]
-    return float(((written(model, batch) == targets) | (targets == IGNORED)).all(axis=1).mean())
+    return float(((written(model, batch) == targets) | (targets == IGNORE_INDEX)).all(axis=1).mean())
 
 
 def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
@@ -83,11 +83,11 @@ def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
 PROMISES = [
     Promise("bert-toy", "hidden tokens told right", last("val_masked_accuracy"), at_least=0.40),
     Promise("bert-toy", "next sentences told right", last("val_next_sentence_accuracy"), at_least=0.62),
-    Promise("gpt2-toy", "held-out bits per byte", last("val_bpb"), at_most=2.1),
-    Promise("moe-toy", "held-out bits per byte", last("val_bpb"), at_most=2.0),
+    Promise("gpt2-toy", "validation bits per byte", last("val_bpb"), at_most=2.1),
+    Promise("moe-toy", "validation bits per byte", last("val_bpb"), at_most=2.0),
     Promise("moe-toy", "of a layer's choices, the fullest expert's share", fullest_expert, at_most=0.25),
-    Promise("t5-toy", "held-out loss of what was taken out, in nats a token", last("val_loss"), at_most=4.15),
-    Promise("transformer-toy", "held-out pairs written exactly", exact_match, at_least=0.95),
+    Promise("t5-toy", "validation loss of what was taken out, in nats a token", last("val_loss"), at_most=4.15),
+    Promise("transformer-toy", "validation pairs written exactly", exact_match, at_least=0.95),
 ]
 
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
 ENGINE = [
     "errors",
     "backend",
-    ("threads", "random", "callers", "closures", "complaints"),
+    ("threads", "random", "callers", "closures", "op_errors"),
     "autograd",
     "tensor",
     "ops",

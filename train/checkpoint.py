@@ -61,8 +61,8 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progres
     return Progress(**json.loads((folder / "trainer.json").read_bytes()))
 
 
-def let_go(run: Path, keep_last: int, keep_best: bool) -> None:
-    """Remove all checkpoints but the newest `keep_last` and, if asked, the one with the lowest held-out loss."""
+def prune_checkpoints(run: Path, keep_last: int, keep_best: bool) -> None:
+    """Remove all checkpoints but the newest `keep_last` and, if asked, the one with the lowest validation loss."""
     present = checkpoints(run)
     kept = {step for step, _ in present[-keep_last:]}
     if keep_best and (best := best_checkpoint(run)) is not None:
@@ -73,7 +73,7 @@ def let_go(run: Path, keep_last: int, keep_best: bool) -> None:
 
 
 def best_checkpoint(run: Path) -> tuple[int, Path] | None:
-    """(step, folder) of the checkpoint with the lowest held-out loss; None where none was evaluated."""
+    """(step, folder) of the checkpoint with the lowest validation loss; None where none was evaluated."""
     scored = []
     for step, folder in checkpoints(run):
         try:

@@ -8,30 +8,30 @@ import time
 from pathlib import Path
 
 from scratchgrad.train.data import Batches
-from scratchgrad.train.gradients import Shards, descend, sum_gradients
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
+from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.run import Run
 
 
-def dry_run(run: Run, batches: Batches, text_tokens: int, ranks: Ranks) -> str:
+def dry_run(run: Run, batches: Batches, text_tokens: int, comm: Communicator) -> str:
     """Take two steps of the run (the first one warms up) and tell parameters, tokens, memory and time."""
     settings, optimizer = run.recipe.train, run.optimizer
-    shards = Shards.of(settings.batch_size, settings.shards, ranks)
+    microbatches = Microbatches.of(settings.batch_size, settings.microbatches, comm)
     for step in range(2):
         began = time.perf_counter()
-        batch = sum_gradients(run.model, batches, step, settings.seed, shards, ranks, [])
+        batch = sum_gradients(run.model, batches, step, settings.seed, microbatches, comm, [])
         descend(optimizer, batch.tokens, settings.max_grad_norm)
         seconds = time.perf_counter() - began
     parameters = run.model_size
     steps = settings.steps
     tokens = steps * batch.tokens
-    state = 4 * parameters * (1 + len(optimizer.averages))
+    state = 4 * parameters * (1 + len(optimizer.state_names))
     return "\n".join([
         f"parameters          {parameters:,}",
         f"training text       {text_tokens:,} tokens",
         f"tokens of the run   {tokens:,}: {steps:,} steps of {batch.tokens:,}; {tokens / text_tokens:.2f} epochs",
         f"memory of a rank    {peak_memory() / 1e6:,.0f} MB at most, {state / 1e6:,.0f} MB of it weights and optimizer",
-        f"time of a step      {seconds:.3f} s ({batch.tokens / seconds:,.0f} tokens/s on {ranks.size} rank(s))",
+        f"time of a step      {seconds:.3f} s ({batch.tokens / seconds:,.0f} tokens/s on {comm.size} rank(s))",
         f"time of the run     {_readable(seconds * steps)}, without evaluations and checkpoints",
     ])  # fmt: skip
 

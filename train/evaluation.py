@@ -9,13 +9,13 @@ import numpy as np
 
 from scratchgrad import fixed_weights, no_grad
 from scratchgrad.models import Model
-from scratchgrad.train.data import HeldOut, on_device
-from scratchgrad.train.gradients import Shards
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.data import Validation, on_device
+from scratchgrad.train.gradients import Microbatches
+from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.reduction import tree_sum
 
 
-def evaluate(model: Model, held_out: HeldOut, shards: Shards, ranks: Ranks) -> dict[str, float]:
+def evaluate(model: Model, validation: Validation, microbatches: Microbatches, comm: Communicator) -> dict[str, float]:
     """What metrics.jsonl says of an evaluation: the same bits on any number of ranks.
 
     val_loss: nats per target token. val_bpb: bits per byte of the text that the targets spell, where they spell all of
@@ -26,21 +26,25 @@ def evaluate(model: Model, held_out: HeldOut, shards: Shards, ranks: Ranks) -> d
     asked: Counter[str] = Counter()
     model.eval()
     with no_grad(), fixed_weights():
-        for batch in held_out.batches:
-            for shard in shards.mine:
-                part = on_device({name: array[shards.rows_of(shard)] for name, array in batch.items()}, model.device)
+        for batch in validation.batches:
+            for microbatch in microbatches.mine:
+                part = on_device(
+                    {name: array[microbatches.rows_of(microbatch)] for name, array in batch.items()}, model.device
+                )
                 losses.append(model.loss(**part).item())
                 for name, (hits, tries) in model.scores(**part).items():
                     right[name] += hits
                     asked[name] += tries
     model.train()
-    said = ranks.gather_values(np.array([*losses, *right.values(), *asked.values()], np.float64))
-    by_batch = said[:, : len(losses)].reshape(ranks.size, len(held_out.batches), len(shards.mine)).swapaxes(0, 1)
+    gathered = comm.all_gather(np.array([*losses, *right.values(), *asked.values()], np.float64))
+    by_batch = (
+        gathered[:, : len(losses)].reshape(comm.size, len(validation.batches), len(microbatches.mine)).swapaxes(0, 1)
+    )
     loss = math.fsum(tree_sum(batch.reshape(-1).tolist()) for batch in by_batch)
-    told = {"val_loss": loss / held_out.tokens}
-    if held_out.text_bytes is not None:
-        told["val_bpb"] = loss / math.log(2) / held_out.text_bytes
-    hits_and_tries = said[:, len(losses) :].sum(axis=0).reshape(2, -1).T  # of integers: in any order the same
+    told = {"val_loss": loss / validation.tokens}
+    if validation.text_bytes is not None:
+        told["val_bpb"] = loss / math.log(2) / validation.text_bytes
+    hits_and_tries = gathered[:, len(losses) :].sum(axis=0).reshape(2, -1).T  # of integers: in any order the same
     return told | {
         f"val_{name}": hits / tries for name, (hits, tries) in zip(right, hits_and_tries.tolist(), strict=True)
     }

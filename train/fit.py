@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-OVERFITTING_EVALUATIONS = 3  # in a row with a rising held-out and a falling training loss
+OVERFITTING_EVALUATIONS = 3  # in a row with a rising validation and a falling training loss
 UNDERFITTING_EVALUATIONS = 5  # in a row without progress in either
 LEAST_PROGRESS = 0.001  # the share by which a loss must fall to count as falling
 
 
-class FitWatch:
+class EarlyStopping:
     """Looks at each evaluation. Its state is a handful of numbers that a checkpoint keeps.
 
-    patience: how many evaluations in a row may pass without a better held-out loss until `stops`; None for any number.
+    patience: how many evaluations in a row may pass without a better validation loss until `stops`; None: any number.
     """
 
     def __init__(self, patience: int | None, state: dict[str, Any] | None = None) -> None:
@@ -42,13 +42,13 @@ class FitWatch:
             if self._parting == OVERFITTING_EVALUATIONS:
                 warnings.append(
                     f"overfitting: for {OVERFITTING_EVALUATIONS} evaluations the training loss fell, to "
-                    f"{train_loss:.4f}, and the held-out loss rose, to {val_loss:.4f}; more text, train.dropout or "
+                    f"{train_loss:.4f}, and the validation loss rose, to {val_loss:.4f}; more text, train.dropout or "
                     "train.patience help"
                 )
             if self._level == UNDERFITTING_EVALUATIONS:
                 warnings.append(
                     f"underfitting: for {UNDERFITTING_EVALUATIONS} evaluations neither loss fell (training "
-                    f"{train_loss:.4f}, held out {val_loss:.4f}); a larger model or train.learning_rate may help"
+                    f"{train_loss:.4f}, validation {val_loss:.4f}); a larger model or train.learning_rate may help"
                 )
         self._last = train_loss, val_loss
         return warnings

@@ -1,7 +1,7 @@
 """The gradient of a global batch: the same bits whoever computes which part of it.
 
-The batch is cut into a fixed number of shards. A shard's gradient does not depend on who computes it, and shards are
-added in one fixed binary tree: inside a rank by `ShardSum`, across ranks by `Ranks.sum_tree`.
+The batch is cut into a fixed number of microbatches. A microbatch's gradient does not depend on who computes it, and
+microbatches are added in one fixed binary tree: inside a rank by `TreeSum`, across ranks by `Communicator.all_reduce`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from scratchgrad import Tensor, fixed_weights
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
-from scratchgrad.models import Model, Tallies
+from scratchgrad.models import Metrics, Model
 from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.random import Place, drawing_at
 from scratchgrad.train.data import Batches, count_targets, on_device
-from scratchgrad.train.ranks import Ranks
-from scratchgrad.train.reduction import ShardSum, tree_sum
+from scratchgrad.train.ranks import Communicator
+from scratchgrad.train.reduction import TreeSum, tree_sum
 
 WHAT_HELPS = (
     "nothing was updated. A lower train.learning_rate or a longer train.warmup_steps often helps; --resume goes on "
@@ -30,20 +30,20 @@ SMALLEST = 1e-30  # keeps a gradient of zeros from a division by zero
 
 
 @dataclass(frozen=True)
-class Shards:
-    """How the rows of a global batch are cut: `count` shards of equal size, neighbours in one rank."""
+class Microbatches:
+    """How the rows of a global batch are cut: `count` microbatches of equal size, neighbours in one rank."""
 
     count: int
-    rows: int  # of one shard
-    mine: range  # the shards that this rank computes
+    rows: int  # of one microbatch
+    mine: range  # the microbatches that this rank computes
 
     @classmethod
-    def of(cls, batch_size: int, count: int, ranks: Ranks) -> Shards:
-        share = count // ranks.size
-        return cls(count, batch_size // count, range(ranks.rank * share, (ranks.rank + 1) * share))
+    def of(cls, batch_size: int, count: int, comm: Communicator) -> Microbatches:
+        share = count // comm.size
+        return cls(count, batch_size // count, range(comm.rank * share, (comm.rank + 1) * share))
 
-    def rows_of(self, shard: int) -> slice:
-        return slice(shard * self.rows, (shard + 1) * self.rows)
+    def rows_of(self, microbatch: int) -> slice:
+        return slice(microbatch * self.rows, (microbatch + 1) * self.rows)
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,18 @@ class BatchResult:
     loss: float  # the sum over all target tokens, in nats
     tokens: int  # how many those are
     flags: list[bool]  # each flag: did some rank raise it?
-    tallies: dict[str, Any]  # what the model counted, summed over shards: lists of integers
+    metrics: dict[str, Any]  # what the model counted, summed over microbatches: lists of integers
 
 
 @fixed_weights()
 def sum_gradients(
-    model: Model, batches: Batches, step: int, seed: int, shards: Shards, ranks: Ranks, flags: list[bool]
+    model: Model,
+    batches: Batches,
+    step: int,
+    seed: int,
+    microbatches: Microbatches,
+    comm: Communicator,
+    flags: list[bool],
 ) -> BatchResult:
     """Leave in every parameter's `.grad` the sum of its gradients over all target tokens of step's global batch.
 
@@ -66,31 +72,33 @@ def sum_gradients(
     UserError on every rank, before any gradient has been looked at.
     """
     parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradients = ShardSum()
+    gradients = TreeSum()
     losses, tokens, counted = [], [], []
-    for shard in shards.mine:
-        rows = shards.rows_of(shard)
+    for microbatch in microbatches.mine:
+        rows = microbatches.rows_of(microbatch)
         batch = batches.rows(step, rows.start, rows.stop)
-        with drawing_at(Place(seed, step, shard)):
+        with drawing_at(Place(seed, step, microbatch)):
             loss = model.loss(**on_device(batch, model.device))
             loss.backward()
         losses.append(loss.item())
         tokens.append(count_targets(batch))
-        counted.append(_flat(model.tallies))
+        counted.append(_flat(model.metrics))
         gradients.add(_taken(parameters))
 
     numbers = [losses, tokens, flags, np.sum(counted, axis=0)]
-    said = ranks.gather_values(np.concatenate(numbers, dtype=np.float64))
-    by_rank = np.split(said, np.cumsum([len(part) for part in numbers[:-1]]), axis=1)
+    gathered = comm.all_gather(np.concatenate(numbers, dtype=np.float64))
+    by_rank = np.split(gathered, np.cumsum([len(part) for part in numbers[:-1]]), axis=1)
     all_losses, all_tokens = by_rank[0].reshape(-1), by_rank[1].sum()
     if not np.isfinite(all_losses).all():
-        shard = int(np.flatnonzero(~np.isfinite(all_losses))[0])
-        raise UserError(f"step {step + 1}: the loss of shard {shard} is {all_losses[shard]}; {WHAT_HELPS}")
-    for parameter, total in zip(parameters, _over_ranks(gradients.total(), ranks), strict=True):
+        microbatch = int(np.flatnonzero(~np.isfinite(all_losses))[0])
+        raise UserError(
+            f"step {step + 1}: the loss of microbatch {microbatch} is {all_losses[microbatch]}; {WHAT_HELPS}"
+        )
+    for parameter, total in zip(parameters, _over_ranks(gradients.total(), comm), strict=True):
         parameter.grad = total
     raised: list[bool] = np.any(by_rank[2], axis=0).tolist()
-    tallies = _as_named(by_rank[3].sum(axis=0), model.tallies)  # exact in any order: they are integers
-    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised, tallies)
+    metrics = _as_named(by_rank[3].sum(axis=0), model.metrics)  # exact in any order: they are integers
+    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised, metrics)
 
 
 def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
@@ -107,11 +115,11 @@ def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
     return norm
 
 
-def _flat(tallies: Tallies) -> np.ndarray[Any, Any]:
-    return np.concatenate([np.empty(0), *(array.reshape(-1) for array in tallies.values())])
+def _flat(metrics: Metrics) -> np.ndarray[Any, Any]:
+    return np.concatenate([np.empty(0), *(array.reshape(-1) for array in metrics.values())])
 
 
-def _as_named(flat: np.ndarray[Any, Any], like: Tallies) -> dict[str, Any]:
+def _as_named(flat: np.ndarray[Any, Any], like: Metrics) -> dict[str, Any]:
     """The numbers under their names again, as lists of integers in the shapes of `like`."""
     named, start = {}, 0
     for name, array in like.items():
@@ -130,12 +138,12 @@ def _taken(parameters: list[Tensor]) -> list[Array]:
     return taken
 
 
-def _over_ranks(gradients: list[Array], ranks: Ranks) -> list[Array]:
+def _over_ranks(gradients: list[Array], comm: Communicator) -> list[Array]:
     """Their sums over all ranks, which travel as one flat array."""
-    if ranks.size == 1:
+    if comm.size == 1:
         return gradients
     flat = np.concatenate([to_numpy(gradient).reshape(-1) for gradient in gradients])
-    ranks.sum_tree(flat)
+    comm.all_reduce(flat)
     pieces = np.split(flat, np.cumsum([gradient.size for gradient in gradients])[:-1])
     return [
         to_device(piece.reshape(gradient.shape), device_of(gradient))

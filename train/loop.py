@@ -5,28 +5,28 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from scratchgrad.train.data import Batches, HeldOut
+from scratchgrad.train.data import Batches, Validation
 from scratchgrad.train.evaluation import evaluate
-from scratchgrad.train.fit import FitWatch
-from scratchgrad.train.gradients import Shards, descend, sum_gradients
+from scratchgrad.train.fit import EarlyStopping
+from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
 from scratchgrad.train.metrics import MetricsWriter
 from scratchgrad.train.plot import plot_loss
 from scratchgrad.train.progress import ProgressDisplay
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.run import Run
 from scratchgrad.train.saving import Saver
 from scratchgrad.train.signals import StopRequest
 from scratchgrad.train.watchdog import Watchdog
 
 
-def train(run: Run, batches: Batches, held_out: HeldOut, ranks: Ranks, watchdog: Watchdog) -> bool:
+def train(run: Run, batches: Batches, validation: Validation, comm: Communicator, watchdog: Watchdog) -> bool:
     """Train from where the run stands to its recipe's end; True if that was reached, False if a signal came first."""
     settings, progress = run.recipe.train, run.progress
     model, optimizer = run.model, run.optimizer
-    shards = Shards.of(settings.batch_size, settings.shards, ranks)
-    fit = FitWatch(settings.patience, progress.fit)
-    saver = Saver(run, ranks)
-    is_first = ranks.rank == 0
+    microbatches = Microbatches.of(settings.batch_size, settings.microbatches, comm)
+    fit = EarlyStopping(settings.patience, progress.fit)
+    saver = Saver(run, comm)
+    is_first = comm.rank == 0
     with (
         StopRequest() as stop,
         MetricsWriter(run.folder / "metrics.jsonl" if is_first else None) as metrics,
@@ -38,7 +38,7 @@ def train(run: Run, batches: Batches, held_out: HeldOut, ranks: Ranks, watchdog:
             step = progress.step
             watchdog.phase("step", step + 1)
             flags = [stop.requested, saver.is_due(step + 1)]
-            batch = sum_gradients(model, batches, step, settings.seed, shards, ranks, flags)
+            batch = sum_gradients(model, batches, step, settings.seed, microbatches, comm, flags)
             learning_rate = optimizer.lr(step)
             norm = descend(optimizer, batch.tokens, settings.max_grad_norm)
 
@@ -51,13 +51,13 @@ def train(run: Run, batches: Batches, held_out: HeldOut, ranks: Ranks, watchdog:
                 "learning_rate": learning_rate,
                 "grad_norm": norm,
                 "tokens_per_s": batch.tokens / (time.perf_counter() - began),
-                **batch.tallies,
+                **batch.metrics,
             }
             ends = progress.step == settings.steps
             is_evaluated = ends or progress.step % settings.eval_every == 0
             if is_evaluated:
                 watchdog.phase("evaluation", progress.step)
-                evaluation = evaluate(model, held_out, shards, ranks)
+                evaluation = evaluate(model, validation, microbatches, comm)
                 row |= evaluation
                 for warning in fit.see(row["loss"], evaluation["val_loss"]):
                     display.say(warning)

@@ -14,18 +14,18 @@ SMOOTHING = 0.9  # weight of the past in the smoothed curve
 
 
 def plot_loss(run: Path) -> None:
-    """Draw the run's metrics.jsonl: training loss raw and smoothed, held-out loss, and the learning rate below."""
+    """Draw the run's metrics.jsonl: training loss raw and smoothed, validation loss, and the learning rate below."""
     rows = metrics.read(run / "metrics.jsonl")
     steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
     above.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
     above.plot(steps, _smoothed(losses), color="tab:blue", label="training")
-    held_out = [row for row in rows if "val_loss" in row]
-    if held_out:
-        at, val_losses = [row["step"] for row in held_out], [row["val_loss"] for row in held_out]
-        bits = f" ({held_out[-1]['val_bpb']:.3f} bits per byte)" if "val_bpb" in held_out[-1] else ""
-        label = f"held out: {val_losses[-1]:.3f}{bits}"
+    validation = [row for row in rows if "val_loss" in row]
+    if validation:
+        at, val_losses = [row["step"] for row in validation], [row["val_loss"] for row in validation]
+        bits = f" ({validation[-1]['val_bpb']:.3f} bits per byte)" if "val_bpb" in validation[-1] else ""
+        label = f"validation: {val_losses[-1]:.3f}{bits}"
         above.plot(at, val_losses, color="tab:orange", marker="o", markersize=4, label=label)
     above.set(ylabel="loss (nats per token)", title=run.name)
     above.grid(alpha=0.25)

@@ -46,10 +46,10 @@ class ProgressDisplay:
             self._last_line = now
             done = row["step"] - self._first
             left = (now - self._began) / done * (self._steps - row["step"])
-            held_out = f"  {_held_out(row)}" if "val_loss" in row else ""
-            self.say(f"step {row['step']}/{self._steps}  {text}{held_out}  {left:.0f} s left")
+            validation = f"  {_validation(row)}" if "val_loss" in row else ""
+            self.say(f"step {row['step']}/{self._steps}  {text}{validation}  {left:.0f} s left")
         elif "val_loss" in row:
-            self.say(f"step {row['step']}: {_held_out(row)}")
+            self.say(f"step {row['step']}: {_validation(row)}")
 
     def say(self, text: str) -> None:
         """A plain line, above the bar where there is one."""
@@ -61,6 +61,6 @@ class ProgressDisplay:
             self._bar.console.print(text, highlight=False, markup=False)
 
 
-def _held_out(row: dict[str, Any]) -> str:
+def _validation(row: dict[str, Any]) -> str:
     bits = f" ({row['val_bpb']:.4f} bits/byte)" if "val_bpb" in row else ""
-    return f"held out {row['val_loss']:.4f}{bits}"
+    return f"validation {row['val_loss']:.4f}{bits}"

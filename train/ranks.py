@@ -18,23 +18,23 @@ POLL_SECONDS = 0.0003
 SECONDS_TO_BE_HEARD = 0.3  # launchers drop what a rank wrote just before it aborts, if they have not read it yet
 
 
-class Ranks:
-    """A world of one. `MpiRanks` is the same for several."""
+class Communicator:
+    """A world of one. `MpiCommunicator` is the same for several."""
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
 
-    def sum_tree(self, buffer: Values) -> None:
+    def all_reduce(self, buffer: Values) -> None:
         """Replace a one-dimensional array by its sum over all ranks, in the fixed binary tree over ranks."""
 
-    def gather_values(self, values: Values) -> Values:
+    def all_gather(self, values: Values) -> Values:
         """Every rank's float64 values (count,), as (size, count) in the order of ranks, on every rank."""
         return values[None]
 
-    def share(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """Rank 0's value, which JSON can hold, on every rank."""
         return value
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until all ranks are here."""
 
     def abort(self, code: int) -> NoReturn:
@@ -42,26 +42,26 @@ class Ranks:
         os._exit(code)
 
 
-class MpiRanks(Ranks):
+class MpiCommunicator(Communicator):
     """The ranks of MPI's world. Their number is a power of two."""
 
-    def __init__(self, communicator: Any) -> None:
-        self._mpi = communicator
-        self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
+    def __init__(self, comm: Any) -> None:
+        self._mpi = comm
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
         if self.size & (self.size - 1):
             raise UserError(f"{self.size} ranks were started; their number must be a power of two: 1, 2, 4, 8, ...")
         hosts = self._gather_text(os.uname().nodename)
         self.local_rank, self.local_size = hosts[: self.rank].count(hosts[self.rank]), hosts.count(hosts[self.rank])
         self._spare = np.empty(0)
 
-    def sum_tree(self, buffer: Values) -> None:
+    def all_reduce(self, buffer: Values) -> None:
         """Recursive halving, then doubling: at distance 1, 2, 4 each of a pair adds up one half of what they share.
 
         IEEE addition commutes, so left + right has the same bits on both sides, and the brackets are the tree's.
         """
         if self._spare.dtype != buffer.dtype or self._spare.size < buffer.size:
             self._spare = np.empty(buffer.size, buffer.dtype)
-        self.meet()
+        self.barrier()
         whole, path, distance = buffer, [], 1
         while distance < self.size:
             partner = self.rank ^ distance
@@ -75,16 +75,16 @@ class MpiRanks(Ranks):
         for partner, mine, theirs in reversed(path):
             self._mpi.Sendrecv(mine, partner, recvbuf=theirs, source=partner)
 
-    def gather_values(self, values: Values) -> Values:
+    def all_gather(self, values: Values) -> Values:
         gathered = np.empty((self.size, len(values)))
-        self.meet()
+        self.barrier()
         self._mpi.Allgather(values, gathered)
         return gathered
 
-    def share(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         text = np.frombuffer(json.dumps(value).encode(), np.uint8).copy() if self.rank == 0 else np.empty(0, np.uint8)
         length = np.array([len(text)])
-        self.meet()
+        self.barrier()
         self._mpi.Bcast(length)
         if self.rank != 0:
             text = np.empty(length[0], np.uint8)
@@ -92,7 +92,7 @@ class MpiRanks(Ranks):
         told: T = json.loads(text.tobytes())
         return told
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """MPI waits by spinning. Where ranks outnumber cores that takes the core from a rank that computes; sleep."""
         request = self._mpi.Ibarrier()
         while not request.Test():
@@ -110,14 +110,14 @@ class MpiRanks(Ranks):
         return [row.tobytes().rstrip(b"\0").decode() for row in gathered]
 
 
-def connect() -> Ranks:
+def connect() -> Communicator:
     """The ranks that were launched with this process. mpi4py is imported only if a launcher announced itself.
 
     UserError where the launcher announced several ranks and MPI knows of one only.
     """
     world = announced()
     if world is None:
-        return Ranks()
+        return Communicator()
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -132,4 +132,4 @@ def connect() -> Ranks:
             f"to another MPI than mpi4py's, which is {library}. Use the mpirun of that MPI, or name the library of "
             "your mpirun's MPI in MPI4PY_LIBMPI"
         )
-    return MpiRanks(MPI.COMM_WORLD)
+    return MpiCommunicator(MPI.COMM_WORLD)

@@ -33,7 +33,7 @@ class DataRecipe(Section):
         [], description="globs of .txt .md .py .jsonl .jsonl.gz, for pairs of .tsv .jsonl .jsonl.gz; for source: files"
     )
     pairs: Count = Field(20_000, description="how many are made of a task")
-    held_out: Share = Field(0.05, description="the share of documents, or of pairs, that is never trained on")
+    validation: Share = Field(0.05, description="the share of documents, or of pairs, that is never trained on")
     cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class TrainRecipe(Section):
     steps: Count = Field(1000, description="of the optimizer")
     batch_size: Count = Field(16, description="sequences in a global batch")
     context: Annotated[int, Field(gt=1)] = Field(256, description="tokens in a sequence")
-    shards: Count = Field(
+    microbatches: Count = Field(
         4, description="parts of a global batch that are computed one by one: a power of two, ranks or more"
     )
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -77,17 +77,19 @@ class TrainRecipe(Section):
         "none", description="what to run again rather than remember: blocks, or their attention alone"
     )
     recompute_every: Count | None = Field(None, description="blocks that are run again as one, for recompute: every")
-    eval_every: Count = Field(100, description="steps between evaluations on held-out text")
-    eval_tokens: Count = Field(100_000, description="held-out tokens that an evaluation reads, at most")
-    patience: Count | None = Field(None, description="evaluations without a better held-out loss until the run ends")
+    eval_every: Count = Field(100, description="steps between evaluations on validation text")
+    eval_tokens: Count = Field(100_000, description="validation tokens that an evaluation reads, at most")
+    patience: Count | None = Field(None, description="evaluations without a better validation loss until the run ends")
     watchdog_seconds: Annotated[float, Field(gt=0)] = Field(20.0, description="of silence until a rank counts as lost")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.shards & (self.shards - 1):
-            raise ValueError(f"train.shards = {self.shards} is not a power of two")
-        if self.batch_size % self.shards:
-            raise ValueError(f"train.batch_size = {self.batch_size} is not divisible by train.shards = {self.shards}")
+        if self.microbatches & (self.microbatches - 1):
+            raise ValueError(f"train.microbatches = {self.microbatches} is not a power of two")
+        if self.batch_size % self.microbatches:
+            raise ValueError(
+                f"train.batch_size = {self.batch_size} is not divisible by train.microbatches = {self.microbatches}"
+            )
         if self.precision == "bf16" and self.device != "cpu":
             raise ValueError(f"train.precision = bf16 is for train.device = cpu, not {self.device}")
         if (self.recompute == "every") != (self.recompute_every is not None):
@@ -99,7 +101,7 @@ class CheckpointRecipe(Section):
     every_steps: Count | None = 100
     every_minutes: Annotated[float, Field(gt=0)] | None = None
     keep_last: Count = 2
-    keep_best: bool = Field(True, description="keep the one with the lowest held-out loss, too")
+    keep_best: bool = Field(True, description="keep the one with the lowest validation loss, too")
 
 
 class LogRecipe(Section):
@@ -178,13 +180,14 @@ def check_resumable(old: Recipe, new: Recipe) -> None:
 
 
 def check_ranks(recipe: Recipe, size: int) -> None:
-    """UserError where `size` ranks cannot share the recipe's shards evenly."""
-    shards = recipe.train.shards
-    if shards % size:
-        fitting = [n for n in (1 << i for i in range(shards.bit_length())) if n <= shards]
+    """UserError where `size` ranks cannot share the recipe's microbatches evenly."""
+    microbatches = recipe.train.microbatches
+    if microbatches % size:
+        fitting = [n for n in (1 << i for i in range(microbatches.bit_length())) if n <= microbatches]
         raise UserError(
-            f"{size} ranks cannot share train.shards = {shards} evenly; start {', '.join(map(str, fitting))} ranks, "
-            "or choose train.shards as a power of two that is a multiple of the ranks"
+            f"{size} ranks cannot share train.microbatches = {microbatches} evenly; start "
+            f"{', '.join(map(str, fitting))} ranks, or choose train.microbatches as a power of two that is a multiple "
+            "of the ranks"
         )
 
 

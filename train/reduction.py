@@ -11,22 +11,22 @@ from itertools import chain
 from typing import Any
 
 from scratchgrad.backend import Array, device_of
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 16  # elements
 
 
-class ShardSum:
-    """The sum of a rank's shards, in the order they are added: partial sums like the digits of a binary counter.
+class TreeSum:
+    """The sum of a rank's microbatches, in the order they are added: partial sums like the digits of a binary counter.
 
-    A shard is a list of arrays, of the same shapes in each. It owns what it is given, and adds in place.
+    A microbatch is a list of arrays, of the same shapes in each. It owns what it is given, and adds in place.
     """
 
     def __init__(self) -> None:
-        self._partial: list[tuple[int, list[Array]]] = []  # (how many shards, their sums), from many to few
+        self._partial: list[tuple[int, list[Array]]] = []  # (how many microbatches, their sums), from many to few
 
-    def add(self, shard: list[Array]) -> None:
-        count, total = 1, shard
+    def add(self, microbatch: list[Array]) -> None:
+        count, total = 1, microbatch
         while self._partial and self._partial[-1][0] == count:
             _, left = self._partial.pop()
             _add(left, total)
@@ -34,9 +34,9 @@ class ShardSum:
         self._partial.append((count, total))
 
     def total(self) -> list[Array]:
-        """The sums, once a power of two of shards has been added."""
+        """The sums, once a power of two of microbatches has been added."""
         if len(self._partial) != 1:
-            raise ValueError("the number of shards that were added is not a power of two")
+            raise ValueError("the number of microbatches that were added is not a power of two")
         return self._partial.pop()[1]
 
 
@@ -47,7 +47,7 @@ def _add(left: list[Array], right: list[Array]) -> None:
         total, piece = pair
         total += piece
 
-    spread(of_tile, chain.from_iterable(map(_tiles, left, right)))
+    parallel_map(of_tile, chain.from_iterable(map(_tiles, left, right)))
 
 
 def _tiles(left: Array, right: Array) -> list[tuple[Array, Array]]:

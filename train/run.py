@@ -18,7 +18,7 @@ from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, next_
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train import metrics
 from scratchgrad.train.checkpoint import Progress, load_checkpoint, remove_checkpoint
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.setup import build_model, build_optimizer
@@ -43,7 +43,7 @@ class Run:
     def model_size(self) -> int:
         return sum(parameter.size for parameter in self.model.parameters())
 
-    def go_back_to(self, checkpoint: Path) -> None:
+    def restore(self, checkpoint: Path) -> None:
         """Stand where the checkpoint stands. The one before it is named where this one is damaged."""
         try:
             self.progress = load_checkpoint(checkpoint, self.model, self.optimizer)
@@ -57,18 +57,18 @@ class Run:
             raise UserError(f"{damage}; {offer}") from None
 
 
-def make_folder(recipe: Recipe, name: str, ranks: Ranks) -> Path:
+def make_folder(recipe: Recipe, name: str, comm: Communicator) -> Path:
     """The folder of a new run, with its recipe in it: made by rank 0, told to the others.
 
     Without `log.run_dir` it is the next free `runs/<name>-NNN`.
     """
     answer: dict[str, str] = {}
-    if ranks.rank == 0:
+    if comm.rank == 0:
         try:
             answer["folder"] = str(_make_folder(recipe, name))
         except (UserError, OSError) as error:
             answer["fault"] = str(error)
-    answer = ranks.share(answer)
+    answer = comm.broadcast(answer)
     if "fault" in answer:
         raise UserError(answer["fault"])
     return Path(answer["folder"])
@@ -90,13 +90,13 @@ def _make_folder(recipe: Recipe, name: str) -> Path:
 
 
 @contextmanager
-def claimed(folder: Path, ranks: Ranks) -> Iterator[None]:
+def claimed(folder: Path, comm: Communicator) -> Iterator[None]:
     """For one job at a time: UserError on every rank while another one trains in this folder.
 
     The kernel takes the claim back from a process that dies, however it dies.
     """
     file, fault = None, ""
-    if ranks.rank == 0:
+    if comm.rank == 0:
         try:
             file = (folder / ".lock").open("w")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,7 +105,7 @@ def claimed(folder: Path, ranks: Ranks) -> Iterator[None]:
         except OSError as error:
             fault = f"'{folder}' cannot be written: {error.strerror}"
     try:
-        fault = ranks.share(fault)
+        fault = comm.broadcast(fault)
         if fault:
             raise UserError(fault)
         yield

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 
 from scratchgrad.errors import UserError
-from scratchgrad.train.checkpoint import let_go, save_checkpoint
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
+from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.run import Run, tells_disk_faults
 
 
 class Saver:
     """Rank 0 writes, the others wait; if it fails, it fails on all of them, with the reason."""
 
-    def __init__(self, run: Run, ranks: Ranks) -> None:
-        self._run, self._ranks = run, ranks
+    def __init__(self, run: Run, comm: Communicator) -> None:
+        self._run, self._comm = run, comm
         self._saved_at = time.monotonic()
 
     def is_due(self, step: int) -> bool:
@@ -22,20 +22,20 @@ class Saver:
         settings = self._run.recipe.checkpoint
         by_step = settings.every_steps is not None and step % settings.every_steps == 0
         minutes = (time.monotonic() - self._saved_at) / 60
-        by_time = settings.every_minutes is not None and self._ranks.rank == 0 and minutes >= settings.every_minutes
+        by_time = settings.every_minutes is not None and self._comm.rank == 0 and minutes >= settings.every_minutes
         return by_step or by_time
 
     def save(self) -> None:
         fault = ""
-        if self._ranks.rank == 0:
+        if self._comm.rank == 0:
             run, settings = self._run, self._run.recipe.checkpoint
             try:
                 with tells_disk_faults(run.folder):
                     save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress)
-                    let_go(run.folder, settings.keep_last, settings.keep_best)
+                    prune_checkpoints(run.folder, settings.keep_last, settings.keep_best)
             except UserError as error:
                 fault = str(error)
-        fault = self._ranks.share(fault)
+        fault = self._comm.broadcast(fault)
         if fault:
             raise UserError(fault)
         self._saved_at = time.monotonic()

@@ -12,7 +12,6 @@ from scratchgrad.train.data import (
     FilePairs,
     FilesSource,
     GeneratedPairs,
-    HeldOut,
     MaskedNextSentence,
     MaskedTokens,
     NextToken,
@@ -24,8 +23,9 @@ from scratchgrad.train.data import (
     Spans,
     StdlibSource,
     TrainBatches,
-    held_out_batches,
-    held_out_pairs,
+    Validation,
+    validation_batches,
+    validation_pairs,
 )
 from scratchgrad.train.data.pairs import PAD
 from scratchgrad.train.recipe import Recipe, TrainRecipe
@@ -42,11 +42,11 @@ OBJECTIVES: dict[models.Objective, type[Objective]] = {
 def build_source(recipe: Recipe) -> Source:
     data = recipe.data
     if data.source == "stdlib":
-        return StdlibSource(data.held_out)
+        return StdlibSource(data.validation)
     if data.source == "files":
         kind = FilePairs if recipe.objective == "pairs" else FilesSource
-        return kind(data.files, data.held_out)
-    return GeneratedPairs(data.source, data.pairs, data.held_out)
+        return kind(data.files, data.validation)
+    return GeneratedPairs(data.source, data.pairs, data.validation)
 
 
 def special_tokens(recipe: Recipe) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def build_schedule(train: TrainRecipe) -> optim.Schedule:
 
 
 def build_objective(recipe: Recipe, prepared: Prepared, split: str) -> Objective:
-    """What the model is asked about the tokens of a split, 'train' or 'held_out'."""
+    """What the model is asked about the tokens of a split, 'train' or 'validation'."""
     train, tokens = recipe.train, prepared.tokens(split)
     return OBJECTIVES[recipe.objective].of(train.context, tokens, prepared.tokenizer, train.seed)
 
@@ -114,10 +114,10 @@ def build_batches(recipe: Recipe, prepared: Prepared) -> Batches:
     return TrainBatches(prepared.tokens("train"), objective, train.batch_size, train.seed)
 
 
-def build_held_out(recipe: Recipe, prepared: Prepared) -> HeldOut:
+def build_validation(recipe: Recipe, prepared: Prepared) -> Validation:
     """The rows that evaluations read."""
     train, lengths = recipe.train, prepared.tokenizer.byte_lengths
     if recipe.objective == "pairs":
-        return held_out_pairs(build_pairs(recipe, prepared, "held_out"), train.batch_size, train.eval_tokens)
-    objective = build_objective(recipe, prepared, "held_out")
-    return held_out_batches(prepared.tokens("held_out"), objective, lengths, train.batch_size, train.eval_tokens)
+        return validation_pairs(build_pairs(recipe, prepared, "validation"), train.batch_size, train.eval_tokens)
+    objective = build_objective(recipe, prepared, "validation")
+    return validation_batches(prepared.tokens("validation"), objective, lengths, train.batch_size, train.eval_tokens)

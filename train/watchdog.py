@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from scratchgrad.errors import UserError
-from scratchgrad.train.ranks import Ranks
+from scratchgrad.train.ranks import Communicator
 
 SLOT = 64  # bytes of the heartbeat file for each rank: a counter and what the rank is doing
 SILENT_RANK = 17  # the exit code of a job whose watchdog ended it
@@ -29,8 +29,8 @@ class Watchdog:
     observer says which, and ends the job. A long phase needs no special case, because the thread beats on its own.
     """
 
-    def __init__(self, folder: Path, ranks: Ranks, deadline: float = 20.0) -> None:
-        self._path, self._ranks, self._deadline = folder / ".heartbeat", ranks, deadline
+    def __init__(self, folder: Path, comm: Communicator, deadline: float = 20.0) -> None:
+        self._path, self._comm, self._deadline = folder / ".heartbeat", comm, deadline
         self._interval = min(0.5, deadline / 8)
         self._doing = "start"
         self._end = threading.Event()
@@ -45,10 +45,10 @@ class Watchdog:
         return self._doing
 
     def __enter__(self) -> Self:
-        if self._ranks.size > 1:
-            if self._ranks.rank == 0:
-                self._path.write_bytes(bytes(SLOT * self._ranks.size))
-            self._ranks.meet()
+        if self._comm.size > 1:
+            if self._comm.rank == 0:
+                self._path.write_bytes(bytes(SLOT * self._comm.size))
+            self._comm.barrier()
             self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
             self._thread.start()
         return self
@@ -57,10 +57,10 @@ class Watchdog:
         if self._thread is None:
             return
         if kind is None:
-            self._ranks.meet()  # still watched, so that nobody waits here for ever; then all stop together
+            self._comm.barrier()  # still watched, so that nobody waits here for ever; then all stop together
         self._end.set()
         self._thread.join()
-        if self._ranks.rank == 0:
+        if self._comm.rank == 0:
             self._path.unlink(missing_ok=True)
 
     def _watch(self) -> None:
@@ -71,12 +71,12 @@ class Watchdog:
             while not self._end.wait(self._interval):
                 beat += 1
                 mine = f"{beat} {self._doing}".encode()[:SLOT].ljust(SLOT, b"\0")
-                os.pwrite(file, mine, SLOT * self._ranks.rank)
+                os.pwrite(file, mine, SLOT * self._comm.rank)
                 now = time.monotonic()
                 if now - looked > self._deadline / 2:
                     last_change.clear()  # we were asleep ourselves (a suspended machine): all clocks start anew
                 looked = now
-                for rank in range(self._ranks.size):
+                for rank in range(self._comm.size):
                     slot = os.pread(file, SLOT, SLOT * rank)
                     if rank not in last_change or last_change[rank][0] != slot:
                         last_change[rank] = slot, now
@@ -88,22 +88,22 @@ class Watchdog:
 
     def _end_the_job(self, silent: list[int], slots: dict[int, bytes]) -> None:
         speaker = min(set(slots) - set(silent))
-        if self._ranks.rank != speaker:
+        if self._comm.rank != speaker:
             time.sleep(SECONDS_TO_SPEAK)  # the first living rank speaks and ends the job; the others only if it fails
         for rank in silent:
             doing = slots[rank].rstrip(b"\0").decode(errors="replace").partition(" ")[2] or "start"
             print(
-                f"rank {rank} has been silent for {self._deadline:g} s (it was in: {doing}); rank {self._ranks.rank} "
+                f"rank {rank} has been silent for {self._deadline:g} s (it was in: {doing}); rank {self._comm.rank} "
                 "ends the job. The newest checkpoint is whole: go on with --resume",
                 file=sys.stderr,
                 flush=True,
             )
         threading.Timer(SECONDS_TO_ABORT, os._exit, [SILENT_RANK]).start()
-        self._ranks.abort(SILENT_RANK)
+        self._comm.abort(SILENT_RANK)
 
 
 @contextmanager
-def ends_the_job(ranks: Ranks, watchdog: Watchdog | None = None) -> Iterator[None]:
+def ends_the_job(comm: Communicator, watchdog: Watchdog | None = None) -> Iterator[None]:
     """An exception on one rank would leave the others waiting: say what happened and where, then end all of them.
 
     A UserError is one sentence and exit code 2, anything else a traceback and 1. A world of one just raises.
@@ -111,13 +111,13 @@ def ends_the_job(ranks: Ranks, watchdog: Watchdog | None = None) -> Iterator[Non
     try:
         yield
     except BaseException as error:
-        if ranks.size == 1:
+        if comm.size == 1:
             raise
         if isinstance(error, UserError):
             # If all ranks have met the same mistake, rank 0 tells it; the others give it time to do so.
-            time.sleep(0.0 if ranks.rank == 0 else 1.0)
+            time.sleep(0.0 if comm.rank == 0 else 1.0)
             print(f"Error: {error}", file=sys.stderr, flush=True)
-            ranks.abort(2)
+            comm.abort(2)
         where = f" in {watchdog.doing}" if watchdog is not None else ""
-        print(f"rank {ranks.rank} failed{where}:\n{traceback.format_exc()}", file=sys.stderr, end="", flush=True)
-        ranks.abort(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1)
+        print(f"rank {comm.rank} failed{where}:\n{traceback.format_exc()}", file=sys.stderr, end="", flush=True)
+        comm.abort(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1)

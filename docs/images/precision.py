@@ -17,8 +17,8 @@ above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
 runs = [metrics.read(Path(folder) / "metrics.jsonl") for folder in sys.argv[1:3]]
 steps = [row["step"] for row in runs[0]]
 for name, rows, style in zip(("float32", "bf16"), runs, ("-", ":"), strict=True):
-    held_out = [row for row in rows if "val_loss" in row]
-    label = f"{name}; held out at the end: {held_out[-1]['val_loss']:.4f}"
+    validation = [row for row in rows if "val_loss" in row]
+    label = f"{name}; validation at the end: {validation[-1]['val_loss']:.4f}"
     above.plot(steps, [row["loss"] for row in rows], style, label=label, linewidth=1.2)
 above.set(ylabel="loss (nats per token)", title="toy.yaml in float32 and in bf16")
 above.legend(frameon=False)

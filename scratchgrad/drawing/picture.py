@@ -90,15 +90,15 @@ def _listen(node: Node, box: Box) -> None:
     """Tell the box, if it is still there, of the first gradient that comes to the node."""
     whom = ref(box)
 
-    def hear(gradient: Array) -> None:
+    def run_hooks(gradient: Array) -> None:
         if (box := whom()) is not None:
             box.gradient = float(np.linalg.norm(to_numpy(gradient).astype(np.float64)))
-        if node.hooks is not None and hear in node.hooks:
-            node.hooks.remove(hear)
+        if node.hooks is not None and run_hooks in node.hooks:
+            node.hooks.remove(run_hooks)
 
     if node.hooks is None:
         node.hooks = []
-    node.hooks.append(hear)
+    node.hooks.append(run_hooks)
 
 
 def _lines(box: Box) -> list[str]:

@@ -50,17 +50,18 @@ def play_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Playe
 
 def _told(step: Step, record: Record) -> dict[str, Any]:
     def name(node: Node) -> str:
-        return record.boxes[node.birth].name if node.birth in record.boxes else node.name
+        return record.boxes[node.sequence_number].name if node.sequence_number in record.boxes else node.name
 
     return {
-        "node": step.node.birth,
+        "node": step.node.sequence_number,
         "name": name(step.node),
-        "drawn": step.node.birth in record.boxes,
+        "drawn": step.node.sequence_number in record.boxes,
         "leaf": step.node.leaf is not None,
         "depth": step.depth,
         "gradient": None if step.gradient is None else _gradient(step.gradient),
         "sent": [
-            {"to": to.birth, "name": name(to), "summed": summed, **_gradient(array)} for to, array, summed in step.sent
+            {"to": to.sequence_number, "name": name(to), "summed": summed, **_gradient(array)}
+            for to, array, summed in step.sent
         ],
         "freed": in_bytes(step.freed) if step.freed else "",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from scratchgrad.autograd import Again, Node, Scope, reachable
+from scratchgrad.autograd import CheckpointedBlock, Node, Scope, reachable
 from scratchgrad.closures import kept_arrays, owner
 from scratchgrad.tensor import Tensor
 
@@ -44,7 +44,7 @@ def record_of(root: Tensor) -> tuple[Record, dict[int, Node]]:
     """The record below `root`, and its nodes by number. RuntimeError where there is none, or it has been walked."""
     if root.node is None:
         raise RuntimeError("there is nothing to draw: no gradient reaches this tensor")
-    nodes = sorted(reachable([root.node]), key=lambda node: node.birth)
+    nodes = sorted(reachable([root.node]), key=lambda node: node.sequence_number)
     boxes, seen = {}, {id(owner(tensor.data)) for node in nodes if (tensor := _tensor(node)) is not None}
     for node in nodes:
         kept = 0
@@ -52,15 +52,19 @@ def record_of(root: Tensor) -> tuple[Record, dict[int, Node]]:
             if id(owner(array)) not in seen:
                 seen.add(id(owner(array)))
                 kept += array.nbytes
-        kind = "leaf" if node.leaf is not None else "recompute" if isinstance(node.backward, Again) else "op"
-        reads = [source.birth for source in node.sources if source is not None]
-        boxes[node.birth] = Box(node.birth, node.name, node.shape, str(node.dtype), kind, kept, reads)
+        kind = (
+            "leaf" if node.leaf is not None else "recompute" if isinstance(node.backward, CheckpointedBlock) else "op"
+        )
+        reads = [source.sequence_number for source in node.sources if source is not None]
+        boxes[node.sequence_number] = Box(
+            node.sequence_number, node.name, node.shape, str(node.dtype), kind, kept, reads
+        )
     scopes = _scopes(nodes)
     for node in nodes:
         if node.leaf is not None:
-            boxes[node.birth].name = _name_of(node, scopes[node])
-    by_number = {node.birth: node for node in nodes}
-    return Record(boxes, _framed(nodes, scopes), root.node.birth), by_number
+            boxes[node.sequence_number].name = _name_of(node, scopes[node])
+    by_number = {node.sequence_number: node for node in nodes}
+    return Record(boxes, _framed(nodes, scopes), root.node.sequence_number), by_number
 
 
 def _tensor(node: Node) -> Tensor | None:
@@ -112,7 +116,7 @@ def _framed(nodes: list[Node], scopes: dict[Node, tuple[Scope, ...]]) -> Frame:
                 frames[here] = Frame(_title(scopes[node], depth))
                 frames[path].frames.append(frames[here])
             path = here
-        frames[path].boxes.append(node.birth)
+        frames[path].boxes.append(node.sequence_number)
     return outermost
 
 

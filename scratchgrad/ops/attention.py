@@ -18,7 +18,7 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     dropout_p: float = 0.0,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
     """softmax(query @ key.T * scale + mask) @ value, head by head.
 
@@ -62,7 +62,7 @@ def scaled_dot_product_attention(
             grad_weights *= kept
         grad_weights -= (grad_weights * weights).sum(axis=-1, keepdims=True)
         grad_weights *= weights
-        grad_mask = grad_weights.reshape(batch, heads, time, total) if needs_grad[3] else None
+        grad_mask = grad_weights.reshape(batch, heads, time, total) if needs_input_grad[3] else None
         grad_scores = grad_weights * scale
         return (
             (grad_scores @ key).reshape(query.shape),

@@ -10,7 +10,7 @@ from scratchgrad.ops.loss import Reduction, reduced
 from scratchgrad.tensor import op
 from scratchgrad.threads import tiles
 
-IGNORE = -100  # a target that does not count, as in PyTorch
+IGNORE_INDEX = -100  # a target that does not count, as in PyTorch
 CHUNK_ELEMENTS = 1 << 24  # of logits at a time: 64 MiB in float32
 
 
@@ -19,7 +19,7 @@ def cross_entropy(
     logits: Array,
     targets: Array,
     *,
-    ignore_index: int = IGNORE,
+    ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
     reduction: Reduction = "mean",
@@ -46,10 +46,10 @@ def linear_cross_entropy(
     targets: Array,
     bias: Array | None = None,
     *,
-    ignore_index: int = IGNORE,
+    ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
     """The sum of cross_entropy over tokens, with logits = x @ weight.T + bias that never exist as a whole.
 
@@ -61,7 +61,7 @@ def linear_cross_entropy(
         softmax_minus_target, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss
     )
     return chunk_by_chunk(
-        x, weight, targets, bias, ignore_index, needs_grad, from_logits, operator.matmul, _plus_product
+        x, weight, targets, bias, ignore_index, needs_input_grad, from_logits, operator.matmul, _plus_product
     )
 
 
@@ -71,7 +71,7 @@ def chunk_by_chunk(
     targets: Array,
     bias: Array | None,
     ignore_index: int,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
     from_logits: Callable[[Array, Array], Array],
     product: Callable[[Array, Array], Array],
     plus_product: Callable[[Array | None, Array, Array], Array],
@@ -85,7 +85,7 @@ def chunk_by_chunk(
     check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     xp = array_module(x)
     rows, ids = x.reshape(-1, x.shape[-1]), targets.reshape(-1)
-    needs_x, needs_weight, _, needs_bias = needs_grad
+    needs_x, needs_weight, _, needs_bias = needs_input_grad
     grad_x = xp.empty_like(rows) if needs_x else None
     grad_weight = None
     grad_bias = xp.zeros_like(bias) if needs_bias else None

@@ -14,14 +14,14 @@ from scratchgrad.tensor import op
 
 @op
 def swiglu_feed_forward(
-    x: Array, gate_up: Array, down: Array, *, needs_grad: tuple[bool, ...]
+    x: Array, gate_up: Array, down: Array, *, needs_input_grad: tuple[bool, ...]
 ) -> tuple[Array, Backward]:
     """linear(swiglu(linear(x, gate_up)), down) (Shazeer 2020, "GLU variants").
 
     x (..., inputs); gate_up (2 * width, inputs), the rows of the gate first; down (outputs, width); returns
     (..., outputs).
     """
-    return in_three_steps(linear.__wrapped__, swiglu.__wrapped__, x, gate_up, down, needs_grad)  # type: ignore[attr-defined]
+    return in_three_steps(linear.__wrapped__, swiglu.__wrapped__, x, gate_up, down, needs_input_grad)  # type: ignore[attr-defined]
 
 
 def in_three_steps(
@@ -30,7 +30,7 @@ def in_three_steps(
     x: Array,
     gate_up: Array,
     down: Array,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
     """The op by these ways to compute the steps that it is made of."""
     check_shapes(x, gate_up, down)
@@ -40,7 +40,7 @@ def in_three_steps(
 
     def backward(grad: Array) -> tuple[Any, Any, Any]:
         of_hidden, of_down = backward_of_out(grad)[:2]
-        if not any(needs_grad[:2]):
+        if not any(needs_input_grad[:2]):
             return None, None, of_down
         of_x, of_gate_up = backward_of_both(*backward_of_hidden(of_hidden()))[:2]
         return of_x, of_gate_up, of_down

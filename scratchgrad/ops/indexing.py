@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from scratchgrad.autograd import Backward, Part
+from scratchgrad.autograd import Backward, SparseGradient
 from scratchgrad.backend import Array, array_module, segment_sum
 from scratchgrad.ops.arithmetic import where
 from scratchgrad.tensor import op, raw
@@ -27,7 +27,7 @@ def getitem(x: Array, *, index: Any) -> tuple[Array, Backward]:
     """x[index] as NumPy has it: integers, slices, `...`, None, integer arrays, boolean masks. Views where it can."""
     entries = index if isinstance(index, tuple) else (index,)
     if all(entry is None or isinstance(entry, int | slice | EllipsisType) for entry in entries):
-        return x[index], lambda grad: (Part(grad, index),)
+        return x[index], lambda grad: (SparseGradient(grad, index),)
     shape, xp = x.shape, array_module(x)
 
     def backward(grad: Array) -> tuple[Array]:

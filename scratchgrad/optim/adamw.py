@@ -20,7 +20,7 @@ class AdamW(Optimizer):
     with m and v under PyTorch's names, exp_avg and exp_avg_sq.
     """
 
-    averages = ("exp_avg", "exp_avg_sq")
+    state_names = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchgrad.backend import Array, device_of
 from scratchgrad.tensor import Tensor
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 16
 
@@ -29,4 +29,4 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
 def _sum_of_squares(flat: Array) -> float:
     if device_of(flat) == "cuda":
         return float((flat.astype(np.float64) ** 2).sum())
-    return sum(spread(lambda tile: float(np.square(flat[tile], dtype=np.float64).sum()), tiles(flat.size, TILE)))
+    return sum(parallel_map(lambda tile: float(np.square(flat[tile], dtype=np.float64).sum()), tiles(flat.size, TILE)))

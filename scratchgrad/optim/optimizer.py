@@ -9,20 +9,20 @@ import numpy as np
 
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.tensor import Tensor
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 16  # elements: parameter, gradient and state of a tile stay in a core's cache from first to last operation
 
 
 class Optimizer:
-    """A subclass names its running averages in `averages` and writes its rule for one tile in `update`.
+    """A subclass names its running state_names in `state_names` and writes its rule for one tile in `update`.
 
     Rules treat every element alike, so a parameter is updated tile by tile, on all threads, with the same result.
     named_parameters: (name, tensor) pairs as `Module.named_parameters()` gives them; state is kept and saved by name.
     lr: the learning rate, or a function of the number of steps done so far.
     """
 
-    averages: tuple[str, ...] = ()
+    state_names: tuple[str, ...] = ()
 
     def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], lr: float | Callable[[int], float]) -> None:
         self.parameters = {name: tensor for name, tensor in named_parameters if tensor.requires_grad}
@@ -30,12 +30,12 @@ class Optimizer:
         self.steps = 0
         self.state = {
             (average, name): array_module(tensor.data).zeros_like(tensor.data)
-            for average in self.averages
+            for average in self.state_names
             for name, tensor in self.parameters.items()
         }
 
     def update(self, parameter: Array, grad: Array, state: list[Array], lr: float, decays: bool) -> None:
-        """Change a flat tile of a parameter and of its averages in place. `decays`: it has two axes or more."""
+        """Change a flat tile of a parameter and of its state_names in place. `decays`: it has two axes or more."""
         raise TypeError(f"{type(self).__name__} defines no update()")
 
     def step(self, grad_scale: float = 1.0) -> None:
@@ -53,7 +53,7 @@ class Optimizer:
                 self.update(parameter, grad * grad_scale, state, lr, decays)
 
             if device_of(tensor.data) == "cpu":
-                spread(update, tiles(tensor.size, TILE))
+                parallel_map(update, tiles(tensor.size, TILE))
             else:
                 update(slice(None))
 
@@ -78,4 +78,4 @@ class Optimizer:
         self.steps = int(state["steps"])
 
     def _state_of(self, name: str) -> list[Array]:
-        return [self.state[average, name] for average in self.averages]
+        return [self.state[average, name] for average in self.state_names]

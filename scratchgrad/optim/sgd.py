@@ -16,7 +16,7 @@ class SGD(Optimizer):
     parameter -= lr * velocity
     """
 
-    averages = ("velocity",)
+    state_names = ("velocity",)
 
     def __init__(
         self,

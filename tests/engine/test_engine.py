@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import Tensor, manual_seed, no_grad, op, recompute
-from scratchgrad.autograd import Walk, accumulate
+from scratchgrad.autograd import BackwardPass, accumulate
 from scratchgrad.functional import dropout, linear, matmul, rms_norm, sigmoid
 from scratchgrad.tensor import KERNELS, OPS
 
@@ -96,7 +96,7 @@ def test_memory_falls_while_the_walk_goes_down():
         y = sigmoid(y)  # its closure keeps its value
         kept.append(weakref.ref(y.data))
     root, y = y.node, None
-    Walk([(root, np.ones(1 << 10))], accumulate).run()
+    BackwardPass([(root, np.ones(1 << 10))], accumulate).run()
     del OPS["probe"]
     assert alive == [5, 0]
 

@@ -145,6 +145,6 @@ def test_a_frozen_input_costs_no_gradient_in_the_fused_loss():
 
     draw = np.random.default_rng(0).standard_normal
     x, w, ids = draw((4, 3)), draw((5, 3)), np.array([0, 1, 2, 3])
-    kept = linear_cross_entropy.__wrapped__(x, w, ids, needs_grad=(False, True, False, False))[1](np.ones(()))
+    kept = linear_cross_entropy.__wrapped__(x, w, ids, needs_input_grad=(False, True, False, False))[1](np.ones(()))
     assert kept[0] is None
     assert kept[1].shape == w.shape

@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from scratchgrad import set_threads
-from scratchgrad.threads import LOOKS, spread, threads
+from scratchgrad.threads import LOOKS, parallel_map, threads
 
 
 @pytest.fixture(params=[1, 2, 5], autouse=True)
@@ -29,12 +29,12 @@ def square(number: int) -> int:
 @pytest.mark.parametrize("tasks", [0, 1, 2, 3, 100])
 def test_results_come_in_the_order_of_the_tasks(tasks):
     for _ in range(50):
-        assert spread(square, iter(range(tasks))) == [square(number) for number in range(tasks)]
+        assert parallel_map(square, iter(range(tasks))) == [square(number) for number in range(tasks)]
 
 
 def test_as_many_threads_work_at_once_as_are_set(count):
     together = Barrier(count, timeout=10)
-    names = spread(lambda _: (together.wait(), current_thread().name)[1], range(count))
+    names = parallel_map(lambda _: (together.wait(), current_thread().name)[1], range(count))
     assert len(set(names)) == 1 or "scratchgrad" in names
     assert current_thread().name in names
 
@@ -57,41 +57,43 @@ def test_what_a_task_raises_is_raised_when_all_have_ended(wrong, count):
         ended.append(number)
 
     with pytest.raises(ValueError, match=f"task {wrong}"):
-        spread(work, range(10))
+        parallel_map(work, range(10))
     done = len(ended)
     time.sleep(0.005)
     assert len(ended) == done, "nobody is at work any more"
     assert len(ended) < wrong + count, "nor began another task"
-    assert spread(square, range(10)) == [square(number) for number in range(10)]
+    assert parallel_map(square, range(10)) == [square(number) for number in range(10)]
 
 
 def test_a_task_may_spread_its_own_tasks():
-    assert spread(lambda n: spread(square, range(n)), range(8)) == [[square(i) for i in range(n)] for n in range(8)]
+    assert parallel_map(lambda n: parallel_map(square, range(n)), range(8)) == [
+        [square(i) for i in range(n)] for n in range(8)
+    ]
 
 
 def test_blas_has_one_thread_inside_and_all_outside(count):
     def seen() -> set[int]:
         return {library.num_threads for library in ThreadpoolController().lib_controllers if library.user_api == "blas"}
 
-    inside = spread(lambda _: spread(lambda _: time.sleep(0.001), range(2)) and seen(), range(4))
+    inside = parallel_map(lambda _: parallel_map(lambda _: time.sleep(0.001), range(2)) and seen(), range(4))
     assert set().union(*inside) == {1}
     assert seen() == {count}
-    assert spread(lambda _: seen(), [0]) == [{1}]
+    assert parallel_map(lambda _: seen(), [0]) == [{1}]
 
 
 def test_several_threads_of_the_user_may_spread_at_once():
     with ThreadPoolExecutor(4) as pool:
-        for got in pool.map(lambda n: [spread(square, range(n)) for _ in range(50)], range(20, 24)):
+        for got in pool.map(lambda n: [parallel_map(square, range(n)) for _ in range(50)], range(20, 24)):
             assert got == [[square(i) for i in range(len(got[0]))]] * 50
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_process_has_helpers_of_its_own():
-    spread(square, range(10))
+    parallel_map(square, range(10))
     child = os.fork()
     if child == 0:
-        os._exit(0 if spread(square, range(10)) == [square(n) for n in range(10)] else 1)
+        os._exit(0 if parallel_map(square, range(10)) == [square(n) for n in range(10)] else 1)
     deadline = time.monotonic() + 10
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -116,12 +118,12 @@ def test_after_an_interrupt_nothing_is_mixed_up(count):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(KeyboardInterrupt):
-            spread(slow, range(100))
+            parallel_map(slow, range(100))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     for _ in range(20):
-        assert spread(square, range(9)) == [square(number) for number in range(9)]
+        assert parallel_map(square, range(9)) == [square(number) for number in range(9)]
 
 
 def test_fewer_than_one_thread_is_an_error():

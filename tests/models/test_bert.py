@@ -46,10 +46,10 @@ def texts(**more):
 
 def outputs(model, batch) -> Tensor:
     """All that the model says, in one row, in transformers' order."""
-    said = model(*(Tensor(batch[name]) for name in ("ids", "token_types", "mask")))
-    parts = said if isinstance(said, tuple) else (said,)
+    aux = model(*(Tensor(batch[name]) for name in ("ids", "token_types", "mask")))
+    parts = aux if isinstance(aux, tuple) else (aux,)
     if model.architecture == "BertForQuestionAnswering":
-        parts = said[:, 0], said[:, 1]
+        parts = aux[:, 0], aux[:, 1]
     return Tensor(np.concatenate([part.data.ravel() for part in parts]))
 
 
@@ -81,12 +81,12 @@ def test_what_we_save_opens_in_transformers_with_equal_logits_and_comes_back(arc
         ours = outputs(model, batch).data
     theirs = getattr(transformers, architecture).from_pretrained(tmp_path).eval()
     with torch.no_grad():
-        said = theirs(
+        aux = theirs(
             input_ids=torch.tensor(batch["ids"]),
             token_type_ids=torch.tensor(batch["token_types"]),
             attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
         )
-    wanted = np.concatenate([part.numpy().ravel() for part in said.values()])
+    wanted = np.concatenate([part.numpy().ravel() for part in aux.values()])
     np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
     again = models.load(tmp_path / "theirs")

@@ -71,8 +71,8 @@ def test_recomputation_keeps_every_bit_and_every_expert_and_router_learns(name, 
     model, bits = run(0)
     assert bits == run(every)[1]
     choices = 40 * model.config.num_experts_per_tok
-    assert model.tallies["expert_load"].sum(1).tolist() == [choices] * len(model.tallies["expert_load"])
-    assert len(model.tallies["dropped_tokens"]) == sum(len(s.layers) for s in stacks(model))
+    assert model.metrics["expert_load"].sum(1).tolist() == [choices] * len(model.metrics["expert_load"])
+    assert len(model.metrics["dropped_tokens"]) == sum(len(s.layers) for s in stacks(model))
     for layer, parameter in model.named_parameters():
         if "router" in layer or "experts" in layer:
             assert np.abs(parameter.grad).max() > 0, layer

@@ -7,7 +7,7 @@ import pytest
 
 from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_grad
 from scratchgrad.models import LlamaConfig
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.positions import EAGER_ANGLES, RotaryEmbedding
 from scratchgrad.nn import Linear
 from tests.models import decoders, make_fixtures
@@ -76,10 +76,10 @@ def test_a_module_in_the_place_of_a_linear_is_called(name):
     doubled = Doubled(linear.weight.shape[1], linear.weight.shape[0], bias=False)
     doubled.weight.data[...] = linear.weight.data
     setattr(feed_forward, name, doubled)
-    got = feed_forward(x, Auxiliary())
+    got = feed_forward(x, AuxOutputs())
     linear.weight.data *= 2
     setattr(feed_forward, name, linear)
-    np.testing.assert_allclose(got.data, feed_forward(x, Auxiliary()).data, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(got.data, feed_forward(x, AuxOutputs()).data, rtol=1e-5, atol=1e-7)
 
 
 def test_a_later_token_changes_nothing_before_it():

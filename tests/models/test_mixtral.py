@@ -7,7 +7,7 @@ import pytest
 
 from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
 from scratchgrad.models import MixtralConfig
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from tests.models import make_fixtures
 from tests.models.parity import Example
 
@@ -69,13 +69,13 @@ def test_the_loss_of_each_layer_is_that_of_transformers_for_that_layer():
     theirs = pytest.importorskip(
         "transformers.models.mixtral.modeling_mixtral", reason="the extra parity is not installed"
     )
-    model, said, logits = small(router_aux_loss_coef=1.0), Auxiliary(), []
+    model, aux, logits = small(router_aux_loss_coef=1.0), AuxOutputs(), []
     for layer in model.decoder.layers:
         router = layer.feed_forward.router
         forward = router.forward
         router.forward = lambda x, forward=forward: logits.append(forward(x)) or logits[-1]
-    model.hidden(Tensor(ids), said=said)
-    for ours, gate in zip(said.losses, logits, strict=True):
+    model.hidden(Tensor(ids), aux=aux)
+    for ours, gate in zip(aux.losses, logits, strict=True):
         wanted = theirs.load_balancing_loss_func((torch.tensor(gate.data),), 5, 3)
         assert ours.item() == pytest.approx(wanted.item(), rel=1e-5)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_grad
 from scratchgrad.models import LlamaConfig, MixtureOfExperts
-from scratchgrad.models.auxiliary import Auxiliary
+from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.models.mixture import GroupedLinear, feed_forward_for
 
@@ -65,12 +65,12 @@ def test_it_is_the_weighted_sum_of_the_most_probable_experts(experts, data, norm
     k = data.draw(st.integers(1, experts))
     factor = data.draw(st.sampled_from([None, 0.3, 0.75, 1.0, 1.5]))
     layer = mixture(experts, k, norm_topk_prob=normalize, capacity_factor=factor)
-    x, said = rng.standard_normal((1, tokens, 6)), Auxiliary()
-    out = layer(Tensor(x), said).data[0]
+    x, aux = rng.standard_normal((1, tokens, 6)), AuxOutputs()
+    out = layer(Tensor(x), aux).data[0]
     room = None if factor is None else math.ceil(factor * tokens * k / experts)
     wanted, dropped = by_definition(layer, x[0], k, normalize, room)
     np.testing.assert_allclose(out, wanted, atol=1e-12)
-    load = said.loads[layer]
+    load = aux.loads[layer]
     assert int(load.dropped) == dropped
     chosen = np.argsort(-(x[0] @ layer.router.weight.data.T), kind="stable")[:, :k]
     assert load.chosen.tolist() == np.bincount(chosen.reshape(-1), minlength=experts).tolist()
@@ -81,7 +81,7 @@ def test_as_many_choices_as_experts_are_the_weighted_sum_of_all_dense_parts():
     wanted = sum(
         softmax(x @ layer.router.weight.data.T)[..., n, None] * expert(layer, n, x) for n in range(4)
     )  # fmt: skip
-    np.testing.assert_allclose(layer(Tensor(x), Auxiliary()).data, wanted, atol=1e-12)
+    np.testing.assert_allclose(layer(Tensor(x), AuxOutputs()).data, wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize("recompute_every", [0, 1])
@@ -133,9 +133,9 @@ def test_the_gradients_of_the_whole_layer_are_right(changes):
         for name, tensor in zip(names, tensors, strict=True):
             module, _, attribute = name.rpartition(".")
             setattr(holders[module], attribute, tensor)
-        said = Auxiliary()
-        out = layer(x, said)
-        return out * out + said.mean_loss()
+        aux = AuxOutputs()
+        out = layer(x, aux)
+        return out * out + aux.mean_loss()
 
     gradcheck(call, Tensor(x, True), *(Tensor(p.data, True) for p in parameters), rtol=1e-4, atol=1e-7)
 
@@ -144,49 +144,49 @@ def test_the_gradients_of_the_whole_layer_are_right(changes):
 def test_gradients_reach_the_router_through_the_weights_and_through_its_losses(changes):
     x = Tensor(rng.standard_normal((9, 6)))
     layer = mixture(**changes)
-    layer(x, Auxiliary()).sum().backward()
+    layer(x, AuxOutputs()).sum().backward()
     assert np.abs(layer.router.weight.grad).max() > 1e-3
     for coefficient in ("router_aux_loss_coef", "router_z_loss_coef"):
         layer = mixture(**{"router_aux_loss_coef": 0.0, coefficient: 1.0, **changes})
-        said = Auxiliary()
-        layer(x, said)
-        said.mean_loss().backward()
+        aux = AuxOutputs()
+        layer(x, aux)
+        aux.mean_loss().backward()
         assert np.abs(layer.router.weight.grad).max() > 1e-3
         assert layer.experts["gate_up"].weight.grad is None
 
 
 def test_the_losses_are_those_of_the_papers():
-    layer, x, said = (
+    layer, x, aux = (
         mixture(router_aux_loss_coef=0.25, router_z_loss_coef=0.5),
         rng.standard_normal((11, 6)),
-        Auxiliary(),
+        AuxOutputs(),
     )
-    layer(Tensor(x), said)
+    layer(Tensor(x), aux)
     logits = x @ layer.router.weight.data.T
     share = np.bincount(np.argsort(-logits)[:, :2].reshape(-1), minlength=4) / 11  # adds up to k
     balance = 4 * share @ softmax(logits).mean(0)
     z = np.mean(np.log(np.exp(logits).sum(-1)) ** 2)
-    assert said.losses[0].item() == pytest.approx(0.25 * balance + 0.5 * z, rel=1e-12)
+    assert aux.losses[0].item() == pytest.approx(0.25 * balance + 0.5 * z, rel=1e-12)
 
 
 def test_tokens_in_another_order_give_results_in_that_order():
     layer, x = mixture(dtype=np.float32), rng.standard_normal((1, 200, 6)).astype(np.float32)
     order = rng.permutation(200)
-    out, moved = layer(Tensor(x), Auxiliary()).data, layer(Tensor(x[:, order]), Auxiliary()).data
+    out, moved = layer(Tensor(x), AuxOutputs()).data, layer(Tensor(x[:, order]), AuxOutputs()).data
     np.testing.assert_allclose(moved, out[:, order], rtol=1e-5, atol=1e-6)
 
 
 def test_a_token_without_room_gives_zeros_and_what_comes_later_takes_nobodys_place():
     layer, x = mixture(2, 1, capacity_factor=0.5), np.ones((1, 8, 6))
-    said = Auxiliary()
-    out = layer(Tensor(x), said).data[0]
+    aux = AuxOutputs()
+    out = layer(Tensor(x), aux).data[0]
     assert np.all(out[:2] != 0)
     assert np.all(out[2:] == 0)
-    assert int(said.loads[layer].dropped) == 6
-    assert sorted(said.loads[layer].chosen.tolist()) == [0, 8]
+    assert int(aux.loads[layer].dropped) == 6
+    assert sorted(aux.loads[layer].chosen.tolist()) == [0, 8]
     layer.eval()
-    assert np.all(layer(Tensor(x), said).data != 0), "nothing is dropped but in training"
-    assert int(said.loads[layer].dropped) == 0
+    assert np.all(layer(Tensor(x), aux).data != 0), "nothing is dropped but in training"
+    assert int(aux.loads[layer].dropped) == 0
 
 
 @pytest.mark.parametrize(("factor", "rows"), [(None, 80), (0.5, 40)])
@@ -196,12 +196,12 @@ def test_an_expert_multiplies_the_tokens_that_chose_it_and_no_others(factor, row
     monkeypatch.setattr(
         GroupedLinear, "forward", lambda self, x, counts: seen.append((len(x), counts)) or product(self, x, counts)
     )
-    said = Auxiliary()
-    layer(Tensor(rng.standard_normal((2, 20, 6))), said)
+    aux = AuxOutputs()
+    layer(Tensor(rng.standard_normal((2, 20, 6))), aux)
     room = 10 if factor else 80
     for count, counts in seen:
         assert count == counts.sum() <= rows
-        assert counts.tolist() == np.minimum(said.loads[layer].chosen, room).tolist()
+        assert counts.tolist() == np.minimum(aux.loads[layer].chosen, room).tolist()
 
 
 def small(**changes):
@@ -224,7 +224,7 @@ def test_recomputation_keeps_every_bit_also_of_the_losses_beside(every, factor):
         manual_seed(7)
         loss = model.loss(Tensor(ids), Tensor(targets))
         loss.backward()
-        counted = {name: array.tolist() for name, array in model.tallies.items()}
+        counted = {name: array.tolist() for name, array in model.metrics.items()}
         return [loss.item(), counted, *(p.grad.tobytes() for p in model.parameters())]
 
     assert run(0) == run(every)
@@ -238,15 +238,15 @@ def test_the_loss_is_the_dense_one_and_the_mean_of_the_layers_own_times_the_targ
     for _, module in model.named_modules():
         if hasattr(module, "p"):
             module.p = 0.0
-    said = Auxiliary()
+    aux = AuxOutputs()
     with no_grad():
-        model.hidden(Tensor(ids), said=said)
+        model.hidden(Tensor(ids), aux=aux)
         whole = model.loss(Tensor(ids), Tensor(targets)).item()
         plain = model.eval().loss(Tensor(ids), Tensor(targets)).item()
-    assert len(said.losses) == 3
-    assert whole - plain == pytest.approx(27 * np.mean([loss.item() for loss in said.losses]), rel=1e-3)
-    assert model.tallies["expert_load"].shape == (3, 4)
-    assert model.tallies["expert_load"].sum(1).tolist() == [64] * 3
+    assert len(aux.losses) == 3
+    assert whole - plain == pytest.approx(27 * np.mean([loss.item() for loss in aux.losses]), rel=1e-3)
+    assert model.metrics["expert_load"].shape == (3, 4)
+    assert model.metrics["expert_load"].sum(1).tolist() == [64] * 3
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -35,8 +35,8 @@ RECIPE = """
 model: {model_type: llama, hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2,
         intermediate_size: 48, tie_word_embeddings: true}
 tokenizer: {vocab_size: 300}
-data: {source: files, files: [text/*.txt], held_out: 0.2}
-train: {steps: 60, batch_size: 8, context: 32, shards: 4, learning_rate: 3e-3, warmup_steps: 5, dropout: 0.1,
+data: {source: files, files: [text/*.txt], validation: 0.2}
+train: {steps: 60, batch_size: 8, context: 32, microbatches: 4, learning_rate: 3e-3, warmup_steps: 5, dropout: 0.1,
         eval_every: 20, eval_tokens: 1000}
 checkpoint: {every_steps: 10, keep_last: 2}
 """

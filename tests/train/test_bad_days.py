@@ -43,8 +43,8 @@ def test_a_mistake_is_told_once_on_any_number_of_ranks(start, recipe, override, 
 
 
 def test_ranks_that_cannot_share_the_shards(start, recipe):
-    words = "4 ranks cannot share train.shards = 2 evenly"
-    assert words in refused(start("scratchgrad-train", recipe, "train.shards=2", ranks=4))
+    words = "4 ranks cannot share train.microbatches = 2 evenly"
+    assert words in refused(start("scratchgrad-train", recipe, "train.microbatches=2", ranks=4))
 
 
 @pytest.mark.parametrize(("name", "content", "words"), [
@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_the_optimizer_sees_it(tmp
         "scratchgrad-train", recipe, "log.run_dir=run", "train.learning_rate=1e30", "train.warmup_steps=0",
         "checkpoint.every_steps=1", "checkpoint.keep_last=9", ranks=ranks,
     ))  # fmt: skip
-    assert re.search("(the loss of shard 0|the norm of the gradient) is (nan|inf); nothing was updated", said)
+    assert re.search("(the loss of microbatch 0|the norm of the gradient) is (nan|inf); nothing was updated", said)
     assert "train.learning_rate" in said
     assert "Warning" not in said
     steps = [row["step"] for row in rows_without_time(tmp_path / "run")]

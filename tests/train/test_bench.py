@@ -30,7 +30,7 @@ def test_recomputation_halves_the_peak_memory_of_a_process_that_trains_a_deep_mo
 
 def test_a_dry_run_foretells_the_peak_memory(tmp_path, start, recipe):
     wide = ("model.hidden_size=192", "model.intermediate_size=512", "train.context=128", "train.batch_size=32")
-    arguments = [recipe, *wide, "train.steps=6", "train.eval_every=3", "train.shards=1", "train.warmup_steps=0"]
+    arguments = [recipe, *wide, "train.steps=6", "train.eval_every=3", "train.microbatches=1", "train.warmup_steps=0"]
     dry = start("scratchgrad-train", *arguments, "--dry-run")
     assert dry.end() == 0, dry.output
     foretold = float(re.search(r"memory of a rank +([\d,]+) MB", dry.output)[1].replace(",", ""))

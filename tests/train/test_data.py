@@ -1,4 +1,4 @@
-"""From text to batches: what is held out, what is done again, what a step sees."""
+"""From text to batches: what is validation, what is done again, what a step sees."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import UserError
-from scratchgrad.train.data import FilesSource, NextToken, StdlibSource, TrainBatches, held_out_batches, prepare
+from scratchgrad.train.data import FilesSource, NextToken, StdlibSource, TrainBatches, prepare, validation_batches
 
 WORDS = [
     "the",
@@ -53,16 +53,16 @@ def prepared(source, cache, **changes):
     return prepare(source, cache, **settings), lines
 
 
-def test_the_standard_library_is_prose_about_programs_with_a_part_held_out():
+def test_the_standard_library_is_prose_about_programs_with_a_part_validation():
     documents = list(StdlibSource(0.05).documents())
     names = [document.name for document in documents]
     assert names == sorted(names)
     assert "argparse.py" in names
     assert not [name for name in names if "site-packages" in name or "/test/" in name or name.startswith("encodings")]
-    held_out = sum(len(d.text) for d in documents if d.is_held_out) / sum(len(d.text) for d in documents)
-    assert 0.02 < held_out < 0.1
-    assert [d.name for d in StdlibSource(0.05).documents() if d.is_held_out] == [
-        d.name for d in documents if d.is_held_out
+    validation = sum(len(d.text) for d in documents if d.is_validation) / sum(len(d.text) for d in documents)
+    assert 0.02 < validation < 0.1
+    assert [d.name for d in StdlibSource(0.05).documents() if d.is_validation] == [
+        d.name for d in documents if d.is_validation
     ]
 
 
@@ -79,31 +79,31 @@ def test_files_are_documents_and_so_are_the_records_of_jsonl(tmp_path):
 
 def test_a_document_stays_on_its_side_when_others_come(tmp_path):
     folder = fill(tmp_path / "text", 40)
-    before = {d.name: d.is_held_out for d in FilesSource([f"{folder}/*.txt"], 0.3).documents()}
+    before = {d.name: d.is_validation for d in FilesSource([f"{folder}/*.txt"], 0.3).documents()}
     assert 0 < sum(before.values()) < 40
     (folder / "00a.txt").write_text("new")
-    after = {d.name: d.is_held_out for d in FilesSource([f"{folder}/*.txt"], 0.3).documents()}
+    after = {d.name: d.is_validation for d in FilesSource([f"{folder}/*.txt"], 0.3).documents()}
     assert {name: after[name] for name in before} == before
 
 
 def test_a_single_document_is_cut_at_a_line(tmp_path):
     (tmp_path / "book.txt").write_text("".join(f"line {i}\n" for i in range(100)))
-    train, held_out = FilesSource([f"{tmp_path}/book.txt"], 0.1).documents()
-    assert train.text + held_out.text == (tmp_path / "book.txt").read_text()
-    assert held_out.text.startswith("line 9")
-    assert (train.is_held_out, held_out.is_held_out) == (False, True)
+    train, validation = FilesSource([f"{tmp_path}/book.txt"], 0.1).documents()
+    assert train.text + validation.text == (tmp_path / "book.txt").read_text()
+    assert validation.text.startswith("line 9")
+    assert (train.is_validation, validation.is_validation) == (False, True)
 
 
 def test_tokens_are_the_documents_each_after_an_end_of_text(tmp_path):
     source = FilesSource([f"{fill(tmp_path / 'text')}/*.txt"], 0.2)
     done, _ = prepared(source, tmp_path / "cache")
     assert done.tokens("train").dtype == np.uint16
-    for split, is_held_out in (("train", False), ("held_out", True)):
-        wanted = "".join("<|endoftext|>" + d.text for d in source.documents() if d.is_held_out == is_held_out)
+    for split, is_validation in (("train", False), ("validation", True)):
+        wanted = "".join("<|endoftext|>" + d.text for d in source.documents() if d.is_validation == is_validation)
         assert done.tokenizer.decode(done.tokens(split).tolist()) == wanted
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert manifest["tokenizer"] == done.tokenizer.fingerprint
-    assert manifest["train"]["documents"] + manifest["held_out"]["documents"] == 30
+    assert manifest["train"]["documents"] + manifest["validation"]["documents"] == 30
     assert manifest["train"]["tokens"] == len(done.tokens("train"))
 
 
@@ -223,23 +223,23 @@ def test_the_shortest_texts(length):
 def test_a_text_shorter_than_a_sequence_is_told():
     with pytest.raises(UserError, match="the training text has 10 tokens, and one sequence needs 11"):
         TrainBatches(np.arange(10), NextToken(10), batch_size=3, seed=0)
-    with pytest.raises(UserError, match="the held-out text has 0 tokens, and one sequence needs 11"):
-        held_out_batches(np.empty(0, np.uint16), NextToken(10), np.ones(5, np.int64), 4, 100)
+    with pytest.raises(UserError, match="the validation text has 0 tokens, and one sequence needs 11"):
+        validation_batches(np.empty(0, np.uint16), NextToken(10), np.ones(5, np.int64), 4, 100)
 
 
 def test_held_out_windows_are_spread_over_the_text_and_count_their_bytes():
     tokens = np.arange(1001)
     lengths = np.random.default_rng(0).integers(1, 9, 1001)
-    held_out = held_out_batches(tokens, NextToken(10), lengths, batch_size=8, limit=300)
-    targets, inputs = (np.concatenate([batch[name] for batch in held_out.batches]) for name in ("targets", "ids"))
+    validation = validation_batches(tokens, NextToken(10), lengths, batch_size=8, limit=300)
+    targets, inputs = (np.concatenate([batch[name] for batch in validation.batches]) for name in ("targets", "ids"))
     counted = targets[targets != -100]
-    assert held_out.tokens == len(counted) == 300
-    assert held_out.text_bytes == lengths[counted].sum()
+    assert validation.tokens == len(counted) == 300
+    assert validation.text_bytes == lengths[counted].sum()
     assert (counted - inputs[targets != -100] == 1).all()
     assert counted.min() < 50
     assert counted.max() > 950
-    assert all(batch["ids"].shape == (8, 10) for batch in held_out.batches)
-    assert held_out_batches(tokens, NextToken(10), lengths, 8, 10**9).tokens == 1000
+    assert all(batch["ids"].shape == (8, 10) for batch in validation.batches)
+    assert validation_batches(tokens, NextToken(10), lengths, 8, 10**9).tokens == 1000
 
 
 def test_a_learnt_tokenizer_gets_the_special_tokens_of_the_objective_and_a_given_one_must_have_them(tmp_path):

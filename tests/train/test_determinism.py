@@ -44,7 +44,7 @@ def test_ranks_threads_and_recomputation_change_no_bit(tmp_path, start, recipe, 
 
 def test_more_shards_are_another_tree_and_another_seed_is_another_run(tmp_path, start, recipe, whole):
     """The counter-test: what does change the mathematics is seen."""
-    for number, override in enumerate(["train.shards=8", "train.seed=1"]):
+    for number, override in enumerate(["train.microbatches=8", "train.seed=1"]):
         job = start("scratchgrad-train", recipe, override, f"log.run_dir=other-{number}")
         assert job.end() == 0, job.output
         assert rows_without_time(tmp_path / f"other-{number}") != whole

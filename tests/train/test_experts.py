@@ -1,4 +1,4 @@
-"""A run with experts: what they had to do is counted over all shards, and the bits do not depend on the ranks."""
+"""A run with experts: what they had to do is counted over all microbatches, and the bits do not depend on the ranks."""
 
 import pytest
 

@@ -5,7 +5,7 @@ import pytest
 
 from scratchgrad import UserError
 from scratchgrad.tools.tokenizer import train_bpe
-from scratchgrad.train.data import MaskedNextSentence, MaskedTokens, TrainBatches, held_out_batches
+from scratchgrad.train.data import MaskedNextSentence, MaskedTokens, TrainBatches, validation_batches
 
 TOKENIZER = train_bpe(["a cat sat on a mat"], 300, special_tokens=("<|endoftext|>", *MaskedTokens.special_tokens))
 SPECIAL = np.array(list(TOKENIZER.special_tokens.values()))
@@ -118,13 +118,13 @@ def test_a_text_that_is_found_elsewhere_but_is_what_follows_counts_as_what_follo
 
 
 def test_rows_that_only_fill_a_batch_up_ask_for_nothing(pairs):
-    held_out = held_out_batches(TEXT, pairs, TOKENIZER.byte_lengths, batch_size=8, limit=11 * pairs.stride)
-    assert [len(batch["ids"]) for batch in held_out.batches] == [8, 8]
-    last = held_out.batches[-1]
+    validation = validation_batches(TEXT, pairs, TOKENIZER.byte_lengths, batch_size=8, limit=11 * pairs.stride)
+    assert [len(batch["ids"]) for batch in validation.batches] == [8, 8]
+    last = validation.batches[-1]
     assert (last["targets"][3:] == -100).all()
     assert last["next_sentence_targets"].tolist()[3:] == [-100] * 5
-    assert held_out.tokens == sum((batch["targets"] != -100).sum() for batch in held_out.batches)
-    assert held_out.text_bytes is None, "a share of the tokens spells no text"
+    assert validation.tokens == sum((batch["targets"] != -100).sum() for batch in validation.batches)
+    assert validation.text_bytes is None, "a share of the tokens spells no text"
 
 
 def test_a_window_of_special_tokens_asks_for_nothing_and_one_of_few_tokens_for_one(tokens):

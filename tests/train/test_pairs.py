@@ -1,4 +1,4 @@
-"""Pairs of texts: tasks whose answers are right, files of the user's, batches that are filled up, a part held out."""
+"""Pairs of texts: tasks whose answers are right, files of the user's, batches that are filled up, a part validation."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchgrad import UserError
-from scratchgrad.train.data import FilePairs, GeneratedPairs, PairBatches, Pairs, held_out_pairs, prepare
+from scratchgrad.train.data import FilePairs, GeneratedPairs, PairBatches, Pairs, prepare, validation_pairs
 from scratchgrad.train.data.tasks import in_words
 
 PAIRS = [("eins", "one"), ("zwei Äpfel", "two apples"), ("drei", "three"), ("vier\u2028fünf", "four")]
@@ -18,8 +18,8 @@ PAIRS = [("eins", "one"), ("zwei Äpfel", "two apples"), ("drei", "three"), ("vi
 
 def texts(source) -> list[tuple[str, str, bool]]:
     documents = list(source.documents())
-    assert [d.is_held_out for d in documents[::2]] == [d.is_held_out for d in documents[1::2]]
-    return [(a.text, b.text, a.is_held_out) for a, b in zip(documents[::2], documents[1::2], strict=True)]
+    assert [d.is_validation for d in documents[::2]] == [d.is_validation for d in documents[1::2]]
+    return [(a.text, b.text, a.is_validation) for a, b in zip(documents[::2], documents[1::2], strict=True)]
 
 
 def prepared(source, cache):
@@ -96,7 +96,7 @@ def test_a_task_has_the_right_answers_and_is_the_same_every_time(task, answer):
 
 
 @pytest.mark.parametrize("task", ["reverse", "numbers"])
-def test_no_source_is_both_trained_on_and_held_out(task):
+def test_no_source_is_both_trained_on_and_validation(task):
     made = texts(GeneratedPairs(task, 5000, 0.2))
     sides = [{source for source, _, held in made if held == side} for side in (True, False)]
     assert not sides[0] & sides[1]
@@ -170,13 +170,13 @@ def test_an_epoch_sees_every_pair_once_whichever_rank_asks(tmp_path):
 
 def test_held_out_pairs_are_spread_over_all_and_come_in_full_batches(tmp_path):
     done = prepared(GeneratedPairs("reverse", 300, 0.3), tmp_path)
-    pairs = Pairs(done.tokens("held_out"), done.tokenizer, context=20)
-    whole = held_out_pairs(pairs, 8, limit=10**9)
+    pairs = Pairs(done.tokens("validation"), done.tokenizer, context=20)
+    whole = validation_pairs(pairs, 8, limit=10**9)
     assert (whole.tokens, whole.text_bytes) == (pairs.target_tokens, None)
     rows = [row for batch in whole.batches for row in stripped(batch)]
     assert rows[: len(pairs)] == stripped(pairs.batch(range(len(pairs))))
     assert all(row == ([], []) for row in rows[len(pairs) :])
-    some = held_out_pairs(pairs, 8, limit=pairs.target_tokens // 3)
+    some = validation_pairs(pairs, 8, limit=pairs.target_tokens // 3)
     assert some.tokens == pytest.approx(pairs.target_tokens / 3, rel=0.2)
     assert all(len(batch["ids"]) == 8 for batch in whole.batches + some.batches)
 
@@ -187,5 +187,5 @@ def test_pairs_that_do_not_fit_are_told(tmp_path):
         UserError, match=r"\d+ of \d+ pairs are longer than train.context = 6 tokens; the longest text has"
     ):
         Pairs(done.tokens("train"), done.tokenizer, context=6)
-    with pytest.raises(UserError, match="there is no pair to train on, or none held out"):
+    with pytest.raises(UserError, match="there is no pair to train on, or none validation"):
         Pairs(np.empty(0, np.uint16), done.tokenizer, context=6)

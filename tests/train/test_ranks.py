@@ -11,19 +11,19 @@ pytestmark = pytest.mark.mpi
 SUMS = """
 import numpy as np
 from scratchgrad.train.ranks import connect
-ranks = connect()
+comm = connect()
 for size in (0, 1, 2, 3, 5, 8, 1001, 70_000):
     for dtype in (np.float32, np.float64):
-        rng = np.random.default_rng(size + 1000 * ranks.rank)
+        rng = np.random.default_rng(size + 1000 * comm.rank)
         values = (rng.standard_normal(size) * 10.0 ** rng.integers(-6, 6, size)).astype(dtype)
-        ranks.sum_tree(values)
-        values.tofile(f"sum-{size}-{values.dtype}-{ranks.rank}")
-gathered = ranks.gather_values(np.array([ranks.rank, 0.1]))
-assert gathered.tolist() == [[rank, 0.1] for rank in range(ranks.size)]
+        comm.all_reduce(values)
+        values.tofile(f"sum-{size}-{values.dtype}-{comm.rank}")
+gathered = comm.all_gather(np.array([comm.rank, 0.1]))
+assert gathered.tolist() == [[rank, 0.1] for rank in range(comm.size)]
 for value in ("", "Größe", {"a": [1, None, 2.5]}):
-    assert ranks.share(value if ranks.rank == 0 else "not mine") == value
-ranks.meet()
-print(f"rank {ranks.rank} of {ranks.size}, {ranks.local_rank} of {ranks.local_size} here", flush=True)
+    assert comm.broadcast(value if comm.rank == 0 else "not mine") == value
+comm.barrier()
+print(f"rank {comm.rank} of {comm.size}, {comm.local_rank} of {comm.local_size} here", flush=True)
 """
 
 

@@ -50,8 +50,8 @@ def test_overrides_are_yaml_values():
     (["train.steps=4.5"], "train.steps = 4.5"),
     (["train.steps=true"], "train.steps = True"),
     (["train.steps=0"], "train.steps = 0: input should be greater than 0"),
-    (["train.shards=3"], "train.shards = 3 is not a power of two"),
-    (["train.batch_size=10"], "train.batch_size = 10 is not divisible by train.shards = 4"),
+    (["train.microbatches=3"], "train.microbatches = 3 is not a power of two"),
+    (["train.batch_size=10"], "train.batch_size = 10 is not divisible by train.microbatches = 4"),
     (["train.recompute=some"], "train.recompute = 'some': input should be 'none', 'full', 'every' or 'attention'"),
     (["train.recompute=every"], "train.recompute_every = k belongs to train.recompute = every"),
     (["train.recompute_every=2"], "train.recompute_every = k belongs to train.recompute = every"),
@@ -62,7 +62,7 @@ def test_overrides_are_yaml_values():
     (["data.source=files"], "data.source = files needs data.files"),
     (["data.files=[a.txt]"], "data.files is read only with data.source = files"),
     (["data.source=web"], "data.source = 'web'"),
-    (["data.held_out=0"], "data.held_out = 0"),
+    (["data.validation=0"], "data.validation = 0"),
     (["tokenizer.vocab_size=100"], "tokenizer.vocab_size = 100"),
     (["model.num_attention_heads=3"], "model.hidden_size = 128 is not divisible by 3 attention heads"),
     (["model.num_key_value_heads=3"], "not divisible by num_key_value_heads = 3"),
@@ -126,7 +126,7 @@ def test_a_run_may_go_on_with_more_steps_or_in_less_memory(override):
     check_resumable(load_recipe("toy.yaml"), load_recipe("toy.yaml", [override]))
 
 
-@pytest.mark.parametrize("override", ["train.seed=1", "train.batch_size=32", "train.shards=8", "model.hidden_size=64",
+@pytest.mark.parametrize("override", ["train.seed=1", "train.batch_size=32", "train.microbatches=8", "model.hidden_size=64",
                                       "tokenizer.vocab_size=512", "train.learning_rate=1e-4"])  # fmt: skip
 def test_a_run_goes_on_with_the_mathematics_it_began_with(override):
     with pytest.raises(UserError, match=override.partition("=")[0]):
@@ -139,7 +139,9 @@ def test_ranks_share_shards_evenly(size, fits):
     if fits:
         check_ranks(recipe, size)
     else:
-        with pytest.raises(UserError, match=f"{size} ranks cannot share train.shards = 4 evenly; start 1, 2, 4 ranks"):
+        with pytest.raises(
+            UserError, match=f"{size} ranks cannot share train.microbatches = 4 evenly; start 1, 2, 4 ranks"
+        ):
             check_ranks(recipe, size)
 
 

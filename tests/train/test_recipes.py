@@ -8,11 +8,11 @@ from tests.train.jobs import rows_without_time
 pytestmark = pytest.mark.mpi
 
 SMALL = [
-    "train.steps=10", "train.batch_size=4", "train.shards=2", "train.context=32", "train.warmup_steps=2",
+    "train.steps=10", "train.batch_size=4", "train.microbatches=2", "train.context=32", "train.warmup_steps=2",
     "train.eval_every=5", "train.eval_tokens=300", "train.dropout=0.1",
 ]  # fmt: skip
-TEXTS = ["data.source=files", "data.files=[text/*.txt]", "data.held_out=0.2", "tokenizer.vocab_size=400"]
-PAIRS = ["data.pairs=200", "data.held_out=0.2"]
+TEXTS = ["data.source=files", "data.files=[text/*.txt]", "data.validation=0.2", "tokenizer.vocab_size=400"]
+PAIRS = ["data.pairs=200", "data.validation=0.2"]
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

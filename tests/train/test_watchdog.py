@@ -58,12 +58,12 @@ from scratchgrad import UserError
 from scratchgrad.train.ranks import connect
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 kind, who = sys.argv[1], int(sys.argv[2])
-ranks = connect()
+comm = connect()
 with Watchdog(Path("."), ranks, deadline=2.0) as watchdog, ends_the_job(ranks, watchdog):
     for step in range(1000):
         watchdog.phase("step", step)
-        ranks.meet()
-        if step == 20 and (ranks.rank == who or who < 0):
+        comm.barrier()
+        if step == 20 and (comm.rank == who or who < 0):
             if kind == "user":
                 raise UserError("the recipe cannot be")
             if kind == "bug":
@@ -79,7 +79,7 @@ with Watchdog(Path("."), ranks, deadline=2.0) as watchdog, ends_the_job(ranks, w
         if kind == "end" and step == 30:
             break
         if kind == "busy" and step == 20:
-            time.sleep(5.0 if ranks.rank == who else 0.0)
+            time.sleep(5.0 if comm.rank == who else 0.0)
             break
 print("came to the end", flush=True)
 """

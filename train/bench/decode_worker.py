@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchgrad import models, set_threads
 from scratchgrad.models import Decoder
-from scratchgrad.threads import spread
+from scratchgrad.threads import parallel_map
 from scratchgrad.tools.generation import Generation
 from scratchgrad.tools.sampling import Sampling
 
@@ -52,7 +52,7 @@ def bare_products(matrices: list[Values], threads: int) -> float:
         for part, vector in share:
             np.matmul(part, vector)
 
-    def measure(_: int) -> float:  # in `spread`, so that BLAS has one thread in each of these
+    def measure(_: int) -> float:  # in `parallel_map`, so that BLAS has one thread in each of these
         seconds = []
         with ThreadPoolExecutor(threads) as pool:
             for _ in range(REPEATS):
@@ -61,7 +61,7 @@ def bare_products(matrices: list[Values], threads: int) -> float:
                 seconds.append(time.perf_counter() - began)
         return statistics.median(seconds)
 
-    return 1 / spread(measure, [0])[0]
+    return 1 / parallel_map(measure, [0])[0]
 
 
 if __name__ == "__main__":

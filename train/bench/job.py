@@ -20,7 +20,7 @@ import numpy as np
 from scratchgrad import manual_seed, models
 from scratchgrad.errors import UserError
 from scratchgrad.train.bench.shapes import Shape
-from scratchgrad.train.data.objective import IGNORED
+from scratchgrad.train.data.objective import IGNORE_INDEX
 
 SEED = 0
 STAT = Path("/proc/stat")
@@ -75,7 +75,7 @@ def prepare_job(folder: Path, shape: Shape, settings: Settings) -> None:
     text = rng.integers(config.vocab_size, size=(steps, shape.batch, shape.context + 1))
     ids, targets = text[:, :, :-1], text[:, :, 1:]
     if shape.asked < 1:
-        targets = np.where(rng.random(ids.shape) < shape.asked, ids, IGNORED)
+        targets = np.where(rng.random(ids.shape) < shape.asked, ids, IGNORE_INDEX)
     np.save(folder / "ids.npy", ids)
     np.save(folder / "targets.npy", targets)
     (folder / "settings.json").write_text(json.dumps(asdict(settings)))

@@ -18,7 +18,7 @@ from scratchgrad import Tensor, fixed_weights, models, no_grad, optim, set_preci
 from scratchgrad import functional as F
 from scratchgrad.profiling import Profile, profile
 from scratchgrad.train.dry_run import peak_memory
-from scratchgrad.train.gradients import Shards, descend, sum_gradients
+from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
 from scratchgrad.train.ranks import connect
 from scratchgrad.train.setup import set_recompute
 
@@ -37,8 +37,8 @@ class Steps:
 
 def main(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text())
-    ranks = connect()
-    set_threads(max(1, settings["threads"] // ranks.size))
+    comm = connect()
+    set_threads(max(1, settings["threads"] // comm.size))
     set_precision(settings["precision"])
     model = models.load(folder)
     set_recompute(model, settings["recompute"], settings["recompute_every"])
@@ -46,12 +46,12 @@ def main(folder: Path) -> None:
     optimizer = optim.AdamW(
         model.named_parameters(), settings["learning_rate"], betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1
     )
-    shards = Shards.of(settings["batch"], ranks.size, ranks)
+    microbatches = Microbatches.of(settings["batch"], comm.size, comm)
 
     def take_step(step: int, told: Profile | None = None) -> float:
-        batch = sum_gradients(model, batches, step, 0, shards, ranks, [])
+        batch = sum_gradients(model, batches, step, 0, microbatches, comm, [])
         if told is not None:
-            told.mark("sum over shards and ranks")
+            told.mark("sum over microbatches and ranks")
         descend(optimizer, batch.tokens, settings["max_grad_norm"])
         if told is not None:
             told.mark("norm and optimizer")
@@ -82,7 +82,7 @@ def main(folder: Path) -> None:
             )
             for row in told.rows.values()
         ]  # fmt: skip
-    if ranks.rank == 0:
+    if comm.rank == 0:
         print(json.dumps(measured))
 
 

@@ -19,11 +19,11 @@ from scratchgrad.train.data import Prepared, prepare
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.launcher import Announcement, announced, threads_per_rank
 from scratchgrad.train.loop import train
-from scratchgrad.train.ranks import Ranks, connect
+from scratchgrad.train.ranks import Communicator, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
 from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
-from scratchgrad.train.setup import build_batches, build_held_out, build_source, special_tokens
+from scratchgrad.train.setup import build_batches, build_source, build_validation, special_tokens
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -63,18 +63,18 @@ def main(
             click.echo(to_yaml(recipe) if world is None or world.rank == 0 else "", nl=False)
             return
         prepared = _make_ready(recipe, world)
-        ranks = connect()
+        comm = connect()
     except UserError:
         if world is not None and world.rank != 0:  # every rank finds the same mistake: rank 0 tells it
             time.sleep(SECONDS_TO_TELL)
             sys.exit(2)
         raise
-    with ends_the_job(ranks):
+    with ends_the_job(comm):
         name = recipe_name(arguments[0]) if resume is None else ""
         if is_dry:
-            _dry_run(recipe, prepared, ranks)
+            _dry_run(recipe, prepared, comm)
         else:
-            _train(recipe, prepared, ranks, folder, checkpoint, name)
+            _train(recipe, prepared, comm, folder, checkpoint, name)
 
 
 def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | None) -> tuple[Path | None, Recipe]:
@@ -117,48 +117,53 @@ def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
 
 
 def _train(
-    recipe: Recipe, prepared: Prepared, ranks: Ranks, folder: Path | None, checkpoint: str | None, name: str
+    recipe: Recipe,
+    prepared: Prepared,
+    comm: Communicator,
+    folder: Path | None,
+    checkpoint: str | None,
+    name: str,
 ) -> None:
     settings = recipe.train
     tokenizer = prepared.tokenizer
-    batches, held_out = build_batches(recipe, prepared), build_held_out(recipe, prepared)
+    batches, validation = build_batches(recipe, prepared), build_validation(recipe, prepared)
     goes_on = folder is not None
-    folder = folder if folder is not None else make_folder(recipe, name, ranks)
+    folder = folder if folder is not None else make_folder(recipe, name, comm)
     with (
-        claimed(folder, ranks),
-        Watchdog(folder, ranks, settings.watchdog_seconds) as watchdog,
-        ends_the_job(ranks, watchdog),
+        claimed(folder, comm),
+        Watchdog(folder, comm, settings.watchdog_seconds) as watchdog,
+        ends_the_job(comm, watchdog),
         tells_disk_faults(folder),
     ):
         run = Run(folder, recipe, tokenizer)
         if goes_on:
-            _go_back(run, checkpoint, ranks)
-        if ranks.rank == 0:
-            say(f"{folder}: {run.model_size:,} parameters, {ranks.size} rank(s) of {threads()} thread(s)")
-        finished = train(run, batches, held_out, ranks, watchdog)
-    if ranks.rank == 0 and finished:
+            _go_back(run, checkpoint, comm)
+        if comm.rank == 0:
+            say(f"{folder}: {run.model_size:,} parameters, {comm.size} rank(s) of {threads()} thread(s)")
+        finished = train(run, batches, validation, comm, watchdog)
+    if comm.rank == 0 and finished:
         say(f"run {folder}\nloss plot {folder / 'loss.png'}\nto sample: scratchgrad-sample --run {folder}")
 
 
-def _go_back(run: Run, checkpoint: str | None, ranks: Ranks) -> None:
+def _go_back(run: Run, checkpoint: str | None, comm: Communicator) -> None:
     """Stand at the checkpoint that the run goes on from, on every rank, with nothing on record that comes later."""
     present = {path.name: path for _, path in checkpoints(run.folder)}
     if checkpoint is not None and checkpoint not in present:
         raise UserError(f"'{run.folder}' has no checkpoint '{checkpoint}'; it has: {', '.join(present) or 'none'}")
     if present:
-        run.go_back_to(present[checkpoint] if checkpoint is not None else list(present.values())[-1])
-    ranks.meet()  # nothing is removed before all have read it
-    if ranks.rank == 0:
+        run.restore(present[checkpoint] if checkpoint is not None else list(present.values())[-1])
+    comm.barrier()  # nothing is removed before all have read it
+    if comm.rank == 0:
         say(f"going on from step {run.progress.step}" + ("" if present else ": there is no checkpoint yet"))
         forget_after(run.folder, run.progress.step)
         write_recipe(run.folder, run.recipe)
-    ranks.meet()
+    comm.barrier()
 
 
-def _dry_run(recipe: Recipe, prepared: Prepared, ranks: Ranks) -> None:
+def _dry_run(recipe: Recipe, prepared: Prepared, comm: Communicator) -> None:
     batches = build_batches(recipe, prepared)
-    text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.tokens("train")), ranks)
-    if ranks.rank == 0:
+    text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.tokens("train")), comm)
+    if comm.rank == 0:
         click.echo(text)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.random import Purpose, generator
-from scratchgrad.train.data.objective import IGNORED, Batch, Ids, Objective, count_targets
+from scratchgrad.train.data.objective import IGNORE_INDEX, Batch, Ids, Objective, count_targets
 
 
 class Batches(Protocol):
@@ -56,24 +56,24 @@ class TrainBatches:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Rows of held-out text in full batches; rows that only fill one up have no targets."""
+class Validation:
+    """Rows of validation text in full batches; rows that only fill one up have no targets."""
 
     batches: list[Batch]
     tokens: int  # targets that count
     text_bytes: int | None  # of the text that those spell; None where they do not spell all of it
 
 
-def held_out_batches(tokens: Ids, objective: Objective, byte_lengths: Ids, batch_size: int, limit: int) -> HeldOut:
-    """At most `limit` tokens of held-out text, in windows spread evenly over it, the same on every call.
+def validation_batches(tokens: Ids, objective: Objective, byte_lengths: Ids, batch_size: int, limit: int) -> Validation:
+    """At most `limit` tokens of validation text, in windows spread evenly over it, the same on every call.
 
     byte_lengths (vocabulary,): how many bytes of text each id stands for.
     """
     room = _room(tokens, objective)
     if room < 1:
         raise UserError(
-            f"the held-out text has {len(tokens)} tokens, and one sequence needs {objective.window}: "
-            "add text to data.files, raise data.held_out, or lower train.context"
+            f"the validation text has {len(tokens)} tokens, and one sequence needs {objective.window}: "
+            "add text to data.files, raise data.validation, or lower train.context"
         )
     count = max(1, min(room, limit // objective.stride))
     starts = np.arange(count) * room // count * objective.stride
@@ -83,13 +83,13 @@ def held_out_batches(tokens: Ids, objective: Objective, byte_lengths: Ids, batch
     )
 
 
-def in_full_batches(rows: Batch, batch_size: int, byte_lengths: Ids | None = None) -> HeldOut:
+def in_full_batches(rows: Batch, batch_size: int, byte_lengths: Ids | None = None) -> Validation:
     """All rows in batches of one size; what fills the last one up has no targets."""
     targets = rows["targets"]
     missing = -len(targets) % batch_size
     filled = {
         name: np.concatenate([
-            array, np.full((missing, *array.shape[1:]), IGNORED if name.endswith("targets") else 0, array.dtype)
+            array, np.full((missing, *array.shape[1:]), IGNORE_INDEX if name.endswith("targets") else 0, array.dtype)
         ])
         for name, array in rows.items()
     }  # fmt: skip
@@ -97,8 +97,8 @@ def in_full_batches(rows: Batch, batch_size: int, byte_lengths: Ids | None = Non
         {name: array[start : start + batch_size] for name, array in filled.items()}
         for start in range(0, len(targets) + missing, batch_size)
     ]
-    text_bytes = None if byte_lengths is None else int(byte_lengths[targets[targets != IGNORED]].sum())
-    return HeldOut(batches, count_targets(rows), text_bytes)
+    text_bytes = None if byte_lengths is None else int(byte_lengths[targets[targets != IGNORE_INDEX]].sum())
+    return Validation(batches, count_targets(rows), text_bytes)
 
 
 def _room(tokens: Ids, objective: Objective) -> int:

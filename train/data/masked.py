@@ -10,7 +10,7 @@ import numpy as np
 from scratchgrad.errors import UserError
 from scratchgrad.random import Purpose, generator
 from scratchgrad.tools.tokenizer import Tokenizer
-from scratchgrad.train.data.objective import IGNORED, Batch, Ids
+from scratchgrad.train.data.objective import IGNORE_INDEX, Batch, Ids
 
 SHARE = 0.15  # of ordinary tokens that are asked for
 SHORTEST = 8  # context: two texts of a token or more, with what stands between and around them
@@ -55,7 +55,7 @@ class MaskedTokens:
         """ids (context,) with 15 % of its ordinary tokens as targets: of these 80 % become [MASK], 10 % any token."""
         candidates = np.flatnonzero(self._is_ordinary[ids])
         chosen = rng.permutation(candidates)[: max(1, round(SHARE * len(candidates)))]
-        targets = np.full_like(ids, IGNORED)
+        targets = np.full_like(ids, IGNORE_INDEX)
         targets[chosen] = ids[chosen]
         fate = rng.random(len(chosen))
         hidden, exchanged = fate < HIDDEN, (fate >= HIDDEN) & (fate < HIDDEN + EXCHANGED)

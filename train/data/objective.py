@@ -12,8 +12,8 @@ from scratchgrad.backend import to_device
 from scratchgrad.tools.tokenizer import Tokenizer
 
 Ids = np.ndarray[Any, Any]
-Batch = dict[str, Ids]  # each (rows, ...); `targets` are ids, and IGNORED where nothing is asked
-IGNORED = -100
+Batch = dict[str, Ids]  # each (rows, ...); `targets` are ids, and IGNORE_INDEX where nothing is asked
+IGNORE_INDEX = -100
 
 
 class Objective(Protocol):
@@ -61,7 +61,7 @@ class NextToken:
 
 
 def count_targets(batch: Batch) -> int:
-    return int((batch["targets"] != IGNORED).sum())
+    return int((batch["targets"] != IGNORE_INDEX).sum())
 
 
 def on_device(batch: Mapping[str, Ids], device: str) -> dict[str, Tensor]:

@@ -15,8 +15,8 @@ from scratchgrad.errors import UserError
 from scratchgrad.random import Purpose, generator
 from scratchgrad.tools.text_files import PAIR_SUFFIXES, find_text_files, read_pairs
 from scratchgrad.tools.tokenizer import Tokenizer
-from scratchgrad.train.data.batches import HeldOut, in_full_batches
-from scratchgrad.train.data.objective import IGNORED, Batch, Ids
+from scratchgrad.train.data.batches import Validation, in_full_batches
+from scratchgrad.train.data.objective import IGNORE_INDEX, Batch, Ids
 from scratchgrad.train.data.sources import Document, is_chosen
 from scratchgrad.train.data.tasks import TASKS, Pair
 
@@ -26,8 +26,8 @@ PAD = "<pad>"  # fills up what is shorter than its neighbours, and starts what t
 class GeneratedPairs:
     """The first `count` pairs of a task, the same ones on every machine."""
 
-    def __init__(self, task: str, count: int, held_out: float) -> None:
-        self.name, self.held_out = f"{task}-{count}", held_out
+    def __init__(self, task: str, count: int, validation: float) -> None:
+        self.name, self.validation = f"{task}-{count}", validation
         self._task, self._count = TASKS[task], count
 
     def files(self) -> list[Path]:
@@ -35,7 +35,7 @@ class GeneratedPairs:
 
     def documents(self) -> Iterator[Document]:
         pairs = (self._task(generator(0, Purpose.TASK, step=number)) for number in range(self._count))
-        return _documents(pairs, self.held_out)
+        return _documents(pairs, self.validation)
 
 
 class FilePairs:
@@ -45,22 +45,22 @@ class FilePairs:
 
     name = "pairs"
 
-    def __init__(self, globs: Sequence[str], held_out: float) -> None:
-        self._globs, self.held_out = globs, held_out
+    def __init__(self, globs: Sequence[str], validation: float) -> None:
+        self._globs, self.validation = globs, validation
 
     def files(self) -> list[Path]:
         return find_text_files(self._globs, PAIR_SUFFIXES)
 
     def documents(self) -> Iterator[Document]:
-        return _documents((pair for path in self.files() for pair in read_pairs(path)), self.held_out)
+        return _documents((pair for path in self.files() for pair in read_pairs(path)), self.validation)
 
 
-def _documents(pairs: Iterator[Pair], held_out: float) -> Iterator[Document]:
-    """A pair is held out by a hash of its source: a source that occurs twice is not on both sides."""
+def _documents(pairs: Iterator[Pair], validation: float) -> Iterator[Document]:
+    """A pair is put into validation by a hash of its source: a source that occurs twice is not on both sides."""
     for source, target in pairs:
-        is_held_out = is_chosen(source, held_out)
-        yield Document(source, source, is_held_out)
-        yield Document(source, target, is_held_out)
+        is_validation = is_chosen(source, validation)
+        yield Document(source, source, is_validation)
+        yield Document(source, target, is_validation)
 
 
 class Pairs:
@@ -76,7 +76,7 @@ class Pairs:
         self._lengths = np.diff(self._starts, append=len(tokens) + 1)  # each with one token more, for the end
         if not len(self._starts):
             raise UserError(
-                "there is no pair to train on, or none held out: add pairs, or choose another data.held_out"
+                "there is no pair to train on, or none for validation: add pairs, or choose another data.validation"
             )
         too_long = int((self._lengths.reshape(-1, 2).max(axis=1) > context).sum())
         if too_long:
@@ -98,7 +98,7 @@ class Pairs:
         The mask is True where a source has a token.
         """
         at = 2 * np.asarray(numbers)
-        ids, targets = self._texts(at, self._pad), self._texts(at + 1, IGNORED)
+        ids, targets = self._texts(at, self._pad), self._texts(at + 1, IGNORE_INDEX)
         mask = np.arange(ids.shape[1]) < self._lengths[at][:, None]
         return {"ids": ids, "mask": mask[:, None, None], "targets": targets}
 
@@ -126,7 +126,7 @@ class PairBatches:
         return self._pairs.batch([self._order(epoch)[place] for epoch, place in places])
 
 
-def held_out_pairs(pairs: Pairs, batch_size: int, limit: int) -> HeldOut:
+def validation_pairs(pairs: Pairs, batch_size: int, limit: int) -> Validation:
     """Pairs with about `limit` tokens of targets, spread evenly over all, the same on every call."""
     count = max(1, min(len(pairs), len(pairs) * limit // pairs.target_tokens))
     return in_full_batches(pairs.batch(np.arange(count) * len(pairs) // count), batch_size)

@@ -1,4 +1,4 @@
-"""Text to token files, once: `<cache_dir>/<source>-<fingerprint>/` with train.bin, held_out.bin and tokenizer.json.
+"""Text to token files, once: `<cache_dir>/<source>-<fingerprint>/` with train.bin, validation.bin and tokenizer.json.
 
 The fingerprint covers whatever decides the result (the files' contents, the settings, the interpreter), so a folder is
 either what is wanted or has another name. It is built beside its place and renamed: never half-written. Under a
@@ -41,7 +41,7 @@ class Prepared:
     tokenizer: Tokenizer
 
     def tokens(self, split: str) -> np.ndarray[Any, Any]:
-        """'train' or 'held_out' as a memory-mapped array of uint16 or uint32."""
+        """'train' or 'validation' as a memory-mapped array of uint16 or uint32."""
         dtype = _dtype(self.tokenizer.vocab_size)
         path = self.folder / f"{split}.bin"
         return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)
@@ -96,7 +96,7 @@ def _given(path: Path, special_tokens: Sequence[str]) -> Tokenizer:
 
 def _learnt(source: Source, vocab_size: int, pattern: str, special_tokens: Sequence[str], say: Say) -> Tokenizer:
     say(f"training a tokenizer of {vocab_size:,} tokens on {source.name}")
-    texts = (document.text for document in source.documents() if not document.is_held_out)
+    texts = (document.text for document in source.documents() if not document.is_validation)
     special = (END_OF_TEXT, *special_tokens)
     return train_bpe(texts, vocab_size, pattern=pattern, special_tokens=special, workers=usable_cores())
 
@@ -105,11 +105,11 @@ def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None
     began = time.monotonic()
     tokenizers.save(tokenizer, folder)
     say(f"tokenising {source.name}")
-    counts = {"train": [0, 0, 0], "held_out": [0, 0, 0]}  # in the order of `names` below
+    counts = {"train": [0, 0, 0], "validation": [0, 0, 0]}  # in the order of `names` below
     files = {split: (folder / f"{split}.bin").open("wb") for split in counts}
     encode = partial(_encode, tokenizer)
-    for is_held_out, size, ids in map_in_processes(encode, source.documents(), usable_cores(), CHUNK):
-        split = "held_out" if is_held_out else "train"
+    for is_validation, size, ids in map_in_processes(encode, source.documents(), usable_cores(), CHUNK):
+        split = "validation" if is_validation else "train"
         files[split].write(ids.tobytes())
         for i, amount in enumerate((1, size, len(ids))):
             counts[split][i] += amount
@@ -119,17 +119,18 @@ def _build(source: Source, folder: Path, tokenizer: Tokenizer, say: Say) -> None
         split: dict(zip(("documents", "bytes", "tokens"), numbers, strict=True)) for split, numbers in counts.items()
     }
     write_manifest(folder, source=source.name, tokenizer=tokenizer.fingerprint, **facts)
-    train, held_out = facts["train"], facts["held_out"]
+    train, validation = facts["train"], facts["validation"]
     say(
         f"{train['documents']:,} documents, {train['bytes'] / 1e6:.1f} MB, {train['tokens']:,} tokens to train on; "
-        f"{held_out['documents']:,} documents, {held_out['tokens']:,} tokens held out; {time.monotonic() - began:.1f} s"
+        f"{validation['documents']:,} documents, {validation['tokens']:,} tokens for validation; "
+        f"{time.monotonic() - began:.1f} s"
     )
 
 
 def _encode(tokenizer: Tokenizer, document: Document) -> tuple[bool, int, np.ndarray[Any, Any]]:
     ids = np.append(np.uint32(tokenizer.end_of_text), tokenizer.encode_array(document.text))
     size = len(document.text.encode(errors="replace"))
-    return document.is_held_out, size, ids.astype(_dtype(tokenizer.vocab_size))
+    return document.is_validation, size, ids.astype(_dtype(tokenizer.vocab_size))
 
 
 def _dtype(vocab_size: int) -> np.dtype[Any]:
@@ -153,7 +154,7 @@ def _fingerprint(source: Source, settings: dict[str, Any], sums_file: Path) -> s
     if not sums.keys() <= known.keys():
         sums_file.write_text(json.dumps({**known, **sums}))
     whole = json.dumps(
-        [source.name, source.held_out, settings, [path.as_posix() for path in source.files()], list(sums.values())]
+        [source.name, source.validation, settings, [path.as_posix() for path in source.files()], list(sums.values())]
     )
     return hashlib.sha256(whole.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Where text comes from: documents by name, in a fixed order, each for training or held out."""
+"""Where text comes from: documents by name, in a fixed order, each for training or validation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEFT_OUT_FILES = ("_sysconfigdata", "_opcode_metadata", "stringprep", "token.py"
 class Document:
     name: str
     text: str
-    is_held_out: bool
+    is_validation: bool
 
 
 class StdlibSource:
@@ -38,8 +38,8 @@ class StdlibSource:
 
     name = "stdlib"
 
-    def __init__(self, held_out: float) -> None:
-        self._root, self.held_out = Path(sysconfig.get_paths()["stdlib"]), held_out
+    def __init__(self, validation: float) -> None:
+        self._root, self.validation = Path(sysconfig.get_paths()["stdlib"]), validation
 
     def files(self) -> list[Path]:
         """In the order of their relative paths."""
@@ -50,7 +50,7 @@ class StdlibSource:
         for path in self.files():
             name = path.relative_to(self._root).as_posix()
             with tokenize.open(path) as file:  # heeds a coding line
-                yield Document(name, file.read(), is_chosen(name, self.held_out))
+                yield Document(name, file.read(), is_chosen(name, self.validation))
 
     @staticmethod
     def _is_wanted(relative: Path) -> bool:
@@ -60,14 +60,14 @@ class StdlibSource:
 class FilesSource:
     """The user's own files: .txt, .md, .py whole, .jsonl and .jsonl.gz record by record (their field `text`).
 
-    A document is held out by a hash of its name, so that it stays on its side when others come. A single document is
-    cut instead: its last share is held out.
+    A document is put into validation by a hash of its name, so that it stays on its side when others come. A single
+    document is cut instead: its last share becomes validation.
     """
 
     name = "files"
 
-    def __init__(self, globs: Sequence[str], held_out: float) -> None:
-        self._globs, self.held_out = globs, held_out
+    def __init__(self, globs: Sequence[str], validation: float) -> None:
+        self._globs, self.validation = globs, validation
 
     def files(self) -> list[Path]:
         return find_text_files(self._globs)
@@ -78,19 +78,19 @@ class FilesSource:
         second = next(texts, None)
         if second is None:
             name, text = first
-            border = text.rfind("\n", 0, int(len(text) * (1 - self.held_out))) + 1 or len(text) // 2
+            border = text.rfind("\n", 0, int(len(text) * (1 - self.validation))) + 1 or len(text) // 2
             yield Document(name, text[:border], False)
             yield Document(name, text[border:], True)
             return
         for name, text in (first, second, *texts):
-            yield Document(name, text, is_chosen(name, self.held_out))
+            yield Document(name, text, is_chosen(name, self.validation))
 
 
 class Source(Protocol):
-    """name and held_out, the share not to be trained on, stand for all that decides the documents beside files."""
+    """name and validation, the share not to be trained on, stand for all that decides the documents beside files."""
 
     name: str
-    held_out: float
+    validation: float
 
     def files(self) -> list[Path]:
         """What is read, in a fixed order."""
@@ -99,5 +99,5 @@ class Source(Protocol):
 
 
 def is_chosen(name: str, share: float) -> bool:
-    """Is this one of the held-out `share`? The same answer for the same name on every machine."""
+    """Is this one of the validation `share`? The same answer for the same name on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64

@@ -13,7 +13,7 @@ from scratchgrad.backend import Array
 from scratchgrad.ops.attention import check_shapes
 from scratchgrad.ops.attention import scaled_dot_product_attention as specification
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, threads, tiles
+from scratchgrad.threads import parallel_map, threads, tiles
 
 Place = tuple[slice, slice]  # some texts of the batch, and some groups of heads
 BLOCK = 64  # queries; a causal block skips the keys behind its last query
@@ -31,7 +31,7 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     dropout_p: float = 0.0,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward | None]:
     """As the specification, with less in memory.
 
@@ -41,16 +41,16 @@ def scaled_dot_product_attention(
     """
     if dropout_p > 0:
         whole = specification.__wrapped__  # type: ignore[attr-defined]
-        options = {"is_causal": is_causal, "scale": scale, "dropout_p": dropout_p, "needs_grad": needs_grad}
+        options = {"is_causal": is_causal, "scale": scale, "dropout_p": dropout_p, "needs_input_grad": needs_input_grad}
         return whole(query, key, value, mask, **options)  # type: ignore[no-any-return]
     batch, heads, time, width = query.shape
     groups, total = check_shapes(query, key, value, is_causal)
     share, past, dtype = heads // groups, total - time, query.dtype
     scale = 1 / math.sqrt(width) if scale is None else scale
-    if time == 1 and total and not any(needs_grad):
+    if time == 1 and total and not any(needs_input_grad):
         masks = None if mask is None else np.broadcast_to(mask, (batch, heads, 1, total))
         texts = tiles(batch, batch if key.size <= FEW else -(-batch // 2))  # more pieces would wait for the GIL
-        parts = spread(lambda cut: _one_query(query, key, value, masks, scale, cut), texts)
+        parts = parallel_map(lambda cut: _one_query(query, key, value, masks, scale, cut), texts)
         return parts[0] if len(parts) == 1 else np.concatenate(parts), None
     added = None  # to the scores; as wide as they are, without being so in memory
     if mask is not None:
@@ -112,12 +112,12 @@ def scaled_dot_product_attention(
             put(its_out, block, some)
             put(its_logs, block, top + np.log(sums))
 
-    spread(forward, places)
+    parallel_map(forward, places)
 
     def backward(grad: Array) -> tuple[Array, Array, Array, Array | None]:
         grad_query = np.empty(query.shape, dtype)
         grad_key, grad_value = np.empty(key.shape, dtype), np.empty(value.shape, dtype)
-        grad_mask = np.zeros((batch, heads, time, total), dtype) if needs_grad[3] else None
+        grad_mask = np.zeros((batch, heads, time, total), dtype) if needs_input_grad[3] else None
 
         def of_place(place: Place) -> None:
             keys_and_one, values_and_one = turned_and_one(key[place]), turned_and_one(value[place])
@@ -141,7 +141,7 @@ def scaled_dot_product_attention(
                 put(its_query, block, of_scores @ key[place][:, :, :keys])
             its_query *= scale
 
-        spread(of_place, places)
+        parallel_map(of_place, places)
         return grad_query, grad_key, grad_value, grad_mask
 
     return out, backward

@@ -22,11 +22,11 @@ from scratchgrad.kernels.cpu.loss import linear_cross_entropy as float32_linear_
 from scratchgrad.kernels.cpu.products import linear as float32_linear
 from scratchgrad.kernels.cpu.swiglu import swiglu
 from scratchgrad.kernels.weights import derived
-from scratchgrad.ops.cross_entropy import IGNORE, check_targets, rows_at_a_time, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX, check_targets, rows_at_a_time, softmax_minus_target
 from scratchgrad.ops.feed_forward import in_three_steps
 from scratchgrad.ops.linalg import as_rows
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 FEWEST, MOST = 64, 16  # a block of a product has at least so many rows; there are at most so many blocks
 TILE = 1 << 18  # elements that are rounded, or logits that are made, at a time
@@ -71,9 +71,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
 
 @kernel("swiglu_feed_forward", "cpu", "bf16")
 def swiglu_feed_forward(
-    x: Array, gate_up: Array, down: Array, *, needs_grad: tuple[bool, ...]
+    x: Array, gate_up: Array, down: Array, *, needs_input_grad: tuple[bool, ...]
 ) -> tuple[Array, Backward]:
-    return in_three_steps(linear, swiglu, x, gate_up, down, needs_grad)
+    return in_three_steps(linear, swiglu, x, gate_up, down, needs_input_grad)
 
 
 @kernel("linear_cross_entropy", "cpu", "bf16")
@@ -83,19 +83,19 @@ def linear_cross_entropy(
     targets: Array,
     bias: Array | None = None,
     *,
-    ignore_index: int = IGNORE,
+    ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward | None]:
     """As the specification. A tile's logits are made, turned into their gradient and rounded before the next tile's."""
     options: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "z_loss": z_loss}
     if not _fits(x, weight):
-        return float32_linear_cross_entropy(x, weight, targets, bias, **options, needs_grad=needs_grad)
+        return float32_linear_cross_entropy(x, weight, targets, bias, **options, needs_input_grad=needs_input_grad)
     check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     by, vocabulary, ids = multiplier(), len(weight), targets.reshape(-1)
     rows, table = rounded(as_rows(x)), derived(weight, packed)
-    needs_x, needs_weight, _, needs_bias = needs_grad
+    needs_x, needs_weight, _, needs_bias = needs_input_grad
     grad_x = np.empty(rows.shape, np.float32) if needs_x else None
     grad_weight = None
     grad_bias = np.zeros(vocabulary, np.float32) if needs_bias else None
@@ -117,7 +117,7 @@ def linear_cross_entropy(
         some = rows[chunk]
         slopes = np.empty((len(some), vocabulary), bfloat16) if needs_x or needs_weight else None
         work = partial(of_tile, start=chunk.start, slopes=slopes)
-        sums = spread(work, tiles(len(some), max(SHORTEST, TILE // vocabulary)))
+        sums = parallel_map(work, tiles(len(some), max(SHORTEST, TILE // vocabulary)))
         if grad_bias is not None:
             for part in sums:
                 grad_bias += part
@@ -141,7 +141,7 @@ def product(a: Any, b: Any, rows: int, columns: int) -> Array:
     """a @ b.T (rows, columns) in float32, for operands that `multiplier()` has prepared."""
     out = np.empty((rows, columns), np.float32)
     multiply = multiplier().multiply
-    spread(lambda cut: multiply(a, b, out, cut), tiles(rows, max(FEWEST, -(-rows // (MOST * 64)) * 64)))
+    parallel_map(lambda cut: multiply(a, b, out, cut), tiles(rows, max(FEWEST, -(-rows // (MOST * 64)) * 64)))
     return out
 
 
@@ -158,7 +158,7 @@ def rounded(x: Array) -> Array:
     x = np.ascontiguousarray(x)
     out = np.empty(x.shape, bfloat16)
     round_into = multiplier().round_into
-    spread(lambda cut: round_into(x[cut], out[cut]), tiles(len(x), max(1, TILE // x.shape[1])))
+    parallel_map(lambda cut: round_into(x[cut], out[cut]), tiles(len(x), max(1, TILE // x.shape[1])))
     return out
 
 

@@ -24,7 +24,7 @@ from llvmlite import binding
 from ml_dtypes import bfloat16
 
 from scratchgrad.backend import Array
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 ROWS, COLUMNS, VECTOR = 8, 48, 16  # of the sums in registers; sums in one register
 DEPTH = 512  # pairs between two visits of a sum: 8 rows and a panel of that depth stay in a core's cache
@@ -75,7 +75,7 @@ def right(x: Array, *, transposed: bool = False) -> Right:
         some = pairs[panel * COLUMNS : (panel + 1) * COLUMNS]
         panels[panel, :, : len(some)] = some.T
 
-    spread(pack, range(len(panels)))
+    parallel_map(pack, range(len(panels)))
     return Right(panels, len(x))
 
 
@@ -107,7 +107,7 @@ def _pair_rows(x: Array, width: int) -> Array:
     def pack(cut: slice) -> None:
         work(x.ctypes.data, depth, columns, out.ctypes.data, width, cut.start, cut.stop)
 
-    spread(pack, tiles(pairs, 64))
+    parallel_map(pack, tiles(pairs, 64))
     return out
 
 

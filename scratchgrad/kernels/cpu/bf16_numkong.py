@@ -10,7 +10,7 @@ import numpy as np
 from ml_dtypes import bfloat16
 
 from scratchgrad.backend import Array
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 ROWS, COLUMNS = 16, 1024  # that are transposed at a time: what is written stays in a core's cache
 
@@ -42,5 +42,5 @@ def _transposed(x: Array) -> Array:
         for rows in tiles(len(bits), ROWS):
             out[columns, rows] = bits[rows, columns].T
 
-    spread(of_columns, tiles(bits.shape[1], COLUMNS))
+    parallel_map(of_columns, tiles(bits.shape[1], COLUMNS))
     return out.view(bfloat16)

@@ -1,6 +1,6 @@
 """The gradient of an embedding as those rows of the table that were looked up; the others have none."""
 
-from scratchgrad.autograd import Backward, Part
+from scratchgrad.autograd import Backward, SparseGradient
 from scratchgrad.backend import Array
 from scratchgrad.ops.embedding import embedding as specification
 from scratchgrad.ops.indexing import sums_by_id
@@ -13,8 +13,8 @@ def embedding(weight: Array, ids: Array) -> tuple[Array, Backward]:
     out, _ = specification.__wrapped__(weight, ids)  # type: ignore[attr-defined]
     width = weight.shape[1]
 
-    def backward(grad: Array) -> tuple[Part, None]:
+    def backward(grad: Array) -> tuple[SparseGradient, None]:
         present, sums = sums_by_id(ids.reshape(-1), grad.reshape(-1, width))
-        return Part(sums, present), None
+        return SparseGradient(sums, present), None
 
     return out, backward

@@ -11,7 +11,7 @@ from scratchgrad.kernels.cpu.swiglu import silu_and_twice_sigmoid, slopes, swigl
 from scratchgrad.ops.feed_forward import check_shapes, in_three_steps
 from scratchgrad.ops.linalg import as_rows
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 ROWS, MOST = 512, 16  # a tile has at least so many rows; there are at most so many, each with gradients of the weights
 LARGEST = 1 << 18  # numbers in the weights: larger ones are in no cache, and nothing is won
@@ -19,12 +19,12 @@ LARGEST = 1 << 18  # numbers in the weights: larger ones are in no cache, and no
 
 @kernel("swiglu_feed_forward", "cpu")
 def swiglu_feed_forward(
-    x: Array, gate_up: Array, down: Array, *, needs_grad: tuple[bool, ...]
+    x: Array, gate_up: Array, down: Array, *, needs_input_grad: tuple[bool, ...]
 ) -> tuple[Array, Backward]:
     check_shapes(x, gate_up, down)
     count = min(MOST, math.prod(x.shape[:-1]) // ROWS)
     if count < 2 or gate_up.size + down.size > LARGEST or not x.dtype == gate_up.dtype == down.dtype:
-        return in_three_steps(linear, swiglu, x, gate_up, down, needs_grad)
+        return in_three_steps(linear, swiglu, x, gate_up, down, needs_input_grad)
     rows, width = as_rows(x), down.shape[1]
     count = 1 << (count.bit_length() - 1)  # a power of two, so that threads have the same work
     cuts = tiles(len(rows), -(-len(rows) // count))
@@ -37,10 +37,10 @@ def swiglu_feed_forward(
         hidden *= both[tile, width:]
         np.matmul(hidden, down.T, out=out[tile])
 
-    spread(forward, cuts)
+    parallel_map(forward, cuts)
 
     def backward(grad: Array) -> tuple[Array | None, ...]:
-        needs_x, needs_gate_up, needs_down = needs_grad
+        needs_x, needs_gate_up, needs_down = needs_input_grad
         grad_rows = as_rows(grad)
         grad_x = np.empty_like(rows) if needs_x else None
         of_gate_up = [np.empty_like(gate_up) for _ in cuts] if needs_gate_up else []
@@ -59,7 +59,7 @@ def swiglu_feed_forward(
             if of_gate_up:
                 np.matmul(grad_both.T, rows[tile], out=of_gate_up[number])
 
-        spread(of_tile, range(len(cuts)))
+        parallel_map(of_tile, range(len(cuts)))
         return (
             None if grad_x is None else grad_x.reshape(x.shape),
             _sum(of_gate_up) if of_gate_up else None,

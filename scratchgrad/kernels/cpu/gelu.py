@@ -12,7 +12,7 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.ops.activation import gelu as specification
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 15  # elements; half a dozen such arrays are in use at once
 # erf(z) = 1 - (a1 t + ... + a5 t^5) e^(-z^2) with t = 1 / (1 + p z), to 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26)
@@ -33,7 +33,7 @@ def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> tuple[Ar
         below(flat[tile], share[tile])
         np.multiply(flat[tile], share[tile], out=out[tile])
 
-    spread(forward, cuts)
+    parallel_map(forward, cuts)
 
     def backward(grad: Array) -> tuple[Array]:
         grad_flat, grad_x = grad.reshape(-1), np.empty_like(flat)
@@ -45,7 +45,7 @@ def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> tuple[Ar
             inner += share[tile]
             inner *= grad_flat[tile]
 
-        spread(of_tile, cuts)
+        parallel_map(of_tile, cuts)
         return (grad_x.reshape(x.shape),)
 
     return out.reshape(x.shape), backward

@@ -5,9 +5,9 @@ import numpy as np
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.kernels.cpu.products import plus_product, product
-from scratchgrad.ops.cross_entropy import IGNORE, chunk_by_chunk, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX, chunk_by_chunk, softmax_minus_target
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 17  # logits: half a megabyte of float32, a quarter of a core's cache
 
@@ -19,15 +19,15 @@ def linear_cross_entropy(
     targets: Array,
     bias: Array | None = None,
     *,
-    ignore_index: int = IGNORE,
+    ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    needs_grad: tuple[bool, ...],
+    needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
     def by_tiles(logits: Array, ids: Array) -> Array:
         def of_tile(tile: slice) -> Array:
             return softmax_minus_target(logits[tile], ids[tile], ignore_index, label_smoothing, z_loss)
 
-        return np.concatenate(spread(of_tile, tiles(len(logits), max(1, TILE // logits.shape[1]))))
+        return np.concatenate(parallel_map(of_tile, tiles(len(logits), max(1, TILE // logits.shape[1]))))
 
-    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_grad, by_tiles, product, plus_product)
+    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_input_grad, by_tiles, product, plus_product)

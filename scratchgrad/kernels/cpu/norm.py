@@ -7,7 +7,7 @@ from scratchgrad.backend import Array
 from scratchgrad.ops.norm import layer_norm as specification_of_layer_norm
 from scratchgrad.ops.norm import rms_norm as specification_of_rms_norm
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 18  # elements
 
@@ -30,7 +30,7 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backwa
         np.multiply(rows[tile], scale[tile], out=out[tile])
         out[tile] *= gain
 
-    spread(forward, cuts)
+    parallel_map(forward, cuts)
 
     def backward(grad: Array) -> tuple[Array, Array]:
         grad_rows = grad.reshape(-1, width)
@@ -47,7 +47,7 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backwa
             inner *= scale[tile]
             return grad_gain
 
-        return grad_x.reshape(shape), np.sum(spread(of_tile, cuts), axis=0)
+        return grad_x.reshape(shape), np.sum(parallel_map(of_tile, cuts), axis=0)
 
     return out.reshape(shape), backward
 
@@ -75,7 +75,7 @@ def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float =
         if bias is not None:
             piece += bias
 
-    spread(forward, cuts)
+    parallel_map(forward, cuts)
 
     def backward(grad: Array) -> tuple[Array, Array, Array]:
         grad_rows = grad.reshape(-1, width)
@@ -95,7 +95,7 @@ def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float =
             inner *= scale[tile]
             return grad_gain, grad_bias
 
-        of_tiles = spread(of_tile, cuts)
+        of_tiles = parallel_map(of_tile, cuts)
         grad_gain, grad_bias = (np.sum(parts, axis=0) for parts in zip(*of_tiles, strict=True))
         return grad_x.reshape(shape), grad_gain, grad_bias
 

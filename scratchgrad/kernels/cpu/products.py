@@ -16,7 +16,7 @@ from scratchgrad.ops.linalg import as_rows, slices_of
 from scratchgrad.ops.linalg import linear as specification_of_linear
 from scratchgrad.ops.linalg import matmul as specification_of_matmul
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
 ALIGNED = 16  # blocks begin at multiples of this
@@ -46,13 +46,13 @@ def plus_product(total: Array | None, a: Array, b: Array) -> Array:
         left, right, out = block
         out += left @ right
 
-    spread(of_block, cut((a, b, total)))
+    parallel_map(of_block, cut((a, b, total)))
     return total
 
 
 def multiply(products: Iterable[Product]) -> None:
     """Several products at once: the blocks of all of them are shared out over the threads."""
-    spread(_multiply, chain.from_iterable(map(cut, products)))
+    parallel_map(_multiply, chain.from_iterable(map(cut, products)))
 
 
 def _multiply(block: Product) -> None:
@@ -93,7 +93,7 @@ def few_rows(x: Array, weight: Array) -> Array:
     def of_panels(some: slice) -> None:
         np.matmul(x, panels[some], out=by_panel[some])
 
-    spread(of_panels, tiles(count, max(least, -(-count // MOST))))
+    parallel_map(of_panels, tiles(count, max(least, -(-count // MOST))))
     return np.ascontiguousarray(out[:, : len(weight)])
 
 
@@ -113,13 +113,13 @@ def add_in_rows(x: Array, row: Array) -> None:
     def of_tile(tile: slice) -> None:
         x[tile] += row
 
-    spread(of_tile, tiles(len(x), max(1, TILE // max(1, x.shape[1]))))
+    parallel_map(of_tile, tiles(len(x), max(1, TILE // max(1, x.shape[1]))))
 
 
 def sum_of_rows(x: Array) -> Array:
     """x.sum(axis=0) for a matrix: of tiles, and then of their sums. One without rows is one tile."""
     cuts = tiles(max(1, len(x)), max(1, TILE // max(1, x.shape[1])))
-    return np.sum(spread(lambda tile: x[tile].sum(axis=0), cuts), axis=0)
+    return np.sum(parallel_map(lambda tile: x[tile].sum(axis=0), cuts), axis=0)
 
 
 @kernel("linear", "cpu")

@@ -11,7 +11,7 @@ from scratchgrad.backend import Array
 from scratchgrad.ops.rotary import check_shapes
 from scratchgrad.ops.rotary import rotary as specification
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 SMALL = 1 << 16  # elements: not worth the threads
 TILE = 1 << 18  # elements: fewer calls wait less for the GIL
@@ -46,7 +46,7 @@ def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tup
             if not in_place:
                 out[some] = piece
 
-        spread(of_texts, cuts)
+        parallel_map(of_texts, cuts)
         return out
 
     cosines, dtype, by_token = both_halves(cos, cos), x.dtype, x.strides[2] > x.strides[1]

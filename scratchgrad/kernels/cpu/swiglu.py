@@ -6,7 +6,7 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.ops.activation import swiglu as specification
 from scratchgrad.tensor import kernel
-from scratchgrad.threads import spread, tiles
+from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 17  # elements
 
@@ -24,7 +24,7 @@ def swiglu(x: Array) -> tuple[Array, Backward]:
         silu, _ = silu_and_twice_sigmoid(rows[tile, :width])
         np.multiply(silu, rows[tile, width:], out=out[tile])
 
-    spread(forward, cuts)
+    parallel_map(forward, cuts)
 
     def backward(grad: Array) -> tuple[Array]:
         grad_rows = grad.reshape(-1, width)
@@ -34,7 +34,7 @@ def swiglu(x: Array) -> tuple[Array, Backward]:
             silu, twice = silu_and_twice_sigmoid(rows[tile, :width])
             slopes(grad_rows[tile], silu, twice, rows[tile, width:], grad_x[tile])
 
-        spread(of_tile, cuts)
+        parallel_map(of_tile, cuts)
         return (grad_x.reshape(shape),)
 
     return out.reshape(*shape[:-1], width), backward

@@ -15,7 +15,7 @@ KINDS = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
 LONGEST_OPTION = 40  # characters
 
 
-def explained(
+def op_error(
     name: str, names: Sequence[str], values: Sequence[Any], options: Mapping[str, Any], error: Exception
 ) -> Exception:
     """The error anew, of the same kind: 'add(a (2, 3) float32, b (4, 3) float32): axis 0 is 2 in a and 4 in b: ...'.
@@ -26,7 +26,9 @@ def explained(
     held = {n: v for n, v in zip(names, values, strict=False) if hasattr(v, "dtype")}
     differ = len({device_of(v) for v in held.values()}) > 1
     given = [f"{n} {v.shape} {v.dtype}" + f" on {device_of(v)}" * differ for n, v in held.items()]
-    given += [f"{n}={text}" for n, v in options.items() if n != "needs_grad" and len(text := repr(v)) <= LONGEST_OPTION]
+    given += [
+        f"{n}={text}" for n, v in options.items() if n != "needs_input_grad" and len(text := repr(v)) <= LONGEST_OPTION
+    ]
     if differ:
         problem = "its arguments are on different devices; move them with .to()"
     elif isinstance(error, np.exceptions.AxisError) and error.axis is not None:
