@@ -1,4 +1,4 @@
-"""What the blocks of a forward pass say beside their result."""
+"""What a forward pass yields beside its result: auxiliary losses, and the load of experts."""
 
 from __future__ import annotations
 
@@ -14,29 +14,37 @@ from scratchgrad.nn import Module
 Metrics = dict[str, np.ndarray[Any, Any]]  # integers by name, which add up over the parts of a batch
 
 
-class Load(NamedTuple):
-    """What a layer of experts had to do."""
+class ExpertLoad(NamedTuple):
+    """How a layer of experts was used: integers."""
 
     chosen: Array  # (experts,): how often tokens chose each
-    dropped: Array  # one number: the choices that found no room
+    dropped: Array  # one number: the choices that exceeded an expert's capacity
 
 
 @dataclass
 class AuxOutputs:
-    """losses: one of each layer that has any, to be minimised together with the model's own. loads: for the log.
+    """The caller makes one for a forward pass and hands it on; modules append to it.
 
-    A block that is recomputed writes its load a second time, the same one.
+    losses: one number of each layer that has any, to be minimised with the model's own. loads: by layer, for the log. A
+    block that is recomputed writes its load a second time, the same one.
     """
 
     losses: list[Tensor] = field(default_factory=list)
-    loads: dict[Module, Load] = field(default_factory=dict)
+    loads: dict[Module, ExpertLoad] = field(default_factory=dict)
 
     def mean_loss(self) -> Tensor:
-        """The mean over layers."""
+        """Over layers; there must be one."""
         total = self.losses[0]
         for loss in self.losses[1:]:
             total = total + loss
         return total / len(self.losses)
+
+    def add_to(self, loss: Tensor, num_targets: int) -> Tensor:
+        """`loss`, a sum over targets, plus the mean over layers of `losses` times the number of targets.
+
+        Divided by that number it is the mean loss plus the mean auxiliary loss. `loss` itself where no layer has any.
+        """
+        return loss + self.mean_loss() * num_targets if self.losses else loss
 
     def metrics(self) -> Metrics:
         """expert_load (layers, experts) and dropped_tokens (layers,), integers; nothing where there are no experts."""

@@ -23,6 +23,8 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {  # by Hugging Face
 class FeedForward(Module):
     """down(activation(up(x)))."""
 
+    projections = ("up_proj", "down_proj")  # the linear layers before and after `activate`
+
     def __init__(
         self,
         hidden: int,
@@ -39,12 +41,12 @@ class FeedForward(Module):
 
     def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
         """x (..., hidden); returns x's shape."""
-        out: Tensor = self.down_proj(self.between(self.up_proj(x), self.activation))
+        out: Tensor = self.down_proj(self.activate(self.up_proj(x), self.activation))
         return out
 
     @staticmethod
-    def between(up: Tensor, activation: Activation) -> Tensor:
-        """What happens between the two products."""
+    def activate(up: Tensor, activation: Activation) -> Tensor:
+        """What happens between the two projections; (..., rows of the first) to (..., intermediate_size)."""
         return ACTIVATIONS[activation](up)
 
     def extra_repr(self) -> str:
@@ -57,6 +59,8 @@ class GatedFeedForward(Module):
     The rows of `gate_up` are those of the gate, then those of up.
     """
 
+    projections = ("gate_up", "down_proj")  # the linear layers before and after `activate`
+
     def __init__(
         self, hidden: int, intermediate: int, activation: Activation, *, std: float = 0.02, out_std: float = 0.02
     ) -> None:
@@ -68,12 +72,12 @@ class GatedFeedForward(Module):
         """x (..., hidden); returns x's shape."""
         if self.activation == "silu" and type(self.gate_up) is type(self.down_proj) is Linear:
             return F.swiglu_feed_forward(x, self.gate_up.weight, self.down_proj.weight)
-        out: Tensor = self.down_proj(self.between(self.gate_up(x), self.activation))
+        out: Tensor = self.down_proj(self.activate(self.gate_up(x), self.activation))
         return out
 
     @staticmethod
-    def between(gate_up: Tensor, activation: Activation) -> Tensor:
-        """What happens between the two products."""
+    def activate(gate_up: Tensor, activation: Activation) -> Tensor:
+        """What happens between the two projections; (..., rows of the first) to (..., intermediate_size)."""
         if activation == "silu":
             return F.swiglu(gate_up)
         gate, up = F.split(gate_up, 2, axis=-1)

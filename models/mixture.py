@@ -9,7 +9,7 @@ from functools import partial
 from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import Array, array_module
-from scratchgrad.models.auxiliary import AuxOutputs, Load
+from scratchgrad.models.auxiliary import AuxOutputs, ExpertLoad
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.nn import Linear, Module, Parameter
@@ -38,15 +38,11 @@ class MixtureOfExperts(Module):
     def __init__(self, experts: Sequence[Dense], config: ExpertsConfig) -> None:
         """experts: alike but for their weights, which are stacked here."""
         one = experts[0]
-        layers = [dict(expert.named_children()) for expert in experts]
-        self.experts = {name: GroupedLinear([layer[name] for layer in layers]) for name in layers[0]}
-        self.router = Linear(self._widening.inputs, len(experts), bias=False)
+        self.projections, self.num_experts = one.projections, len(experts)
+        self.experts = {name: GroupedLinear([getattr(expert, name) for expert in experts]) for name in one.projections}
+        self.router = Linear(self.experts[one.projections[0]].in_features, self.num_experts, bias=False)
         self.config = config
-        self.between = partial(type(one).between, activation=one.activation)
-
-    @property
-    def _widening(self) -> GroupedLinear:
-        return next(iter(self.experts.values()))
+        self.activate = partial(type(one).activate, activation=one.activation)
 
     def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
         """x (..., hidden); returns x's shape. Says its load and, while training, its loss."""
@@ -55,10 +51,10 @@ class MixtureOfExperts(Module):
         logits = self.router(tokens)
         weights, experts, probabilities = F.topk_routing(logits, k, normalize=config.norm_topk_prob)
         order, counts = self._sorted_by_expert(experts.data, aux)
-        widening, narrowing = self.experts.values()
+        up_proj, down_proj = (self.experts[name] for name in self.projections)
         chosen_by = order // k  # the token of each choice
-        rows = widening(F.take(tokens, chosen_by), counts)
-        rows = narrowing(self.between(rows), counts) * F.take(weights.reshape(-1, 1), order)
+        rows = up_proj(F.take(tokens, chosen_by), counts)
+        rows = down_proj(self.activate(rows), counts) * F.take(weights.reshape(-1, 1), order)
         out = F.index_add(array_module(tokens.data).zeros_like(tokens.data), chosen_by, rows)
         if self.training:
             self._say_loss(logits, probabilities, experts, aux)
@@ -66,7 +62,7 @@ class MixtureOfExperts(Module):
 
     def _sorted_by_expert(self, experts: Array, aux: AuxOutputs) -> tuple[Array, Array]:
         """experts (tokens, k) -> (the choices that find room, numbered token by token; how many each expert takes)."""
-        xp, chosen, count = array_module(experts), experts.reshape(-1), self._widening.groups
+        xp, chosen, count = array_module(experts), experts.reshape(-1), self.num_experts
         order = xp.argsort(chosen, kind="stable")
         wanted = taken = xp.bincount(chosen, minlength=count)
         if self.training and self.config.capacity_factor is not None:
@@ -74,7 +70,7 @@ class MixtureOfExperts(Module):
             starts = wanted.cumsum() - wanted
             order = order[xp.arange(len(order)) - starts[chosen[order]] < room]
             taken = xp.minimum(wanted, room)
-        aux.loads[self] = Load(wanted, wanted.sum() - taken.sum())
+        aux.loads[self] = ExpertLoad(wanted, wanted.sum() - taken.sum())
         return order, taken
 
     def _say_loss(self, logits: Tensor, probabilities: Tensor, experts: Tensor, aux: AuxOutputs) -> None:
@@ -94,7 +90,10 @@ class MixtureOfExperts(Module):
 
 
 class GroupedLinear(Module):
-    """A Linear for each group of rows. weight (groups, outputs, inputs); bias (groups * outputs,), or None."""
+    """A Linear for each group of rows.
+
+    weight (groups, out_features, in_features); bias (groups * out_features,), or None.
+    """
 
     def __init__(self, layers: Sequence[Module]) -> None:
         """Stacks the weights of Linears of one size."""
@@ -102,9 +101,9 @@ class GroupedLinear(Module):
         self.weight = Parameter(stacked([p["weight"].data for p in parameters]))
         biases = [p["bias"].data for p in parameters if "bias" in p]
         self.bias = Parameter(stacked(biases).reshape(-1)) if biases else None
-        self.groups, _, self.inputs = self.weight.shape
+        self.groups, _, self.in_features = self.weight.shape
 
     def forward(self, x: Tensor, counts: Array) -> Tensor:
-        """x (rows, inputs), the first counts[0] of them of the first group, and so on; returns (rows, outputs)."""
+        """x (rows, in_features), the first counts[0] of the first group, and so on; returns (rows, out_features)."""
         bias = None if self.bias is None else self.bias.reshape(self.groups, -1)
         return F.grouped_linear(x, self.weight, bias, counts=counts)
