@@ -1,6 +1,6 @@
 """What is trained: parts that models share, one file for each model family, and model directories on disk."""
 
-from scratchgrad.models.auxiliary import Metrics
+from scratchgrad.models.auxiliary import AuxOutputs, Metrics
 from scratchgrad.models.bert import BertConfig, BertModel
 from scratchgrad.models.bert_heads import (
     BertForQuestionAnswering,
@@ -20,12 +20,14 @@ from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_lla
 from scratchgrad.models.mixtral import Mixtral, MixtralConfig
 from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model, Objective, Scores
+from scratchgrad.models.output import output_cross_entropy, token_log_probs
 from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
     "GPT2",
     "T5",
+    "AuxOutputs",
     "BertConfig",
     "BertForMaskedLM",
     "BertForPreTraining",
@@ -56,7 +58,9 @@ __all__ = [
     "family_of",
     "load",
     "load_generation_config",
+    "output_cross_entropy",
     "read_llama2c",
     "save",
+    "token_log_probs",
     "write_llama2c",
 ]  # fmt: skip

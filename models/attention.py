@@ -120,3 +120,18 @@ def merge_heads(x: Tensor) -> Tensor:
     """(batch, heads, time, width) -> (batch, time, heads * width)."""
     batch, heads, time, width = x.shape
     return x.transpose(0, 2, 1, 3).reshape(batch, time, heads * width)
+
+
+def expand_attention_mask(attention_mask: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
+    """attention_mask (batch, time), booleans or 0/1 integers, as booleans (batch, 1, 1, time) that attention takes.
+
+    ValueError where it has another shape than `shape`, or holds neither booleans nor integers.
+    """
+    if attention_mask is None:
+        return None
+    if attention_mask.shape != shape or attention_mask.dtype.kind not in "bui":
+        raise ValueError(
+            f"attention_mask must be booleans or integers of shape {shape}, one for each token, not "
+            f"{attention_mask.dtype} of shape {attention_mask.shape}"
+        )
+    return Tensor((attention_mask.data != 0)[:, None, None])

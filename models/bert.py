@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.backend import array_module
-from scratchgrad.models.attention import AttentionInputs, SelfAttention
+from scratchgrad.models.attention import AttentionInputs, SelfAttention, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.experts import ExpertsConfig, with_experts
@@ -64,9 +64,10 @@ class BertConfig(ExpertsConfig):
 
 
 class Bert(Model):
-    """The encoder. Heads are subclasses; those that look at the text as a whole have a pooler.
+    """The encoder. A subclass adds a head: what it makes of hidden states is `head`. Some heads need the pooler.
 
-    Masks are booleans (batch, 1, 1, time): which tokens may be seen, as those that only fill a text up may not.
+    input_ids, token_type_ids (batch, time) integers; without types, all are 0. attention_mask (batch, time), booleans
+    or 0/1 integers as in Hugging Face: 0 where a text is padded.
     """
 
     config_class = BertConfig
@@ -79,46 +80,67 @@ class Bert(Model):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
-        hidden, eps, std = config.hidden_size, config.layer_norm_eps, config.initializer_range
+        hidden_size, eps, std = config.hidden_size, config.layer_norm_eps, config.initializer_range
 
         def feed_forward() -> FeedForward:
-            return FeedForward(hidden, config.intermediate_size, config.hidden_act, bias=True, std=std, out_std=std)
+            return FeedForward(
+                hidden_size, config.intermediate_size, config.hidden_act, bias=True, std=std, out_std=std
+            )
 
         def block() -> Block:
             return Block(
-                SelfAttention(hidden, config.num_attention_heads, bias=True, std=std, out_std=std),
+                SelfAttention(hidden_size, config.num_attention_heads, bias=True, std=std, out_std=std),
                 feed_forward_for(config, feed_forward),
-                lambda: LayerNorm(hidden, eps=eps),
+                lambda: LayerNorm(hidden_size, eps=eps),
                 norm_first=False,
                 dropout=dropout,
             )
 
         # All weights begin normal with one deviation, as in Hugging Face's class; the authors cut the tails off.
-        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
-        self.positions = LearnedPositions(config.max_position_embeddings, hidden, std=std)
-        self.token_types = Embedding(config.type_vocab_size, hidden, std=std)
-        self.embed_norm, self.dropout = LayerNorm(hidden, eps=eps), Dropout(dropout)
+        self.embed_tokens = Embedding(config.vocab_size, hidden_size, std=std)
+        self.positions = LearnedPositions(config.max_position_embeddings, hidden_size, std=std)
+        self.token_types = Embedding(config.type_vocab_size, hidden_size, std=std)
+        self.embed_norm, self.dropout = LayerNorm(hidden_size, eps=eps), Dropout(dropout)
         self.encoder = Stack([block() for _ in range(config.num_hidden_layers)])
-        self.pooler = Linear(hidden, hidden, std=std) if self.has_pooler else None
+        self.pooler = Linear(hidden_size, hidden_size, std=std) if self.has_pooler else None
 
-    def hidden(
+    def hidden_states(
         self,
-        ids: Tensor,
-        token_types: Tensor | None = None,
-        mask: Tensor | None = None,
+        input_ids: Tensor,
+        token_type_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """ids, token_types (batch, time) integers; the states (batch, time, hidden). Without types, all are 0."""
-        of_type = self.token_types.weight[0] if token_types is None else self.token_types(token_types)
-        x = self.dropout(self.embed_norm(self.embed_tokens(ids) + self.positions(0, ids.shape[1]) + of_type))
+        """The last layer's output (batch, time, hidden_size). Auxiliary losses and loads go into `aux`.
+
+        ValueError where the text is longer than the context, or attention_mask has another shape.
+        """
+        of_type = self.token_types.weight[0] if token_type_ids is None else self.token_types(token_type_ids)
+        embedded = self.embed_tokens(input_ids) + self.positions(0, input_ids.shape[1]) + of_type
+        inputs = AttentionInputs(mask=expand_attention_mask(attention_mask, input_ids.shape))
         aux = aux if aux is not None else AuxOutputs()
-        out: Tensor = self.encoder(x, AttentionInputs(mask=mask), aux, recompute_every=self.recompute_every)
+        x = self.dropout(self.embed_norm(embedded))
+        out: Tensor = self.encoder(x, inputs, aux, recompute_every=self.recompute_every)
         return out
 
-    def pooled(self, states: Tensor) -> Tensor:
-        """The text as a whole (batch, hidden): what its first token, [CLS], has gathered."""
-        assert self.pooler is not None, "this architecture has no pooler"
-        return F.tanh(self.pooler(states[:, 0]))
+    def pooled_output(self, hidden_states: Tensor) -> Tensor:
+        """hidden_states (batch, time, hidden_size) of whole texts; (batch, hidden_size), made of the first token's.
+
+        TypeError for an architecture without a pooler.
+        """
+        if self.pooler is None:
+            raise TypeError(f"a {self.architecture} has no pooler")
+        return F.tanh(self.pooler(hidden_states[:, 0]))
+
+    def head(self, hidden_states: Tensor) -> Any:
+        """What the architecture computes from hidden_states (batch, time, hidden_size)."""
+        raise TypeError(f"{type(self).__name__} defines no head()")
+
+    def forward(
+        self, input_ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
+    ) -> Any:
+        """`head` of `hidden_states`."""
+        return self.head(self.hidden_states(input_ids, token_type_ids, attention_mask))
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
@@ -153,21 +175,26 @@ class BertModel(Bert):
     architecture = "BertModel"
     base_prefix = ""
 
-    def forward(
-        self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """ids, token_types (batch, time); the states (batch, time, hidden), and the whole (batch, hidden)."""
-        states = self.hidden(ids, token_types, mask)
-        return states, self.pooled(states)
+    def head(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """The hidden states themselves, and the pooled output (batch, hidden_size)."""
+        return hidden_states, self.pooled_output(hidden_states)
 
 
-def counted(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The states (count, hidden) and the targets (count,) of the places whose target is not -100."""
+def select_targets(hidden_states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The hidden states (count, hidden_size) and targets (count,) of the tokens whose target is not IGNORE_INDEX.
+
+    hidden_states (..., hidden_size); targets integers of its leading shape.
+    """
     flat = targets.data.reshape(-1)
     places = array_module(flat).flatnonzero(flat != IGNORE_INDEX)
-    return F.take(states.reshape(-1, states.shape[-1]), places), Tensor(flat[places])
+    return F.take(hidden_states.reshape(-1, hidden_states.shape[-1]), places), Tensor(flat[places])
 
 
 def weight_and_bias(ours: str, theirs: list[str], rows: int) -> WeightMap:
     """The maps of a part's weight and of its bias; their parts stand below each other, each of as many rows."""
     return {f"{ours}.{kind}": [Piece(f"{part}.{kind}", rows) for part in theirs] for kind in ("weight", "bias")}
+
+
+def two_axes(mask: Tensor | None) -> Tensor | None:
+    """mask (batch, 1, 1, time) as (batch, time)."""
+    return None if mask is None else mask[:, 0, 0]

@@ -5,13 +5,17 @@ from __future__ import annotations
 from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.auxiliary import AuxOutputs
-from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
+from scratchgrad.models.bert import Bert, BertConfig, select_targets, two_axes, weight_and_bias
+from scratchgrad.models.output import output_cross_entropy
 from scratchgrad.models.weights import WeightMap
-from scratchgrad.nn import Linear
+from scratchgrad.nn import Linear, Module
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class BertClassifier(Bert):
     """What the heads that classify share."""
+
+    classifier: Module
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
@@ -33,31 +37,30 @@ class BertForSequenceClassification(BertClassifier):
             config.problem_type is None and config.classes == 1
         )
 
-    def forward(
+    def head(self, hidden_states: Tensor) -> Tensor:
+        """hidden_states (batch, time, hidden_size); logits (batch, classes)."""
+        logits: Tensor = self.classifier(self.dropout(self.pooled_output(hidden_states)))
+        return logits
+
+    def loss(  # type: ignore[override]
         self,
         ids: Tensor,
+        targets: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
         aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """ids, token_types (batch, time) integers; logits (batch, classes)."""
-        out: Tensor = self.classifier(self.dropout(self.pooled(self.hidden(ids, token_types, mask, aux))))
-        return out
-
-    def loss(  # type: ignore[override]
-        self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """The sum over texts; targets (batch,) integers, -100 for one that does not count.
+        """The sum over texts; targets (batch,) integers, IGNORE_INDEX for one that does not count.
 
         For numbers the sum of squared differences; targets (batch,) floats, or (batch, classes).
         """
-        aux = AuxOutputs()
-        logits = self(ids, token_types, mask, aux)
+        aux = aux if aux is not None else AuxOutputs()
+        logits = self.head(self.hidden_states(ids, token_types, two_axes(mask), aux))
         if self.is_regression:
             loss = F.mse_loss(logits.reshape(*targets.shape), targets, reduction="sum")
         else:
             loss = F.cross_entropy(logits, targets, reduction="sum")
-        return self.with_auxiliary(loss, aux, targets)
+        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
 
 class BertForTokenClassification(BertClassifier):
@@ -66,25 +69,24 @@ class BertForTokenClassification(BertClassifier):
     architecture = "BertForTokenClassification"
     has_pooler = False
 
-    def forward(
+    def head(self, hidden_states: Tensor) -> Tensor:
+        """hidden_states (..., hidden_size); logits (..., classes)."""
+        logits: Tensor = self.classifier(self.dropout(hidden_states))
+        return logits
+
+    def loss(  # type: ignore[override]
         self,
         ids: Tensor,
+        targets: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
         aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """ids, token_types (batch, time) integers; logits (batch, time, classes)."""
-        out: Tensor = self.classifier(self.dropout(self.hidden(ids, token_types, mask, aux)))
-        return out
-
-    def loss(  # type: ignore[override]
-        self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        aux = AuxOutputs()
-        states, targets = counted(self.dropout(self.hidden(ids, token_types, mask, aux)), targets)
-        loss = F.linear_cross_entropy(states, self.classifier.weight, targets, self.classifier.bias)
-        return self.with_auxiliary(loss, aux, targets)
+        """The sum of -log p(target) over all targets that are not IGNORE_INDEX; ids and targets (batch, time)."""
+        aux = aux if aux is not None else AuxOutputs()
+        hidden_states = self.dropout(self.hidden_states(ids, token_types, two_axes(mask), aux))
+        loss = output_cross_entropy(self.classifier, *select_targets(hidden_states, targets))
+        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
 
 class BertForQuestionAnswering(Bert):
@@ -93,28 +95,30 @@ class BertForQuestionAnswering(Bert):
     architecture = "BertForQuestionAnswering"
     has_pooler = False
 
+    spans: Module
+
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
         self.spans = Linear(config.hidden_size, 2, std=config.initializer_range)
 
-    def forward(
+    def head(self, hidden_states: Tensor) -> Tensor:
+        """hidden_states (batch, time, hidden_size); logits (batch, 2, time) of the first and of the last token."""
+        logits: Tensor = self.spans(hidden_states).swapaxes(1, 2)
+        return logits
+
+    def loss(  # type: ignore[override]
         self,
         ids: Tensor,
+        targets: Tensor,
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
         aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """ids, token_types (batch, time) integers; logits (batch, 2, time) of the first and of the last token."""
-        out: Tensor = self.spans(self.hidden(ids, token_types, mask, aux)).swapaxes(1, 2)
-        return out
-
-    def loss(  # type: ignore[override]
-        self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """The sum of -log p(target) over targets that are not -100; targets (batch, 2): the first place, the last."""
-        aux = AuxOutputs()
-        loss = F.cross_entropy(self(ids, token_types, mask, aux), targets, reduction="sum")
-        return self.with_auxiliary(loss, aux, targets)
+        """The sum of -log p(target); targets (batch, 2): the positions of the first and of the last token."""
+        aux = aux if aux is not None else AuxOutputs()
+        logits = self.head(self.hidden_states(ids, token_types, two_axes(mask), aux))
+        loss = F.cross_entropy(logits, targets, reduction="sum")
+        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:

@@ -1,52 +1,55 @@
-"""What a BERT is pre-trained for (Devlin et al. 2019, section 3.1): hidden tokens, and the next sentence."""
+"""What a BERT is pre-trained for (Devlin et al. 2019, section 3.1): masked tokens, and the next sentence."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import numpy as np
+from typing import Any, ClassVar
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.auxiliary import AuxOutputs
-from scratchgrad.models.bert import Bert, BertConfig, counted, weight_and_bias
+from scratchgrad.models.bert import Bert, BertConfig, select_targets, two_axes, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
 from scratchgrad.models.model import Objective, Scores
+from scratchgrad.models.output import output_cross_entropy, output_layer
 from scratchgrad.models.weights import Piece, WeightMap
-from scratchgrad.nn import LayerNorm, Linear, Module, Parameter
+from scratchgrad.nn import Embedding, LayerNorm, Linear, Module
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class MaskedHead(Module):
-    """States to logits, by the rows of the embedding and a bias of their own, behind one more layer."""
+    """Hidden states to logits: `transform`, then `decoder`, a Linear whose weight is the embedding's."""
 
-    def __init__(self, config: BertConfig) -> None:
+    decoder: Module
+
+    def __init__(self, config: BertConfig, embedding: Embedding) -> None:
         self.activation = ACTIVATIONS[config.hidden_act]
+        self.decoder = output_layer(embedding, is_tied=True, bias=True)
         self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.bias = Parameter(np.zeros(config.vocab_size, np.float32))
 
-    def transformed(self, states: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.activation(self.dense(states)))
+    def transform(self, hidden_states: Tensor) -> Tensor:
+        """What `decoder` takes, of hidden_states' shape."""
+        out: Tensor = self.norm(self.activation(self.dense(hidden_states)))
         return out
 
-    def forward(self, states: Tensor, weight: Tensor) -> Tensor:
-        """states (..., hidden), weight (vocabulary, hidden); logits (..., vocabulary)."""
-        return F.linear(self.transformed(states), weight, self.bias)
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """hidden_states (..., hidden_size); logits (..., vocabulary)."""
+        logits: Tensor = self.decoder(self.transform(hidden_states))
+        return logits
 
-    def loss(self, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        """The sum of -log p(target) over the targets that count; the other states cost nothing here."""
-        states, targets = counted(states, targets)
-        return F.linear_cross_entropy(self.transformed(states), weight, targets, self.bias)
+    def loss(self, hidden_states: Tensor, targets: Tensor) -> Tensor:
+        """The sum of -log p(target) over the targets that are not IGNORE_INDEX; other tokens cost nothing here."""
+        hidden_states, targets = select_targets(hidden_states, targets)
+        return output_cross_entropy(self.decoder, self.transform(hidden_states), targets)
 
-    def right(self, states: Tensor, weight: Tensor, targets: Tensor) -> tuple[int, int]:
+    def num_correct(self, hidden_states: Tensor, targets: Tensor) -> tuple[int, int]:
         """How many targets are the likeliest token, and of how many."""
-        states, targets = counted(states, targets)
-        return right(self(states, weight), targets)
+        hidden_states, targets = select_targets(hidden_states, targets)
+        return num_correct(self(hidden_states), targets)
 
 
 class BertForMaskedLM(Bert):
-    """Tells tokens that are hidden, or that stand in for others."""
+    """Predicts masked tokens."""
 
     architecture = "BertForMaskedLM"
     objectives: ClassVar[tuple[Objective, ...]] = ("masked",)
@@ -57,32 +60,33 @@ class BertForMaskedLM(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.masked_head = MaskedHead(config)
+        self.masked_head = MaskedHead(config, self.embed_tokens)
 
-    def forward(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """As `mask_logits`."""
-        return self.mask_logits(ids, token_types, mask)
-
-    def mask_logits(self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """ids, token_types (batch, time) integers; logits (batch, time, vocabulary) of what stands at each place."""
-        out: Tensor = self.masked_head(self.hidden(ids, token_types, mask), self.embed_tokens.weight)
-        return out
+    def head(self, hidden_states: Tensor) -> Any:
+        """hidden_states (..., hidden_size); logits (..., vocabulary) of the token at each place."""
+        return self.masked_head(hidden_states)
 
     def loss(  # type: ignore[override]
-        self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """The sum of -log p(target) over all targets that are not -100; ids and targets (batch, time)."""
-        aux = AuxOutputs()
-        states = self.hidden(ids, token_types, mask, aux)
-        loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
-        return self.with_auxiliary(loss, aux, targets)
+        """The sum of -log p(target) over all targets that are not IGNORE_INDEX; ids and targets (batch, time)."""
+        aux = aux if aux is not None else AuxOutputs()
+        attention_mask = two_axes(mask)
+        loss = self.masked_head.loss(self.hidden_states(ids, token_types, attention_mask, aux), targets)
+        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
     def scores(  # type: ignore[override]
         self, ids: Tensor, targets: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
     ) -> Scores:
         """masked_accuracy: of tokens."""
-        states = self.hidden(ids, token_types, mask)
-        return {"masked_accuracy": self.masked_head.right(states, self.embed_tokens.weight, targets)}
+        attention_mask = two_axes(mask)
+        hidden_states = self.hidden_states(ids, token_types, attention_mask)
+        return {"masked_accuracy": self.masked_head.num_correct(hidden_states, targets)}
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
@@ -91,28 +95,29 @@ class BertForMaskedLM(Bert):
             **super().weight_map(config),
             **weight_and_bias("masked_head.dense", [f"{theirs}.transform.dense"], config.hidden_size),
             **weight_and_bias("masked_head.norm", [f"{theirs}.transform.LayerNorm"], config.hidden_size),
-            "masked_head.bias": [Piece(f"{theirs}.bias", config.vocab_size, copies=(f"{theirs}.decoder.bias",))],
+            "masked_head.decoder.bias": [
+                Piece(f"{theirs}.bias", config.vocab_size, copies=(f"{theirs}.decoder.bias",))
+            ],
         }
 
 
 class BertForPreTraining(BertForMaskedLM):
-    """Tells hidden tokens, and whether the second part of a text followed the first: logits 0 for yes, 1 for no."""
+    """Predicts masked tokens, and whether the second segment followed the first: class 0 for yes, 1 for no."""
 
     architecture = "BertForPreTraining"
     objectives: ClassVar[tuple[Objective, ...]] = ("masked_next_sentence", "masked")
     has_pooler = True
     buffers = Bert.buffers
 
+    next_sentence: Module
+
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
         self.next_sentence = Linear(config.hidden_size, 2, std=config.initializer_range)
 
-    def forward(  # type: ignore[override]
-        self, ids: Tensor, token_types: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """ids, token_types (batch, time); logits (batch, time, vocabulary), and (batch, 2) of the next sentence."""
-        states = self.hidden(ids, token_types, mask)
-        return self.masked_head(states, self.embed_tokens.weight), self.next_sentence(self.pooled(states))
+    def head(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden_states (batch, time, hidden_size); logits (batch, time, vocabulary) and, of segments, (batch, 2)."""
+        return self.masked_head(hidden_states), self.next_sentence(self.pooled_output(hidden_states))
 
     def loss(  # type: ignore[override]
         self,
@@ -121,20 +126,22 @@ class BertForPreTraining(BertForMaskedLM):
         token_types: Tensor | None = None,
         mask: Tensor | None = None,
         next_sentence_targets: Tensor | None = None,
+        aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """The sum of -log p(target) over all targets that are not -100; next_sentence_targets (batch,).
+        """The sum of -log p(target) over all targets that are not IGNORE_INDEX; next_sentence_targets (batch,).
 
         The mean loss of next_sentence_targets is added times the number of targets: divided by that number, the sum is
         what the paper minimises, the mean loss of tokens and the mean loss of pairs.
         """
-        aux = AuxOutputs()
-        states = self.hidden(ids, token_types, mask, aux)
-        loss = self.masked_head.loss(states, self.embed_tokens.weight, targets)
-        loss = self.with_auxiliary(loss, aux, targets)
+        aux = aux if aux is not None else AuxOutputs()
+        attention_mask = two_axes(mask)
+        num_targets = int((targets.data != IGNORE_INDEX).sum())
+        hidden_states = self.hidden_states(ids, token_types, attention_mask, aux)
+        loss = aux.add_to(self.masked_head.loss(hidden_states, targets), num_targets)
         if next_sentence_targets is None:
             return loss
-        pairs = F.cross_entropy(self.next_sentence(self.pooled(states)), next_sentence_targets)
-        return loss + pairs * int((targets.data != IGNORE_INDEX).sum())
+        logits = self.next_sentence(self.pooled_output(hidden_states))
+        return loss + F.cross_entropy(logits, next_sentence_targets) * num_targets
 
     def scores(  # type: ignore[override]
         self,
@@ -145,10 +152,12 @@ class BertForPreTraining(BertForMaskedLM):
         next_sentence_targets: Tensor | None = None,
     ) -> Scores:
         """masked_accuracy: of tokens. next_sentence_accuracy: of pairs."""
-        states = self.hidden(ids, token_types, mask)
-        scores = {"masked_accuracy": self.masked_head.right(states, self.embed_tokens.weight, targets)}
+        attention_mask = two_axes(mask)
+        hidden_states = self.hidden_states(ids, token_types, attention_mask)
+        scores = {"masked_accuracy": self.masked_head.num_correct(hidden_states, targets)}
         if next_sentence_targets is not None:
-            scores["next_sentence_accuracy"] = right(self.next_sentence(self.pooled(states)), next_sentence_targets)
+            logits = self.next_sentence(self.pooled_output(hidden_states))
+            scores["next_sentence_accuracy"] = num_correct(logits, next_sentence_targets)
         return scores
 
     @classmethod
@@ -156,7 +165,7 @@ class BertForPreTraining(BertForMaskedLM):
         return {**super().weight_map(config), **weight_and_bias("next_sentence", ["cls.seq_relationship"], 2)}
 
 
-def right(logits: Tensor, targets: Tensor) -> tuple[int, int]:
-    """How many targets (count,) are where logits (count, classes) are highest, and how many there are but for -100."""
-    is_right = logits.data.argmax(axis=-1) == targets.data
-    return int(is_right.sum()), int((targets.data != IGNORE_INDEX).sum())
+def num_correct(logits: Tensor, targets: Tensor) -> tuple[int, int]:
+    """How many targets (count,) have the highest of logits (count, classes), and how many are not IGNORE_INDEX."""
+    is_correct = logits.data.argmax(axis=-1) == targets.data
+    return int(is_correct.sum()), int((targets.data != IGNORE_INDEX).sum())

@@ -1,4 +1,4 @@
-"""What all encoder-decoders share: one text is read whole, another is told token by token with an eye on it."""
+"""What all encoder-decoders share: an encoder reads the source, a decoder generates the target and attends to it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
-from scratchgrad import functional as F
 from scratchgrad.backend import array_module, to_device
-from scratchgrad.models.attention import AttentionInputs
+from scratchgrad.models.attention import AttentionInputs, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.model import Model
-from scratchgrad.nn import Dropout, Embedding, Linear
+from scratchgrad.models.output import output_cross_entropy
+from scratchgrad.nn import Dropout, Embedding, Module
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class EncoderDecoderConfig(ExpertsConfig):
     """Sizes by the names of Vaswani et al. (2017) and of Hugging Face's T5.
 
     num_decoder_layers is num_layers where it is left out. decoder_start_token_id stands before the first target;
-    pad_token_id is what the decoder reads where a target does not count.
+    pad_token_id is what the decoder reads where a target is ignored.
     """
 
     vocab_size: int = Field(gt=0)
@@ -53,125 +54,150 @@ class EncoderDecoderConfig(ExpertsConfig):
 
 
 class EncoderDecoder(Model):
-    """A family sets the parts below, and says where tokens stand: in `embed`, in what the stacks are told, or in both.
+    """A family sets the modules below, and encodes positions: in `embed`, in the stacks' masks, or in both.
 
-    Masks are booleans (batch, 1, 1, length): which tokens of the source may be
-    seen, as those that only fill it up may not.
+    attention_mask (batch, source length), booleans or 0/1 integers as in Hugging Face: 0 where a source is padded.
     """
 
-    embed_tokens: Embedding  # of both texts
+    embed_tokens: Embedding  # of source and target
     dropout: Dropout  # on embedded tokens
     encoder: Stack
     decoder: Stack
-    lm_head: Linear | None  # None where the embedding's rows tell the next token, too
+    lm_head: Module  # hidden states -> logits; tied, a Linear whose weight is the embedding's
 
-    output_scale = 1.0  # of the decoder's states, before logits are made of them
+    output_scale = 1.0  # of the decoder's hidden states
     label_smoothing = 0.0  # the share of a target that is spread over the vocabulary; in training alone
-    longest: int | None = None  # text that there are positions for
+    max_positions: int | None = None  # None where positions have no end
 
-    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """ids (batch, time) integers; returns (batch, time, hidden).
+    def embed(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        """input_ids (batch, time) integers; returns (batch, time, hidden_size).
 
-        positions (time,) integers, or (batch, time) where each text of the batch stands elsewhere.
+        positions (time,) integers, or (batch, time) where rows stand at different ones.
         """
-        out: Tensor = self.embed_tokens(ids)
+        out: Tensor = self.embed_tokens(input_ids)
         return out
 
-    def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor | None:
-        """What the encoder's attention is told of a source of `count` tokens, of which `mask` may be seen."""
+    def encoder_mask(self, length: int, mask: Tensor | None) -> Tensor | None:
+        """The mask of the encoder's self-attention, as `F.scaled_dot_product_attention` takes it.
+
+        mask (batch, 1, 1, length): the source's tokens, or None where none is padding.
+        """
         return mask
 
     def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor | None:
-        """What the decoder's attention is told of the last `count` of `length` tokens."""
+        """The mask of the decoder's self-attention, for the last `count` of `length` tokens; else as `encoder_mask`."""
         return mask
 
-    def encode(self, ids: Tensor, mask: Tensor | None = None, aux: AuxOutputs | None = None) -> Tensor:
-        """ids (batch, length) integers; the memory (batch, length, hidden) that the decoder looks at."""
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None, aux: AuxOutputs | None = None) -> Tensor:
+        """input_ids (batch, source length) integers; encoder_hidden_states (batch, source length, hidden_size).
+
+        ValueError where the mask has another shape, or a position is beyond the context.
+        """
         aux = aux if aux is not None else AuxOutputs()
-        inputs = AttentionInputs(mask=self.encoder_mask(ids.shape[1], mask))
-        out: Tensor = self.encoder(self._read(ids, None), inputs, aux, recompute_every=self.recompute_every)
+        mask = expand_attention_mask(attention_mask, input_ids.shape)
+        inputs = AttentionInputs(mask=self.encoder_mask(input_ids.shape[1], mask))
+        x = self._embedded(input_ids, None)
+        out: Tensor = self.encoder(x, inputs, aux, recompute_every=self.recompute_every)
         return out
 
-    def decode(
+    def decoder_hidden_states(
         self,
-        ids: Tensor,
-        memory: Tensor | None,
-        memory_mask: Tensor | None = None,
+        decoder_input_ids: Tensor,
+        encoder_hidden_states: Tensor | None,
+        attention_mask: Tensor | None = None,
         cache: Cache | None = None,
         aux: AuxOutputs | None = None,
     ) -> Tensor:
-        """ids (batch, time), behind what the cache holds; states (batch, time, hidden) that tell the next tokens.
+        """The last layer's output (batch, time, hidden_size), which `lm_head` takes.
 
-        A cache keeps what it makes of the first memory; later calls need none.
+        decoder_input_ids (batch, time) integers; with a cache, they follow the tokens that it holds. A cache keeps the
+        keys and values of the first encoder_hidden_states (batch, source length, hidden_size); later calls need none.
         """
         aux = aux if aux is not None else AuxOutputs()
-        count, past, mask = ids.shape[1], 0, None
+        count, past, mask, source_mask = decoder_input_ids.shape[1], 0, None, None
+        if encoder_hidden_states is not None:
+            source_mask = expand_attention_mask(attention_mask, encoder_hidden_states.shape[:2])
         if cache is not None:
             past, seen = cache.length, cache.mask(count)
-            mask = None if seen is None else Tensor(to_device(seen, ids.device))
+            mask = None if seen is None else Tensor(to_device(seen, decoder_input_ids.device))
         inputs = AttentionInputs(
-            mask=self.decoder_mask(count, past + count, mask), memory=memory, memory_mask=memory_mask
+            mask=self.decoder_mask(count, past + count, mask), memory=encoder_hidden_states, memory_mask=source_mask
         )
-        x = self._read(ids, cache)
+        x = self._embedded(decoder_input_ids, cache)
         out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out if self.output_scale == 1 else out * self.output_scale
 
-    def _read(self, ids: Tensor, cache: Cache | None) -> Tensor:
-        """Embedded tokens, behind what the cache holds."""
-        count = ids.shape[1]
+    def _embedded(self, input_ids: Tensor, cache: Cache | None) -> Tensor:
+        count = input_ids.shape[1]
         positions = np.arange(count) if cache is None else cache.positions(count)
-        if self.longest is not None and count and (last := positions[..., -1].max()) >= self.longest:
-            raise ValueError(f"position {last} lies beyond the context of {self.longest} tokens")
-        out: Tensor = self.dropout(self.embed(ids, Tensor(to_device(positions, ids.device))))
+        if self.max_positions is not None and count and (last := positions[..., -1].max()) >= self.max_positions:
+            raise ValueError(f"position {last} lies beyond the context of {self.max_positions} tokens")
+        out: Tensor = self.dropout(self.embed(input_ids, Tensor(to_device(positions, input_ids.device))))
         return out
 
-    def forward(self, ids: Tensor, decoder_ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        """ids (batch, length), decoder_ids (batch, time); the logits (batch, time, vocabulary) of what comes next."""
-        return F.linear(self.decode(decoder_ids, self.encode(ids, mask), mask), self.output_weight)
+    def forward(self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """input_ids (batch, source length), decoder_input_ids (batch, time); logits (batch, time, vocabulary)."""
+        encoder_hidden_states = self.encode(input_ids, attention_mask)
+        logits: Tensor = self.lm_head(
+            self.decoder_hidden_states(decoder_input_ids, encoder_hidden_states, attention_mask)
+        )
+        return logits
 
-    def next_logits(
-        self, ids: Tensor, cache: Cache | None, memory: Tensor | None = None, memory_mask: Tensor | None = None
+    def decode(
+        self,
+        decoder_input_ids: Tensor,
+        cache: Cache | None,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
     ) -> Tensor:
-        """The logits (batch, vocabulary) of what follows ids (batch, time); arguments as of `decode`."""
-        return F.linear(self.decode(ids, memory, memory_mask, cache)[:, -1], self.output_weight)
+        """The logits (batch, vocabulary) of the token after the last; arguments as of `decoder_hidden_states`."""
+        hidden_states = self.decoder_hidden_states(decoder_input_ids, encoder_hidden_states, attention_mask, cache)
+        logits: Tensor = self.lm_head(hidden_states[:, -1])
+        return logits
 
-    def beginning(self, prompt: Sequence[int]) -> list[int]:
-        """What the decoder has read when it tells its first token: whatever the source, the start."""
+    def initial_decoder_input_ids(self, prompt: Sequence[int]) -> list[int]:
+        """What the decoder has read when it generates its first token: decoder_start_token_id, whatever the source."""
         return [self.config.decoder_start_token_id]
 
-    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
-        """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that knows both."""
-        source, start = (Tensor(to_device(np.array([ids]), self.device)) for ids in (prompt, self.beginning(prompt)))
+    def prefill(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+        """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that holds both."""
+        source, start = (
+            Tensor(to_device(np.array([ids]), self.device)) for ids in (prompt, self.initial_decoder_input_ids(prompt))
+        )
         cache = self.new_cache(start.shape[1])
-        return self.next_logits(start, cache, self.encode(source)), cache
+        return self.decode(start, cache, self.encode(source)), cache
 
     def generation_config(self, end: int) -> dict[str, int]:
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         return {"decoder_start_token_id": start, "eos_token_id": end, "pad_token_id": pad}
 
-    def loss(self, ids: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """The sum of -log p(target) over all targets that are not -100, each told from those before it and the source.
+    def loss(  # type: ignore[override]
+        self, ids: Tensor, targets: Tensor, mask: Tensor | None = None, aux: AuxOutputs | None = None
+    ) -> Tensor:
+        """The sum of -log p(target) over all targets that are not IGNORE_INDEX, smoothed in training.
 
-        ids (batch, length) and targets (batch, time) integers. In training, targets are smoothed.
+        ids (batch, source length) and targets (batch, time) integers; mask (batch, 1, 1, source length).
         """
-        aux = AuxOutputs()
-        memory = self.encode(ids, mask, aux)
-        states = self.decode(self.shifted_right(targets), memory, mask, aux=aux)
+        aux = aux if aux is not None else AuxOutputs()
+        attention_mask = None if mask is None else mask[:, 0, 0]
+        encoder_hidden_states = self.encode(ids, attention_mask, aux)
+        hidden_states = self.decoder_hidden_states(
+            self.shift_right(targets), encoder_hidden_states, attention_mask, aux=aux
+        )
         smoothing = self.label_smoothing if self.training else 0.0
-        loss = F.linear_cross_entropy(states, self.output_weight, targets, label_smoothing=smoothing)
-        return self.with_auxiliary(loss, aux, targets)
+        loss = output_cross_entropy(self.lm_head, hidden_states, targets, label_smoothing=smoothing)
+        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
-    def shifted_right(self, targets: Tensor) -> Tensor:
-        """What the decoder reads to tell targets (batch, time): the start, then all targets but the last."""
-        read = array_module(targets.data).empty_like(targets.data)
-        read[:, 1:] = targets.data[:, :-1]
-        read[read < 0] = self.config.pad_token_id
-        read[:, :1] = self.config.decoder_start_token_id
-        return Tensor(read)
+    def shift_right(self, targets: Tensor) -> Tensor:
+        """The decoder_input_ids for targets (batch, time): decoder_start_token_id, then all targets but the last.
 
-    @property
-    def output_weight(self) -> Tensor:
-        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        Where a target is IGNORE_INDEX the decoder reads pad_token_id.
+        """
+        ids = array_module(targets.data).empty_like(targets.data)
+        ids[:, 1:] = targets.data[:, :-1]
+        ids[ids == IGNORE_INDEX] = self.config.pad_token_id
+        ids[:, :1] = self.config.decoder_start_token_id
+        return Tensor(ids)
 
     def new_cache(self, capacity: int | None = None) -> Cache:
         """Room for `capacity` tokens of the decoder, by default for the whole context."""

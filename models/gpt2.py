@@ -15,8 +15,9 @@ from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
 from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.output import output_layer
 from scratchgrad.models.weights import Piece, WeightMap
-from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
+from scratchgrad.nn import Dropout, Embedding, LayerNorm
 
 
 class GPT2Config(ExpertsConfig):
@@ -87,7 +88,7 @@ class GPT2(Decoder):
         self.positions = Embedding(config.max_position_embeddings, hidden)
         self.dropout = Dropout(dropout)
         self.decoder = Stack([block() for _ in range(config.n_layer)], LayerNorm(hidden, eps=eps))
-        self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False)
+        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings)
 
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         out: Tensor = self.dropout(self.embed_tokens(ids) + self.positions(positions))

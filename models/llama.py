@@ -15,9 +15,10 @@ from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import GatedFeedForward
 from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.output import output_layer
 from scratchgrad.models.positions import RotaryEmbedding
 from scratchgrad.models.weights import Piece, WeightMap
-from scratchgrad.nn import Embedding, Linear, RMSNorm
+from scratchgrad.nn import Embedding, RMSNorm
 
 
 class LlamaConfig(ExpertsConfig):
@@ -99,7 +100,7 @@ class Llama(Decoder):
 
         self.embed_tokens = Embedding(config.vocab_size, hidden)
         self.decoder = Stack([block() for _ in range(config.num_hidden_layers)], RMSNorm(hidden, eps=eps))
-        self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False)
+        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings)
         self.rotary = RotaryEmbedding(hidden // heads, config.max_position_embeddings, config.rope_theta)
 
     def attention_inputs(self, positions: Tensor) -> AttentionInputs:

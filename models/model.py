@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
-from scratchgrad.models.auxiliary import AuxOutputs, Metrics
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module
@@ -17,13 +16,12 @@ Scores = dict[str, tuple[int, int]]
 
 
 class Model(Module):
-    """A family defines its config, its parts, `loss` and `weight_map`. It is built as Family(config, dropout=0.1).
+    """A family defines its config, its modules, and `weight_map`. It is built as Family(config, dropout=0.1).
 
     architecture: its name in Hugging Face's config.json. objectives: what a recipe can train it for, the first one
-    if it names none; an objective says which named arrays a batch has, and `loss` takes them by these names.
-    base_prefix: what stands before their tensors' names in Hugging Face's files, unless the bare model was saved
-    without its head. buffers: patterns of the names of tensors in such files that say nothing to this model.
-    older_names: what parts of names were called before, and are called now.
+    if it names none. base_prefix: what stands before tensor names in Hugging Face's files, unless the bare model was
+    saved without its head. buffers: patterns of tensor names in such files that this model does not need. older_names:
+    substrings of tensor names in older files, and what they are called now.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -37,10 +35,9 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
-        self.metrics: Metrics = {}  # what the last loss counted
 
-    def loss(self, **batch: Tensor) -> Tensor:
-        """The sum over all targets that are not -100; one number. Divided by their count it is what one minimises."""
+    def loss(self, **batch: Any) -> Tensor:
+        """The sum over all targets that are not IGNORE_INDEX, with the losses of `aux`, an AuxOutputs; one number."""
         raise TypeError(f"{type(self).__name__} defines no loss()")
 
     def scores(self, **batch: Tensor) -> Scores:
@@ -58,13 +55,6 @@ class Model(Module):
     def weight_map(config: Any) -> WeightMap:
         """Our parameters, each with the Hugging Face tensors that it is made of."""
         raise TypeError("a family defines its weight_map()")
-
-    def with_auxiliary(self, loss: Tensor, aux: AuxOutputs, targets: Tensor) -> Tensor:
-        """loss and what blocks have to add: their mean over layers, times the number of targets that are not -100."""
-        self.metrics = aux.metrics()
-        if not aux.losses:
-            return loss
-        return loss + aux.mean_loss() * int((targets.data != -100).sum())
 
     def hugging_face_refusal(self) -> str | None:
         """Why Hugging Face has no class for this model; None where it has one."""

@@ -19,9 +19,10 @@ from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderCon
 from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.output import output_layer
 from scratchgrad.models.positions import RelativeBias
 from scratchgrad.models.weights import Piece, WeightMap
-from scratchgrad.nn import Dropout, Embedding, Linear, RMSNorm
+from scratchgrad.nn import Dropout, Embedding, RMSNorm
 from scratchgrad.random import rescale
 
 
@@ -119,7 +120,7 @@ class T5(EncoderDecoder):
         self.encoder_bias, self.decoder_bias = bias(True), bias(False)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)], norm())
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)], norm())
-        self.lm_head = None if config.tie_word_embeddings else Linear(hidden, config.vocab_size, bias=False, std=std)
+        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings, std=std)
         self.output_scale = hidden**-0.5 if config.scale_decoder_outputs else 1.0
 
     def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:

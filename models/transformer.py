@@ -19,6 +19,7 @@ from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderCon
 from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward
 from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.output import output_layer
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm
 
@@ -46,7 +47,6 @@ class Transformer(EncoderDecoder):
     config_class = TransformerConfig
     architecture = "Transformer"
     objectives = ("pairs",)
-    lm_head = None
 
     def __init__(self, config: TransformerConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
@@ -73,7 +73,8 @@ class Transformer(EncoderDecoder):
         self.dropout = Dropout(dropout)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)])
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
-        self.label_smoothing, self.longest = config.label_smoothing, config.max_position_embeddings
+        self.lm_head = output_layer(self.embed_tokens, is_tied=True)
+        self.label_smoothing, self.max_positions = config.label_smoothing, config.max_position_embeddings
 
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[positions]

@@ -73,10 +73,10 @@ def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
     rows, longest = batch["targets"].shape
     tokens = [np.full((rows, 1), model.config.decoder_start_token_id)]
     with no_grad():
-        mask = Tensor(batch["mask"])
+        mask = Tensor(batch["mask"][:, 0, 0])
         memory, cache = model.eval().encode(Tensor(batch["ids"]), mask), model.new_cache(longest)
         for _ in range(longest):
-            tokens.append(model.next_logits(Tensor(tokens[-1]), cache, memory, mask).data.argmax(-1)[:, None])
+            tokens.append(model.decode(Tensor(tokens[-1]), cache, memory, mask).data.argmax(-1)[:, None])
     return np.concatenate(tokens[1:], axis=1)
 
 

@@ -56,7 +56,7 @@ def beam_search(
     for prompt in prompts:
         check_prompt(model, prompt)
     context = model.config.max_position_embeddings
-    limits = [min(max_tokens, context - len(model.beginning(prompt)) + 1) for prompt in prompts]
+    limits = [min(max_tokens, context - len(model.initial_decoder_input_ids(prompt)) + 1) for prompt in prompts]
     searches = [_Search(beams, limit, length_penalty, frozenset(ends)) for limit in limits]
     with evaluating(model):
         logits, cache = read_all(model, [prompt for prompt in prompts for _ in range(beams)], max(limits))

@@ -41,7 +41,8 @@ def fill_masks(
     if len(ids) > context:
         raise UserError(f"the prompt has {len(ids)} tokens, and the model's context holds {context}; shorten it")
     with evaluating(model), no_grad():
-        logits = to_numpy(model.mask_logits(Tensor(to_device(ids[None], model.device))).data)[0, places]
+        hidden_states = model.hidden_states(Tensor(to_device(ids[None], model.device)))
+        logits = to_numpy(model.masked_head(hidden_states).data)[0, places]
     told = log_probabilities(logits)
     told[:, list(tokenizer.special_tokens.values())] = -np.inf
     best = np.argsort(-told, axis=1, kind="stable")[:, :count]

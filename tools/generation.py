@@ -27,14 +27,14 @@ class Writer(Protocol):
 
     def train(self, mode: bool = True) -> Any: ...
 
-    def beginning(self, prompt: Sequence[int]) -> list[int]:
+    def initial_decoder_input_ids(self, prompt: Sequence[int]) -> list[int]:
         """What the decoder has read when it tells its first token."""
 
-    def first_logits(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
+    def prefill(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
         """The logits (1, vocabulary) of the first token, and a cache that knows the prompt."""
 
-    def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
-        """The logits (text, vocabulary) of what follows ids (text, 1), which follow what the cache holds."""
+    def decode(self, input_ids: Tensor, cache: Cache) -> Tensor:
+        """The logits (text, vocabulary) of what follows input_ids (text, 1), which follow what the cache holds."""
 
 
 class Token(NamedTuple):
@@ -71,7 +71,7 @@ class Generation:
             check_prompt(model, prompt)
         self._model, self._prompts, self._sampling, self._ends = model, prompts, sampling, ends
         self._samples = [0] * len(prompts) if samples is None else samples
-        self._lengths = np.array([len(model.beginning(prompt)) for prompt in prompts])
+        self._lengths = np.array([len(model.initial_decoder_input_ids(prompt)) for prompt in prompts])
         self._limits = np.minimum(max_tokens, model.config.max_position_embeddings - self._lengths + 1)
         self._log_probabilities = log_probabilities
         self._over: set[int] = set()
@@ -111,7 +111,7 @@ class Generation:
             return None
         seen = np.zeros((len(self._prompts), vocabulary), bool)
         for row, prompt in zip(seen, self._prompts, strict=True):
-            row[self._model.beginning(prompt)] = True
+            row[self._model.initial_decoder_input_ids(prompt)] = True
         return seen
 
 
@@ -147,7 +147,7 @@ def read_all(model: Writer, prompts: Sequence[Sequence[int]], max_tokens: int) -
     with no_grad():
         for prompt in map(tuple, prompts):
             if prompt not in read:
-                read[prompt] = model.first_logits(prompt)
+                read[prompt] = model.prefill(prompt)
         parts = [read[tuple(prompt)] for prompt in prompts]
         logits = np.concatenate([to_numpy(first.data) for first, _ in parts])
         return logits, Cache.joined([cache for _, cache in parts], max_tokens)
@@ -156,7 +156,7 @@ def read_all(model: Writer, prompts: Sequence[Sequence[int]], max_tokens: int) -
 def next_logits(model: Writer, ids: Sequence[int], cache: Cache) -> np.ndarray[Any, Any]:
     """The logits (text, vocabulary) of what follows these tokens, one of each text."""
     with no_grad(), fixed_weights(cache.derived):
-        return to_numpy(model.next_logits(Tensor(to_device(np.array(ids)[:, None], model.device)), cache).data)
+        return to_numpy(model.decode(Tensor(to_device(np.array(ids)[:, None], model.device)), cache).data)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from scratchgrad import Tensor, fixed_weights
 from scratchgrad.backend import Array, array_module, device_of, to_device, to_numpy
 from scratchgrad.errors import UserError
-from scratchgrad.models import Metrics, Model
+from scratchgrad.models import AuxOutputs, Metrics, Model
 from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.random import Place, drawing_at
 from scratchgrad.train.data import Batches, count_targets, on_device
@@ -78,11 +78,12 @@ def sum_gradients(
         rows = microbatches.rows_of(microbatch)
         batch = batches.rows(step, rows.start, rows.stop)
         with drawing_at(Place(seed, step, microbatch)):
-            loss = model.loss(**on_device(batch, model.device))
+            aux = AuxOutputs()
+            loss = model.loss(**on_device(batch, model.device), aux=aux)
             loss.backward()
         losses.append(loss.item())
         tokens.append(count_targets(batch))
-        counted.append(_flat(model.metrics))
+        counted.append(_flat(aux.metrics()))
         gradients.add(_taken(parameters))
 
     numbers = [losses, tokens, flags, np.sum(counted, axis=0)]
@@ -97,7 +98,7 @@ def sum_gradients(
     for parameter, total in zip(parameters, _over_ranks(gradients.total(), comm), strict=True):
         parameter.grad = total
     raised: list[bool] = np.any(by_rank[2], axis=0).tolist()
-    metrics = _as_named(by_rank[3].sum(axis=0), model.metrics)  # exact in any order: they are integers
+    metrics = _as_named(by_rank[3].sum(axis=0), aux.metrics())  # exact in any order: they are integers
     return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised, metrics)
 
 

@@ -68,5 +68,5 @@ def check_cache(model: Decoder, ids: np.ndarray[Any, Any]) -> None:
     with no_grad():
         whole, cache = model(Tensor(ids)).data, model.new_cache()
         for place in range(ids.shape[1]):
-            step = model.next_logits(Tensor(ids[:, place : place + 1]), cache).data
+            step = model.decode(Tensor(ids[:, place : place + 1]), cache).data
             np.testing.assert_allclose(step, whole[:, place], rtol=0, atol=1e-5)

@@ -23,7 +23,7 @@ def batch(vocab_size: int) -> Batch:
 
 
 def logits(model: EncoderDecoder, batch: Batch) -> Tensor:
-    return model(Tensor(batch["ids"]), model.shifted_right(Tensor(batch["targets"])), Tensor(batch["mask"]))
+    return model(Tensor(batch["ids"]), model.shift_right(Tensor(batch["targets"])), Tensor(batch["mask"][:, 0, 0]))
 
 
 def loss(model: EncoderDecoder, batch: Batch) -> Tensor:
@@ -66,7 +66,7 @@ def check_padding(model: EncoderDecoder) -> None:
     short = {"ids": whole["ids"][1:, :7], "targets": whole["targets"][1:], "mask": whole["mask"][1:, ..., :7]}
     with no_grad():
         a, b, c = (logits(model, some).data for some in (whole, other, short))
-        unpadded = model(Tensor(short["ids"]), model.shifted_right(Tensor(short["targets"]))).data
+        unpadded = model(Tensor(short["ids"]), model.shift_right(Tensor(short["targets"]))).data
     np.testing.assert_allclose(a, b, atol=1e-5)
     np.testing.assert_allclose(a[1], c[0], atol=1e-5)
     np.testing.assert_allclose(unpadded, c, atol=1e-5)
@@ -87,13 +87,13 @@ def check_causality(model: EncoderDecoder) -> None:
 
 def check_cache(model: EncoderDecoder) -> None:
     given = batch(model.config.vocab_size)
-    mask, read = Tensor(given["mask"]), model.shifted_right(Tensor(given["targets"]))
+    mask, read = Tensor(given["mask"][:, 0, 0]), model.shift_right(Tensor(given["targets"]))
     with no_grad():
         wanted = logits(model, given).data
         memory, cache = model.encode(Tensor(given["ids"]), mask), model.new_cache(10)
-        first = model.next_logits(read[:, :4], cache, memory, mask).data
-        steps = [model.next_logits(read[:, t : t + 1], cache, None).data for t in range(4, 10)]
-        alone = model.next_logits(read, None, memory, mask).data
+        first = model.decode(read[:, :4], cache, memory, mask).data
+        steps = [model.decode(read[:, t : t + 1], cache, None).data for t in range(4, 10)]
+        alone = model.decode(read, None, memory, mask).data
     np.testing.assert_allclose(first, wanted[:, 3], atol=1e-5)
     np.testing.assert_allclose(np.stack(steps, 1), wanted[:, 4:], atol=1e-5)
     np.testing.assert_allclose(alone, wanted[:, -1], atol=1e-5)
@@ -102,19 +102,19 @@ def check_cache(model: EncoderDecoder) -> None:
 def check_joined_caches(model: EncoderDecoder) -> None:
     """Texts of unlike lengths, each with a source of its own, go on as one batch as each does alone."""
     given = batch(model.config.vocab_size)
-    mask, read = Tensor(given["mask"]), model.shifted_right(Tensor(given["targets"]))
+    mask, read = Tensor(given["mask"][:, 0, 0]), model.shift_right(Tensor(given["targets"]))
     lengths = (3, 6)
     with no_grad():
         wanted = logits(model, given).data
         memory, caches = model.encode(Tensor(given["ids"]), mask), []
         for row, length in enumerate(lengths):
             cache = model.new_cache(length)
-            model.next_logits(read[row : row + 1, :length], cache, memory[row : row + 1], mask[row : row + 1])
+            model.decode(read[row : row + 1, :length], cache, memory[row : row + 1], mask[row : row + 1])
             caches.append(cache)
         joined = Cache.joined(caches, room=3)
         for step in range(3):
             token = np.array([[read.data[row, length + step]] for row, length in enumerate(lengths)])
-            got = model.next_logits(Tensor(token), joined, None).data
+            got = model.decode(Tensor(token), joined, None).data
             for row, length in enumerate(lengths):
                 np.testing.assert_allclose(got[row], wanted[row, length + step], atol=1e-5)
 

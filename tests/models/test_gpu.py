@@ -49,7 +49,7 @@ def test_the_cache_gives_the_logits_of_the_whole_text(gpu):
     ids = to_device(np.random.default_rng(0).integers(0, 300, (1, 40)), gpu)
     with no_grad():
         whole, cache = to_numpy(model(Tensor(ids)).data), model.new_cache()
-        steps = [to_numpy(model.next_logits(Tensor(ids[:, i : i + 1]), cache).data) for i in range(40)]
+        steps = [to_numpy(model.decode(Tensor(ids[:, i : i + 1]), cache).data) for i in range(40)]
     np.testing.assert_allclose(np.stack(steps, axis=1), whole, atol=1e-5)
 
 
@@ -58,12 +58,12 @@ def test_texts_of_unlike_lengths_go_on_as_on_the_cpu(gpu):
         manual_seed(0)
         model = models.build(models.config_from_dict(CONFIG)).to(device)
         with no_grad():
-            read = [model.first_logits(list(range(length))) for length in (3, 20, 9)]
+            read = [model.prefill(list(range(length))) for length in (3, 20, 9)]
             joined = models.Cache.joined([cache for _, cache in read], 4)
-            first = model.next_logits(Tensor(to_device(np.array([[5], [6], [7]]), device)), joined).data
+            first = model.decode(Tensor(to_device(np.array([[5], [6], [7]]), device)), joined).data
             joined.arrange([0, 0, 2])
             joined.arrange([1, 2])
-            second = model.next_logits(Tensor(to_device(np.array([[8], [9]]), device)), joined).data
+            second = model.decode(Tensor(to_device(np.array([[8], [9]]), device)), joined).data
         return np.concatenate([to_numpy(first), to_numpy(second)])
 
     np.testing.assert_allclose(logits(gpu), logits("cpu"), atol=1e-5)

@@ -91,9 +91,9 @@ def quantized(model, group):
             kept[f"{layer}.{whole}.weight"][rows] = at_half(value) if name in "qk" else value
     embedding, kept["embed_tokens.weight"][...] = in_int8(state["embed_tokens.weight"])
     head = b""
-    if model.lm_head is not None:
+    if not model.config.tie_word_embeddings:
         head, kept["lm_head.weight"][...] = in_int8(state["lm_head.weight"])
-    header = struct.pack("<Ii7iBi", MAGIC, 2, *SIZES, model.lm_head is None, group).ljust(HEADER, b"\0")
+    header = struct.pack("<Ii7iBi", MAGIC, 2, *SIZES, model.config.tie_word_embeddings, group).ljust(HEADER, b"\0")
     norms = [*parts["first"], *parts["second"], state["decoder.norm.weight"].tobytes()]
     layers = [piece for name in ("q", "k", "v", "o", "gate", "down", "up") for piece in parts[name]]
     return b"".join([header, *norms, embedding, *layers, head]), meant
@@ -140,7 +140,7 @@ def test_greedy_text_of_a_real_model(data_folder):
     ids, cache = [1], model.new_cache()
     with no_grad():
         while len(ids) <= 200:
-            ids.append(int(model.next_logits(Tensor([ids[-1:]]), cache).data.argmax()))
+            ids.append(int(model.decode(Tensor([ids[-1:]]), cache).data.argmax()))
     text = b"".join(tokens[i] for i in ids[1:]).decode().replace("<0x0A>", "\n").removeprefix(" ")
     assert len(text) > 450
     assert expected.startswith(text)

@@ -74,7 +74,7 @@ def test_the_loss_of_each_layer_is_that_of_transformers_for_that_layer():
         router = layer.feed_forward.router
         forward = router.forward
         router.forward = lambda x, forward=forward: logits.append(forward(x)) or logits[-1]
-    model.hidden(Tensor(ids), aux=aux)
+    model.hidden_states(Tensor(ids), aux=aux)
     for ours, gate in zip(aux.losses, logits, strict=True):
         wanted = theirs.load_balancing_loss_func((torch.tensor(gate.data),), 5, 3)
         assert ours.item() == pytest.approx(wanted.item(), rel=1e-5)
@@ -84,7 +84,7 @@ def test_token_by_token_the_cache_gives_what_the_whole_gives():
     model = small(capacity_factor=0.5).eval()
     with no_grad():
         whole, cache = model(Tensor(ids)).data, model.new_cache()
-        steps = [model.next_logits(Tensor(ids[:, i : i + 1]), cache).data for i in range(20)]
+        steps = [model.decode(Tensor(ids[:, i : i + 1]), cache).data for i in range(20)]
     np.testing.assert_allclose(np.stack(steps, axis=1), whole, atol=1e-4)
 
 

@@ -51,7 +51,7 @@ def test_what_we_save_opens_in_transformers_with_equal_logits(version, tmp_path)
         wanted = theirs(
             input_ids=torch.tensor(batch["ids"]),
             attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
-            decoder_input_ids=torch.tensor(model.shifted_right(Tensor(batch["targets"])).data),
+            decoder_input_ids=torch.tensor(model.shift_right(Tensor(batch["targets"])).data),
         ).logits.numpy()
     np.testing.assert_allclose(logits.data, wanted, rtol=0, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
@@ -75,7 +75,7 @@ def test_transformers_writes_what_we_write(tmp_path):
     with no_grad():
         memory = model.eval().encode(Tensor(ids))
         while len(written) < 9 and written[-1] != end:
-            written.append(int(model.next_logits(Tensor(np.array([written])), None, memory).data.argmax()))
+            written.append(int(model.decode(Tensor(np.array([written])), None, memory).data.argmax()))
     assert len(set(written)) > 3
     assert written == wanted
 

@@ -34,7 +34,7 @@ def test_each_mask_gets_its_likeliest_token_and_all_candidates_have_their_probab
     ids = [special["[CLS]"], *tokenizer.encode("the[MASK] sat on[MASK]", ["[MASK]"]), special["[SEP]"]]
     places = [n for n, token in enumerate(ids) if token == special["[MASK]"]]
     with no_grad():
-        logits = bert.eval().mask_logits(Tensor(np.array([ids]))).data[0, places].astype(np.float64)
+        logits = bert.eval()(Tensor(np.array([ids]))).data[0, places].astype(np.float64)
     chances = np.exp(logits - logits.max(-1, keepdims=True))
     chances /= chances.sum(-1, keepdims=True)
     chances[:, list(special.values())] = -1

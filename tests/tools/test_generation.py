@@ -35,7 +35,7 @@ def without_cache(model, prompt, count):
     ids = list(prompt)
     with no_grad():
         for _ in range(count):
-            ids.append(int(model.next_logits(Tensor(np.array([ids]))).data.argmax()))
+            ids.append(int(model.decode(Tensor(np.array([ids]))).data.argmax()))
     return ids[len(prompt) :]
 
 
@@ -61,7 +61,7 @@ def test_logits_are_equal_with_and_without_the_cache_however_the_text_is_cut(dty
         cache, parts = model.new_cache(60), []
         for start, end in ((0, 7), (7, 8), (8, 9), (9, 40), (40, 60)):
             parts.append(model(Tensor(ids[:, start:end]), cache).data)
-            last = model.next_logits(Tensor(ids[:, :end])).data
+            last = model.decode(Tensor(ids[:, :end])).data
             np.testing.assert_allclose(last, whole[:, end - 1], rtol=0, atol=tolerance)
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=0, atol=tolerance)
 
@@ -71,7 +71,7 @@ def test_a_real_checkpoint_gives_the_same_logits_with_the_cache(data_folder):
     model, ids = models.load(folder), np.load(folder / "ref_ids.npy").reshape(1, -1)
     with no_grad():
         whole, cache = model(Tensor(ids)).data, model.new_cache()
-        steps = [model.next_logits(Tensor(ids[:, i : i + 1]), cache).data for i in range(ids.shape[1])]
+        steps = [model.decode(Tensor(ids[:, i : i + 1]), cache).data for i in range(ids.shape[1])]
     # Its logits reach 16, where float32 numbers are 1e-6 apart: the bound is relative to them.
     np.testing.assert_allclose(np.stack(steps, axis=1), whole, rtol=0, atol=1e-5 * abs(whole).max())
 
@@ -136,12 +136,12 @@ def test_logits_of_a_batch_of_unlike_lengths_are_those_of_its_texts_alone(build)
     texts = [rng.integers(0, 97, length) for length in (3, 40, 11, 1)]
     following = rng.integers(0, 97, (4, 6))
     with no_grad():
-        read = [model.first_logits(text) for text in texts]
+        read = [model.prefill(text) for text in texts]
         joined = models.Cache.joined([cache for _, cache in read], 6)
         for step in range(4):
-            got = model.next_logits(Tensor(following[:, step : step + 1]), joined).data
+            got = model.decode(Tensor(following[:, step : step + 1]), joined).data
             for row, text in enumerate(texts):
-                whole = model.next_logits(Tensor(np.append(text, following[row, : step + 1])[None])).data
+                whole = model.decode(Tensor(np.append(text, following[row, : step + 1])[None])).data
                 np.testing.assert_allclose(got[row], whole[0], rtol=0, atol=1e-5)
         got = model(Tensor(following[:, 4:]), joined).data  # several tokens at once, too
         for row, text in enumerate(texts):
@@ -193,11 +193,11 @@ def test_each_text_has_the_whole_context_for_itself(model):
 
 def test_the_cache_is_made_once_and_a_prompt_is_read_once(model, monkeypatch):
     read, made = [], []
-    first_logits, next_logits = model.first_logits, model.next_logits
-    monkeypatch.setattr(model, "first_logits", lambda prompt: read.append(prompt) or first_logits(prompt))
+    prefill, decode = model.prefill, model.decode
+    monkeypatch.setattr(model, "prefill", lambda prompt: read.append(prompt) or prefill(prompt))
 
     def watched(ids, cache):
-        out = next_logits(ids, cache)
+        out = decode(ids, cache)
         layer = cache.layers[0]
         made.append(layer._keys)
         assert layer._keys.shape[1] == 2, "grouped heads stay grouped"
@@ -206,7 +206,7 @@ def test_the_cache_is_made_once_and_a_prompt_is_read_once(model, monkeypatch):
     generation = Generation(model, [[1, 2], [3], [1, 2]], 12, GREEDY)
     steps = iter(generation)
     next(steps)
-    monkeypatch.setattr(model, "next_logits", watched)
+    monkeypatch.setattr(model, "decode", watched)
     assert len(list(steps)) == 11
     assert read == [(1, 2), (3,)]
     assert len(made) == 11
@@ -238,7 +238,7 @@ def test_samples_are_drawn_by_their_number(model):
 def test_rows_of_a_cache_that_ask_for_what_was_overwritten_are_refused():
     model = llama(4)
     with no_grad():
-        _, cache = model.first_logits([1, 2])
+        _, cache = model.prefill([1, 2])
         joined = models.Cache.joined([cache, cache], 3)
     with pytest.raises(ValueError, match="copied over"):
         joined.arrange([1, 0])
@@ -267,8 +267,8 @@ def test_an_encoder_decoder_answers_a_batch_of_sources_each_as_alone(t5):
         read, memory = [t5.config.decoder_start_token_id], t5.encode(Tensor(np.array([source])))
         for _ in range(25):
             with no_grad():
-                logits = np.sort(t5.eval().next_logits(Tensor(np.array([read])), None, memory).data[0])
-                read.append(int(t5.next_logits(Tensor(np.array([read])), None, memory).data.argmax()))
+                logits = np.sort(t5.eval().decode(Tensor(np.array([read])), None, memory).data[0])
+                read.append(int(t5.decode(Tensor(np.array([read])), None, memory).data.argmax()))
             assert logits[-1] - logits[-2] > CLEAR
         assert ids == read[1:]
     assert len(list(generate_ids(t5, [9, 1], 1000, GREEDY))) == 48, "the source takes nothing of the context"

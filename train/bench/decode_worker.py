@@ -38,7 +38,7 @@ def main(folder: Path, prompts: int, tokens: int, threads: int) -> None:
         written = sum(len(step) for step in steps)
         seconds = time.perf_counter() - began
     matrices = [p.data for p in model.parameters() if p.ndim == 2]
-    if model.lm_head is not None:
+    if not model.config.tie_word_embeddings:
         matrices = [m for m in matrices if m is not model.embed_tokens.weight.data]  # is looked up, not multiplied
     print(json.dumps({"tokens_per_s": written / seconds, "bare_per_s": bare_products(matrices, threads)}))
 
