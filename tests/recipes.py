@@ -25,7 +25,7 @@ from scratchgrad.train.data import Pairs
 from scratchgrad.train.data.objective import IGNORE_INDEX, Batch
 from scratchgrad.train.recipe_files import load_recipe
 from scratchgrad.train.setup import build_source
-from tests.train.jobs import MPIRUN, SCRIPTS
+from tests.jobs import MPIRUN, SCRIPTS
 
 RANKS = 2
 

@@ -20,7 +20,7 @@ ENGINE = [
     "tensor",
     "ops",
     "functional",
-    ("kernels", "recomputation", "gradient_check", "nn", "anomaly", "profiling", "creation"),
+    ("kernels", "parallel", "recomputation", "gradient_check", "nn", "anomaly", "profiling", "creation"),
     ("optim", "files", "testing", "drawing"),
 ]
 
@@ -97,14 +97,15 @@ def test_every_part_of_the_engine_stands_on_a_floor():
     assert {part for part in parts if floor_of(f"scratchgrad.{part}") is None} == set()
 
 
-def test_only_the_package_itself_imports_the_kernels_and_only_the_backend_cupy():
+def test_only_the_package_itself_imports_the_kernels_and_one_file_each_cupy_and_mpi4py():
     root = Path(__file__).parents[1]
     named = {name: imports(name, path) for name, path in modules(root).items()}
     kernels = {
         n for n, out in named.items() if "scratchgrad.kernels" in out and not n.startswith("scratchgrad.kernels")
     }
     assert kernels == {"scratchgrad"}
-    assert {n for n, out in named.items() if any(o.split(".")[0] == "cupy" for o in out)} == {"scratchgrad.backend"}
+    for library, only in {"cupy": "scratchgrad.backend", "mpi4py": "scratchgrad.parallel.mpi"}.items():
+        assert {n for n, out in named.items() if any(o.split(".")[0] == library for o in out)} == {only}
 
 
 @pytest.mark.parametrize(("where", "line"), [

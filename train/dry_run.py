@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from scratchgrad.parallel import Communicator
 from scratchgrad.train.data import Batches
 from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
-from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.run import Run
 
 

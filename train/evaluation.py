@@ -9,10 +9,9 @@ import numpy as np
 
 from scratchgrad import fixed_weights, no_grad
 from scratchgrad.models import Model
+from scratchgrad.parallel import Communicator, tree_sum
 from scratchgrad.train.data import Validation, on_device
 from scratchgrad.train.gradients import Microbatches
-from scratchgrad.train.ranks import Communicator
-from scratchgrad.train.reduction import tree_sum
 
 
 def evaluate(model: Model, validation: Validation, microbatches: Microbatches, comm: Communicator) -> dict[str, float]:
@@ -36,15 +35,13 @@ def evaluate(model: Model, validation: Validation, microbatches: Microbatches, c
                     right[name] += hits
                     asked[name] += tries
     model.train()
-    gathered = comm.all_gather(np.array([*losses, *right.values(), *asked.values()], np.float64))
-    by_batch = (
-        gathered[:, : len(losses)].reshape(comm.size, len(validation.batches), len(microbatches.mine)).swapaxes(0, 1)
-    )
-    loss = math.fsum(tree_sum(batch.reshape(-1).tolist()) for batch in by_batch)
+    all_losses = comm.all_gatherv(np.array(losses, np.float64).reshape(-1, len(microbatches.mine)).T)
+    loss = math.fsum(tree_sum(batch) for batch in np.concatenate(all_losses).T.tolist())
+    gathered = comm.all_gather(np.array([*right.values(), *asked.values()], np.float64))
     told = {"val_loss": loss / validation.tokens}
     if validation.text_bytes is not None:
         told["val_bpb"] = loss / math.log(2) / validation.text_bytes
-    hits_and_tries = gathered[:, len(losses) :].sum(axis=0).reshape(2, -1).T  # of integers: in any order the same
+    hits_and_tries = gathered.sum(axis=0).reshape(2, -1).T  # of integers: in any order the same
     return told | {
         f"val_{name}": hits / tries for name, (hits, tries) in zip(right, hits_and_tries.tolist(), strict=True)
     }

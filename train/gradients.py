@@ -1,7 +1,7 @@
 """The gradient of a global batch: the same bits whoever computes which part of it.
 
 The batch is cut into a fixed number of microbatches. A microbatch's gradient does not depend on who computes it, and
-microbatches are added in one fixed binary tree: inside a rank by `TreeSum`, across ranks by `Communicator.all_reduce`.
+microbatches are added in one fixed binary tree: inside a rank by `TreeSum`, across ranks by `ReductionTree`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from scratchgrad.backend import Array, array_module, device_of, to_device, to_nu
 from scratchgrad.errors import UserError
 from scratchgrad.models import AuxOutputs, Metrics, Model
 from scratchgrad.optim import Optimizer, global_norm
+from scratchgrad.parallel import Communicator, ReductionTree, TreeSum, tree_sum
 from scratchgrad.random import Place, drawing_at
 from scratchgrad.train.data import Batches, count_targets, on_device
-from scratchgrad.train.ranks import Communicator
-from scratchgrad.train.reduction import TreeSum, tree_sum
 
 WHAT_HELPS = (
     "nothing was updated. A lower train.learning_rate or a longer train.warmup_steps often helps; --resume goes on "
@@ -31,16 +30,16 @@ SMALLEST = 1e-30  # keeps a gradient of zeros from a division by zero
 
 @dataclass(frozen=True)
 class Microbatches:
-    """How the rows of a global batch are cut: `count` microbatches of equal size, neighbours in one rank."""
+    """How the rows of a global batch are cut: microbatches of equal size, neighbours in one rank."""
 
-    count: int
     rows: int  # of one microbatch
+    tree: ReductionTree  # who computes which, and how they are added up
     mine: range  # the microbatches that this rank computes
 
     @classmethod
     def of(cls, batch_size: int, count: int, comm: Communicator) -> Microbatches:
-        share = count // comm.size
-        return cls(count, batch_size // count, range(comm.rank * share, (comm.rank + 1) * share))
+        tree = ReductionTree(count, comm.size)
+        return cls(batch_size // count, tree, tree.leaves_of(comm.rank))
 
     def rows_of(self, microbatch: int) -> slice:
         return slice(microbatch * self.rows, (microbatch + 1) * self.rows)
@@ -72,7 +71,7 @@ def sum_gradients(
     UserError on every rank, before any gradient has been looked at.
     """
     parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradients = TreeSum()
+    gradients = TreeSum(microbatches.mine.start)
     losses, tokens, counted = [], [], []
     for microbatch in microbatches.mine:
         rows = microbatches.rows_of(microbatch)
@@ -87,19 +86,21 @@ def sum_gradients(
         gradients.add(_taken(parameters))
 
     numbers = [losses, tokens, flags, np.sum(counted, axis=0)]
-    gathered = comm.all_gather(np.concatenate(numbers, dtype=np.float64))
-    by_rank = np.split(gathered, np.cumsum([len(part) for part in numbers[:-1]]), axis=1)
-    all_losses, all_tokens = by_rank[0].reshape(-1), by_rank[1].sum()
+    told = comm.all_gatherv(np.concatenate(numbers, dtype=np.float64))  # ranks may differ in their microbatches' number
+    counts = [len(microbatches.tree.leaves_of(rank)) for rank in range(comm.size)]
+    by_rank = [np.split(of_rank, np.cumsum([n, n, len(flags)])) for of_rank, n in zip(told, counts, strict=True)]
+    all_losses, all_tokens = (np.concatenate([parts[i] for parts in by_rank]) for i in (0, 1))
     if not np.isfinite(all_losses).all():
         microbatch = int(np.flatnonzero(~np.isfinite(all_losses))[0])
         raise UserError(
             f"step {step + 1}: the loss of microbatch {microbatch} is {all_losses[microbatch]}; {WHAT_HELPS}"
         )
-    for parameter, total in zip(parameters, _over_ranks(gradients.total(), comm), strict=True):
+    for parameter, total in zip(parameters, _over_ranks(gradients, microbatches.tree, comm), strict=True):
         parameter.grad = total
-    raised: list[bool] = np.any(by_rank[2], axis=0).tolist()
-    metrics = _as_named(by_rank[3].sum(axis=0), aux.metrics())  # exact in any order: they are integers
-    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens), raised, metrics)
+    raised: list[bool] = np.any([parts[2] for parts in by_rank], axis=0).tolist()
+    total_counted = np.sum([parts[3] for parts in by_rank], axis=0)  # exact in any order: they are integers
+    metrics = _as_named(total_counted, aux.metrics())
+    return BatchResult(tree_sum(all_losses.tolist()), int(all_tokens.sum()), raised, metrics)
 
 
 def descend(optimizer: Optimizer, tokens: int, max_norm: float) -> float:
@@ -139,14 +140,16 @@ def _taken(parameters: list[Tensor]) -> list[Array]:
     return taken
 
 
-def _over_ranks(gradients: list[Array], comm: Communicator) -> list[Array]:
-    """Their sums over all ranks, which travel as one flat array."""
+def _over_ranks(gradients: TreeSum, tree: ReductionTree, comm: Communicator) -> list[Array]:
+    """Their sums over all ranks. Each of a rank's subtotals travels as one flat array."""
     if comm.size == 1:
-        return gradients
-    flat = np.concatenate([to_numpy(gradient).reshape(-1) for gradient in gradients])
-    comm.all_reduce(flat)
-    pieces = np.split(flat, np.cumsum([gradient.size for gradient in gradients])[:-1])
+        return gradients.total()
+    subtotals = gradients.subtotals()
+    like = subtotals[0]
+    flat = [np.concatenate([to_numpy(gradient).reshape(-1) for gradient in subtotal]) for subtotal in subtotals]
+    total = tree.all_reduce(flat, comm)
+    pieces = np.split(total, np.cumsum([gradient.size for gradient in like])[:-1])
     return [
         to_device(piece.reshape(gradient.shape), device_of(gradient))
-        for piece, gradient in zip(pieces, gradients, strict=True)
+        for piece, gradient in zip(pieces, like, strict=True)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from scratchgrad.parallel import Communicator
 from scratchgrad.train.data import Batches, Validation
 from scratchgrad.train.evaluation import evaluate
 from scratchgrad.train.fit import EarlyStopping
@@ -12,7 +13,6 @@ from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
 from scratchgrad.train.metrics import MetricsWriter
 from scratchgrad.train.plot import plot_loss
 from scratchgrad.train.progress import ProgressDisplay
-from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.run import Run
 from scratchgrad.train.saving import Saver
 from scratchgrad.train.signals import StopRequest

@@ -57,7 +57,7 @@ class TrainRecipe(Section):
     batch_size: Count = Field(16, description="sequences in a global batch")
     context: Annotated[int, Field(gt=1)] = Field(256, description="tokens in a sequence")
     microbatches: Count = Field(
-        4, description="parts of a global batch that are computed one by one: a power of two, ranks or more"
+        4, description="parts of a global batch that are computed one by one: a power of two, one for each rank or more"
     )
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="at its peak, after the warm-up")
@@ -180,14 +180,11 @@ def check_resumable(old: Recipe, new: Recipe) -> None:
 
 
 def check_ranks(recipe: Recipe, size: int) -> None:
-    """UserError where `size` ranks cannot share the recipe's microbatches evenly."""
-    microbatches = recipe.train.microbatches
-    if microbatches % size:
-        fitting = [n for n in (1 << i for i in range(microbatches.bit_length())) if n <= microbatches]
+    """UserError where there are more ranks than microbatches."""
+    if size > recipe.train.microbatches:
         raise UserError(
-            f"{size} ranks cannot share train.microbatches = {microbatches} evenly; start "
-            f"{', '.join(map(str, fitting))} ranks, or choose train.microbatches as a power of two that is a multiple "
-            "of the ranks"
+            f"{size} ranks are more than train.microbatches = {recipe.train.microbatches}, and each computes one at "
+            "least; start fewer ranks, or choose a larger power of two for train.microbatches"
         )
 
 

@@ -14,11 +14,11 @@ from scratchgrad.errors import UserError
 from scratchgrad.files import DamagedFiles, atomic_file
 from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
+from scratchgrad.parallel import Communicator
 from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, next_run_dir
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train import metrics
 from scratchgrad.train.checkpoint import Progress, load_checkpoint, remove_checkpoint
-from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.setup import build_model, build_optimizer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from scratchgrad.errors import UserError
+from scratchgrad.parallel import Communicator
 from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
-from scratchgrad.train.ranks import Communicator
 from scratchgrad.train.run import Run, tells_disk_faults
 
 

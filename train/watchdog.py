@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from scratchgrad.errors import UserError
-from scratchgrad.train.ranks import Communicator
+from scratchgrad.parallel import Communicator
 
 SLOT = 64  # bytes of the heartbeat file for each rank: a counter and what the rank is doing
 SILENT_RANK = 17  # the exit code of a job whose watchdog ended it

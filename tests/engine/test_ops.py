@@ -17,7 +17,8 @@ from tests.op_cases import CASES, Case
 
 def test_the_table_and_the_registry_and_the_functional_face_name_the_same_ops():
     assert set(CASES) == set(functional.__all__)
-    assert set(OPS) <= set(CASES)
+    of_the_table = {name for name, op in OPS.items() if op.__module__.startswith("scratchgrad.ops.")}
+    assert of_the_table <= set(CASES)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -13,7 +13,7 @@ from scratchgrad.train.bench.job import Settings, measure, prepare_job
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.shapes import SHAPES
 from scratchgrad.train.bench.training import WORKERS
-from tests.train.jobs import SCRIPTS
+from tests.jobs import SCRIPTS
 
 PEAK_OF_A_PROGRAM = """
 import resource, subprocess, sys

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.train.jobs import rows_without_time
+from tests.jobs import rows_without_time
 
 pytestmark = pytest.mark.mpi
 

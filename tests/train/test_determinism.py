@@ -8,7 +8,7 @@ import time
 import pytest
 
 from scratchgrad.tools.runs import checkpoints
-from tests.train.jobs import rows_without_time
+from tests.jobs import rows_without_time
 
 pytestmark = pytest.mark.mpi
 
@@ -29,6 +29,7 @@ def test_ranks_threads_and_recomputation_change_no_bit(tmp_path, start, recipe, 
     ways = [
         (1, "train.threads=1"),
         (2, "train.threads=1"),
+        (3, "train.threads=1"),
         (4, "train.threads=1"),
         (4, "train.threads=2", "train.recompute=full"),
         (2, "train.threads=2", "train.recompute=every", "train.recompute_every=2"),
@@ -40,6 +41,18 @@ def test_ranks_threads_and_recomputation_change_no_bit(tmp_path, start, recipe, 
         job = start("scratchgrad-train", recipe, *overrides, f"log.run_dir=run-{number}", ranks=ranks)
         assert job.end() == 0, job.output
         assert rows_without_time(tmp_path / f"run-{number}") == whole, (ranks, overrides)
+
+
+def test_unequal_shares_of_microbatches_change_no_bit(tmp_path, start, recipe):
+    """Eight microbatches on three ranks are 3, 3 and 2, on five 2, 2, 2, 1 and 1."""
+    rows = {}
+    for ranks in (None, 3, 4, 5):
+        overrides = ("train.steps=20", "train.microbatches=8", "train.threads=1", f"log.run_dir=on-{ranks}")
+        job = start("scratchgrad-train", recipe, *overrides, ranks=ranks)
+        assert job.end() == 0, job.output
+        rows[ranks] = rows_without_time(tmp_path / f"on-{ranks}")
+        assert rows[ranks] == rows[None], ranks
+    assert "val_bpb" in rows[None][-1]
 
 
 def test_more_shards_are_another_tree_and_another_seed_is_another_run(tmp_path, start, recipe, whole):
@@ -62,7 +75,7 @@ def test_a_run_that_was_killed_again_and_again_ends_with_the_bits_of_one_that_wa
     for kill in range(12):
         stands_at = max((step for step, _ in checkpoints(run)), default=0)
         wanted = stands_at + rng.randint(1, 8)
-        job = start("scratchgrad-train", *arguments, ranks=rng.choice([1, 2, 4]))
+        job = start("scratchgrad-train", *arguments, ranks=rng.choice([1, 2, 3, 4]))
         job.wait_for("parameters, ")
         while True:
             assert job.process.poll() is None, job.output

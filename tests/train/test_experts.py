@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.train.jobs import rows_without_time
+from tests.jobs import rows_without_time
 
 pytestmark = pytest.mark.mpi
 

@@ -3,7 +3,7 @@
 import pytest
 
 from scratchgrad.train.recipe_files import load_recipe, packaged_recipes
-from tests.train.jobs import rows_without_time
+from tests.jobs import rows_without_time
 
 pytestmark = pytest.mark.mpi
 

@@ -55,11 +55,11 @@ FAILING = """
 import sys, time
 from pathlib import Path
 from scratchgrad import UserError
-from scratchgrad.train.ranks import connect
+from scratchgrad.parallel import connect
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 kind, who = sys.argv[1], int(sys.argv[2])
 comm = connect()
-with Watchdog(Path("."), ranks, deadline=2.0) as watchdog, ends_the_job(ranks, watchdog):
+with Watchdog(Path("."), comm, deadline=2.0) as watchdog, ends_the_job(comm, watchdog):
     for step in range(1000):
         watchdog.phase("step", step)
         comm.barrier()

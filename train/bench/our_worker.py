@@ -16,10 +16,10 @@ import numpy as np
 
 from scratchgrad import Tensor, fixed_weights, models, no_grad, optim, set_precision, set_threads
 from scratchgrad import functional as F
+from scratchgrad.parallel import connect
 from scratchgrad.profiling import Profile, profile
 from scratchgrad.train.dry_run import peak_memory
 from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
-from scratchgrad.train.ranks import connect
 from scratchgrad.train.setup import set_recompute
 
 PEAK_SIZE, PEAK_REPEATS = 2_048, 4

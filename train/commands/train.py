@@ -12,14 +12,13 @@ import click
 from scratchgrad import set_precision, set_threads
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
+from scratchgrad.parallel import Announcement, Communicator, announced, connect, threads_per_rank
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
 from scratchgrad.train.data import Prepared, prepare
 from scratchgrad.train.dry_run import dry_run
-from scratchgrad.train.launcher import Announcement, announced, threads_per_rank
 from scratchgrad.train.loop import train
-from scratchgrad.train.ranks import Communicator, connect
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
 from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
