@@ -26,6 +26,7 @@ from scratchgrad.creation import (
     zeros,
     zeros_like,
 )
+from scratchgrad.dispatch import op
 from scratchgrad.drawing import draw, memory_table, play_backward
 from scratchgrad.errors import UserError
 from scratchgrad.gradient_check import GradcheckError, gradcheck
@@ -33,7 +34,7 @@ from scratchgrad.kernels.precision import precision, set_precision
 from scratchgrad.kernels.weights import fixed_weights
 from scratchgrad.random import manual_seed
 from scratchgrad.recomputation import recompute
-from scratchgrad.tensor import Tensor, grad, op, trace_backward
+from scratchgrad.tensor import Tensor, grad, trace_backward
 from scratchgrad.threads import set_threads
 
 __all__ = [

@@ -1,29 +1,19 @@
-"""Tensor, and the decorator that turns `arrays -> (value, backward)` into `tensors -> tensor`."""
+"""Tensor: an array, the node that made it, and its gradient."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
-from typing import Any, Literal, Self
+from typing import Any, Self
 from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import Backward, BackwardPass, Hook, Node, Step, accumulate, state
+from scratchgrad.autograd import BackwardPass, Hook, Node, Step, accumulate, state
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
-from scratchgrad.op_errors import op_error
-
-Axis = int | tuple[int, ...] | None
-Forward = Callable[..., tuple[Array, Backward | None]]
-Precision = Literal["float32", "bf16"]  # of the operands of matrix products
-
-OPS: dict[str, Callable[..., Tensor]] = {}  # every op by name; its specification is its `__wrapped__`
-KERNELS: dict[str, dict[Device, Forward]] = {}  # the faster ways that are in use, by op and device
-REGISTERED: dict[Precision, dict[tuple[str, Device], Forward]] = {"float32": {}, "bf16": {}}
+from scratchgrad.operators import OPS, Operators
 
 
-class Tensor:
+class Tensor(Operators["Tensor"]):
     """An array that a gradient can be asked for.
 
     `data` is a numpy or cupy array, used as it is and not copied; a Python number or list becomes float32, or int64 if
@@ -199,16 +189,6 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Tensor:
-        """array + tensor and the like are ops; every other NumPy function would silently leave the record."""
-        name = NUMPY_OPERATORS.get(ufunc.__name__)
-        if name is None or method != "__call__" or options:
-            raise _leaves_the_record(ufunc.__name__)
-        return OPS[name](*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        raise _leaves_the_record(function.__name__)
-
     def __dlpack__(self, **options: Any) -> Any:
         return self.data.__dlpack__(**options)
 
@@ -243,7 +223,8 @@ class Tensor:
         return int(self.data)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return OPS["getitem"](self, index=_raw_index(index))
+        part: Tensor = OPS["getitem"](self, index=_raw_index(index))
+        return part
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write into a constant, or into a leaf under no_grad(). An op's result may be kept by a backward pass."""
@@ -253,165 +234,6 @@ class Tensor:
                 "F.index_add, or write into a leaf under no_grad()"
             )
         self.data[_raw_index(index)] = raw(value)
-
-    # Operators
-
-    def __add__(self, other: Any) -> Tensor:
-        return OPS["add"](self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return OPS["add"](other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return OPS["sub"](self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return OPS["sub"](other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return OPS["mul"](self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return OPS["mul"](other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return OPS["div"](self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return OPS["div"](other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return OPS["floor_divide"](self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return OPS["floor_divide"](other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return OPS["remainder"](self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return OPS["remainder"](other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return OPS["pow"](self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return OPS["pow"](other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return OPS["matmul"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return OPS["matmul"](other, self)
-
-    def __neg__(self) -> Tensor:
-        return OPS["neg"](self)
-
-    def __abs__(self) -> Tensor:
-        return OPS["abs"](self)
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["eq"](self, other)
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["ne"](self, other)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return OPS["lt"](self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return OPS["le"](self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return OPS["gt"](self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return OPS["ge"](self, other)
-
-    __hash__ = object.__hash__  # a tensor is itself, whatever its values
-
-    # Ops as methods: those that NumPy's arrays have
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["sum"](self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["mean"](self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        return OPS["var"](self, axis=axis, keepdims=keepdims, ddof=ddof)
-
-    def std(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        return OPS["std"](self, axis=axis, keepdims=keepdims, ddof=ddof)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["max"](self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["min"](self, axis=axis, keepdims=keepdims)
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["prod"](self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["any"](self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return OPS["all"](self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return OPS["argmax"](self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return OPS["argmin"](self, axis=axis, keepdims=keepdims)
-
-    def cumsum(self, axis: int) -> Tensor:
-        return OPS["cumsum"](self, axis=axis)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        return OPS["reshape"](self, shape=_one_or_many(shape))
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in another order; with no argument, in reverse."""
-        return OPS["transpose"](self, axes=_one_or_many(axes) or None)
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802  (NumPy's name)
-        """The axes in reverse."""
-        return OPS["transpose"](self)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        return OPS["swapaxes"](self, axis1=axis1, axis2=axis2)
-
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        return OPS["squeeze"](self, axis=axis)
-
-    def repeat(self, repeats: int, axis: int) -> Tensor:
-        return OPS["repeat"](self, repeats=repeats, axis=axis)
-
-    def take(self, indices: Any, axis: int = 0) -> Tensor:
-        return OPS["take"](self, indices, axis=axis)
-
-    def copy(self) -> Tensor:
-        return OPS["copy"](self)
-
-    def astype(self, dtype: Any) -> Tensor:
-        return OPS["astype"](self, dtype=dtype)
-
-    def exp(self) -> Tensor:
-        return OPS["exp"](self)
-
-    def log(self) -> Tensor:
-        return OPS["log"](self)
-
-    def sqrt(self) -> Tensor:
-        return OPS["sqrt"](self)
-
-    def tanh(self) -> Tensor:
-        return OPS["tanh"](self)
-
-    def clamp(self, min: float | None = None, max: float | None = None) -> Tensor:
-        return OPS["clamp"](self, min=min, max=max)
 
 
 def grad(
@@ -453,112 +275,10 @@ def trace_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Iter
     yield from BackwardPass([root._root(gradient)], accumulate).steps()
 
 
-def op(forward: Forward) -> Callable[..., Tensor]:
-    """Make an op of a function on raw arrays that returns its value and its backward (None: it has no gradient).
-
-    The parameters before `*` are arrays (tensors, arrays or numbers when called), those after it are options. An op
-    with an option `needs_input_grad` is told, array by array, whether a gradient is wanted. An op of `*arrays` can be
-    given them one by one, or as one list.
-    """
-    name = forward.__name__
-    parameters = list(inspect.signature(forward).parameters.values())
-    arrays = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    is_told = any(p.name == "needs_input_grad" for p in parameters)
-    names, least = [p.name for p in arrays], len(arrays)
-    kernels = KERNELS.setdefault(name, {})
-    new, ndarray = object.__new__, np.ndarray
-
-    @wraps(forward)
-    def apply(*args: Any, **options: Any) -> Tensor:
-        if len(args) < least:
-            args += tuple(_argument(name, p, options) for p in arrays[len(args) :])
-        elif takes_any and len(args) == 1 and isinstance(args[0], list | tuple):
-            args = tuple(args[0])
-        values, sources, wanted = [], [], False
-        for argument in args:
-            if isinstance(argument, Tensor):
-                values.append(argument.data)
-                node = argument.node
-                sources.append(node)
-                wanted = wanted or node is not None
-            else:
-                values.append(argument)
-                sources.append(None)
-        wanted = wanted and state.grad_enabled
-        if is_told:
-            options["needs_input_grad"] = tuple(wanted and source is not None for source in sources)
-        run = kernels.get(device_of(values[0]), forward) if kernels else forward
-        try:
-            value, backward = run(*values, **options)
-        except (ValueError, TypeError, IndexError) as error:
-            raise op_error(name, names, values, options, error) from error
-        if type(value) is not ndarray:
-            value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
-        out = new(Tensor)
-        out.data, out.grad = value, None
-        out.node = Node(name, value, tuple(sources), backward) if wanted and backward is not None else None
-        if state.watch is not None:
-            state.watch.made(out.node, name, values, value, backward)
-        return out
-
-    OPS[name] = apply
-    return apply
-
-
-def kernel(name: str, device: Device, precision: Precision = "float32") -> Callable[[Forward], Forward]:
-    """Register a faster way to compute op `name` on `device`: the same signature, the same results.
-
-    One of precision bf16 gives them to bf16's accuracy, and is in use only after use_kernels("bf16").
-    """
-
-    def register(forward: Forward) -> Forward:
-        REGISTERED[precision][name, device] = forward
-        if precision == "float32":
-            KERNELS.setdefault(name, {})[device] = forward
-        return forward
-
-    return register
-
-
-def use_kernels(precision: Precision) -> None:
-    """Put the kernels of this precision in use; where an op has none, that of float32."""
-    for known in REGISTERED.values():
-        for name, device in known:
-            KERNELS.setdefault(name, {}).pop(device, None)
-    for (name, device), forward in {**REGISTERED["float32"], **REGISTERED[precision]}.items():
-        KERNELS[name][device] = forward
-
-
 def raw(value: Any) -> Any:
     """The array of a tensor; anything else as it is."""
     return value.data if isinstance(value, Tensor) else value
 
 
-NUMPY_OPERATORS = {
-    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "power": "pow",
-    "floor_divide": "floor_divide", "remainder": "remainder", "matmul": "matmul", "equal": "eq", "not_equal": "ne",
-    "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
-}  # fmt: skip
-
-
-def _leaves_the_record(function: str) -> TypeError:
-    ours = f"use scratchgrad.functional.{function}" if function in OPS else "use an op of scratchgrad.functional"
-    return TypeError(f"numpy.{function}() on a Tensor would lose its gradient: {ours}, or pass tensor.numpy()")
-
-
 def _raw_index(index: Any) -> Any:
     return tuple(raw(entry) for entry in index) if isinstance(index, tuple) else raw(index)
-
-
-def _one_or_many(numbers: tuple[Any, ...]) -> tuple[int, ...]:
-    """reshape(2, 3) and reshape((2, 3)) are the same."""
-    return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], list | tuple) else numbers
-
-
-def _argument(name: str, parameter: inspect.Parameter, options: dict[str, Any]) -> Any:
-    if parameter.name in options:
-        return options.pop(parameter.name)
-    if parameter.default is parameter.empty:
-        raise TypeError(f"{name}(): the argument '{parameter.name}' is missing")
-    return parameter.default

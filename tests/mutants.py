@@ -29,8 +29,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from scratchgrad import autograd, functional
+from scratchgrad.dispatch import KERNELS
+from scratchgrad.operators import OPS
 from scratchgrad.ops import __all__ as OP_FILES
-from scratchgrad.tensor import KERNELS, OPS
 from scratchgrad.testing import LAYOUTS
 from scratchgrad.threads import set_threads, usable_cores
 from tests.engine import test_conventions, test_kernels, test_ops
@@ -249,11 +250,12 @@ EXTRA_TESTS = [
 
 
 def compare_kernel(name: str) -> None:
-    fast, kernels = test_kernels.run(name), KERNELS[test_kernels.op_of(name)]
-    kept = dict(kernels)
-    kernels.clear()
+    fast, kept = test_kernels.run(name), {op: dict(kernels) for op, kernels in KERNELS.items()}
+    for kernels in KERNELS.values():
+        kernels.clear()
     slow = test_kernels.run(name)
-    kernels.update(kept)
+    for op, kernels in kept.items():
+        KERNELS[op].update(kernels)
     for got, want in zip(fast, slow, strict=True):
         assert np.linalg.norm(got - want) <= 2e-6 * np.linalg.norm(want)
 

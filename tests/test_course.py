@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchgrad.tensor import OPS
+from scratchgrad.operators import OPS
 
 COURSE = Path(__file__).parents[1] / "docs" / "course"
 PAGES = sorted(path.stem for path in COURSE.glob("[0-9]*.md"))

@@ -6,8 +6,8 @@ product stay float32 (Kalamkar et al. 2019, "A study of bfloat16 for deep learni
 
 from __future__ import annotations
 
+from scratchgrad.dispatch import REGISTERED, Precision, use_kernels
 from scratchgrad.errors import UserError
-from scratchgrad.tensor import REGISTERED, Precision, use_kernels
 
 _precision: Precision = "float32"
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module, erf
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 
 def logistic(x: Array) -> Array:

@@ -4,8 +4,8 @@ import math
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module, device_of
+from scratchgrad.dispatch import op
 from scratchgrad.random import uniform
-from scratchgrad.tensor import op
 
 
 @op

@@ -1,7 +1,7 @@
 """Questions: the answers are True and False, and have no gradient."""
 
 from scratchgrad.backend import Array, array_module
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 
 @op

@@ -6,8 +6,8 @@ from functools import partial
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
+from scratchgrad.dispatch import op
 from scratchgrad.ops.loss import Reduction, reduced
-from scratchgrad.tensor import op
 from scratchgrad.threads import tiles
 
 IGNORE_INDEX = -100  # a target that does not count, as in PyTorch

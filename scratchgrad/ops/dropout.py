@@ -2,8 +2,8 @@
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, device_of
+from scratchgrad.dispatch import op
 from scratchgrad.random import uniform
-from scratchgrad.tensor import op
 
 
 @op

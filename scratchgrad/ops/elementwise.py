@@ -5,7 +5,7 @@ import math
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
 from scratchgrad.backend import erf as erf_of
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 
 @op

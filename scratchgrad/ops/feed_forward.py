@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
-from scratchgrad.ops.activation import swiglu
-from scratchgrad.ops.linalg import linear
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import compute, op
 
 
 @op
@@ -21,22 +18,15 @@ def swiglu_feed_forward(
     x (..., inputs); gate_up (2 * width, inputs), the rows of the gate first; down (outputs, width); returns
     (..., outputs).
     """
-    return in_three_steps(linear.__wrapped__, swiglu.__wrapped__, x, gate_up, down, needs_input_grad)  # type: ignore[attr-defined]
+    return in_three_steps(x, gate_up, down, needs_input_grad)
 
 
-def in_three_steps(
-    linear: Callable[..., tuple[Array, Any]],
-    swiglu: Callable[..., tuple[Array, Any]],
-    x: Array,
-    gate_up: Array,
-    down: Array,
-    needs_input_grad: tuple[bool, ...],
-) -> tuple[Array, Backward]:
-    """The op by these ways to compute the steps that it is made of."""
+def in_three_steps(x: Array, gate_up: Array, down: Array, needs_input_grad: tuple[bool, ...]) -> tuple[Array, Backward]:
+    """The op by those that it is made of, with their kernels."""
     check_shapes(x, gate_up, down)
-    both, backward_of_both = linear(x, gate_up)
-    hidden, backward_of_hidden = swiglu(both)
-    out, backward_of_out = linear(hidden, down)
+    both, backward_of_both = compute("linear", x, gate_up)
+    hidden, backward_of_hidden = compute("swiglu", both)
+    out, backward_of_out = compute("linear", hidden, down)
 
     def backward(grad: Array) -> tuple[Any, Any, Any]:
         of_hidden, of_down = backward_of_out(grad)[:2]

@@ -15,8 +15,9 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from scratchgrad.autograd import Backward, SparseGradient
 from scratchgrad.backend import Array, array_module, segment_sum
+from scratchgrad.dispatch import op
 from scratchgrad.ops.arithmetic import where
-from scratchgrad.tensor import op, raw
+from scratchgrad.tensor import raw
 
 if TYPE_CHECKING:
     from scratchgrad.tensor import Tensor

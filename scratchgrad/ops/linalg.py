@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scratchgrad.autograd import Backward, unbroadcast
 from scratchgrad.backend import Array, array_module
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 if TYPE_CHECKING:
     from scratchgrad.tensor import Tensor

@@ -5,8 +5,8 @@ from typing import Literal
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
+from scratchgrad.dispatch import op
 from scratchgrad.ops.activation import logistic
-from scratchgrad.tensor import op
 
 Reduction = Literal["mean", "sum", "none"]
 

@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 Axis = int | tuple[int, ...] | None
 

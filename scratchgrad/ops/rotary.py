@@ -2,7 +2,7 @@
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 
 @op

@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
-from scratchgrad.tensor import op
+from scratchgrad.dispatch import op
 
 if TYPE_CHECKING:
     from scratchgrad.tensor import Tensor

@@ -2,8 +2,8 @@
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
+from scratchgrad.dispatch import op
 from scratchgrad.ops.reduction import Axis, stretching
-from scratchgrad.tensor import op
 
 
 @op

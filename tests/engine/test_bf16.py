@@ -15,8 +15,8 @@ from ml_dtypes import bfloat16
 
 from scratchgrad import Tensor, UserError, fixed_weights, manual_seed, models, precision, set_precision, set_threads
 from scratchgrad import functional as F
+from scratchgrad.dispatch import KERNELS
 from scratchgrad.kernels import cpu
-from scratchgrad.tensor import KERNELS
 from scratchgrad.threads import threads, tiles
 
 kernels = cpu.bf16
@@ -131,6 +131,30 @@ def test_other_dtypes_and_empty_products_are_as_ever(in_bf16):
     assert F.linear(np.zeros((0, 5), np.float32), single(4, 5)).shape == (0, 4)
     with pytest.raises(ValueError, match=r"the last axes of x \(5\) and of weight \(6\) must agree"):
         F.linear(single(3, 5), single(4, 6))
+
+
+@pytest.mark.parametrize(("x", "weight"), [
+    (draw((3, 5)), single(4, 5)), (single(3, 5), draw((4, 5))), (single(3, 5), single(4, 6)),
+    (single(0, 5), single(4, 5)), (single(3, 5), single(0, 5)),
+], ids=["double x", "double weight", "widths that disagree", "no rows", "no outputs"])  # fmt: skip
+def test_what_bf16_declines_is_what_float32_computes(in_bf16, x, weight):
+    targets = np.zeros(len(x), int)
+    assert kernels.linear(x, weight) is NotImplemented
+    assert kernels.linear_cross_entropy(x, weight, targets, needs_input_grad=(True,) * 4) is NotImplemented
+
+    def outcome(call, *arrays):
+        leaves = [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+        try:
+            out = call(*leaves)
+        except (ValueError, IndexError) as error:
+            return str(error)
+        out.backward(np.ones(out.shape))
+        return [(array.dtype, array.tobytes()) for array in (out.data, *(leaf.grad for leaf in leaves[:2]))]
+
+    calls = (lambda: outcome(F.linear, x, weight)), (lambda: outcome(F.linear_cross_entropy, x, weight, targets))
+    got = [call() for call in calls]
+    set_precision("float32")
+    assert got == [call() for call in calls]
 
 
 def test_only_needed_gradients_are_made(in_bf16):

@@ -7,7 +7,7 @@ from hypothesis import given
 import scratchgrad
 from scratchgrad import GradcheckError, Tensor, gradcheck, manual_seed, op
 from scratchgrad import functional as F
-from scratchgrad.tensor import OPS
+from scratchgrad.operators import OPS
 from scratchgrad.testing import broadcastable, tensors
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from scratchgrad import AnomalyError, Tensor, detect_anomaly, grad, no_grad, op, recompute
 from scratchgrad import functional as F
-from scratchgrad.tensor import OPS
+from scratchgrad.operators import OPS
 
 draw = np.random.default_rng(0).standard_normal
 

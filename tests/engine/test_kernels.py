@@ -1,14 +1,16 @@
 """A kernel may be faster than its op, and nothing else."""
 
+import inspect
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from scratchgrad import Tensor, fixed_weights, set_threads
+from scratchgrad import Tensor, fixed_weights, manual_seed, set_threads
+from scratchgrad.dispatch import KERNELS, REGISTERED, SPECIFICATIONS
 from scratchgrad.kernels.cpu import products
-from scratchgrad.tensor import KERNELS, OPS
+from scratchgrad.operators import OPS
 from scratchgrad.threads import threads
 
 draw = np.random.default_rng(0).standard_normal
@@ -68,27 +70,119 @@ INPUTS = {
 }  # fmt: skip
 
 
+double = np.float64
+
+# What a kernel does not serve. The same form; an op's error is an error however it is computed.
+DECLINED = {
+    "linear, widths that disagree": ([single(300, 24), single(501, 25)], {}),
+    "matmul, a vector on the left": ([single(512), single(512, 401)], {}),
+    "matmul, a vector on the right": ([single(512, 401), single(401)], {}),
+    "matmul, a stack": ([single(3, 12, 8), single(3, 8, 5)], {}),
+    "matmul, widths that disagree": ([single(300, 24), single(25, 501)], {}),
+    "rms_norm, small": ([single(5, 7), single(7)], {}),
+    "rms_norm, half precision": ([single(2100, 131).astype(np.float16), single(131).astype(np.float16)], {}),
+    "rms_norm, another dtype of gain": ([single(2100, 131), single(131).astype(double)], {}),
+    "rms_norm, one gain": ([single(2100, 131), single(1)], {}),
+    "layer_norm, small": ([single(5, 7), single(7), single(7)], {}),
+    "layer_norm, one gain": ([single(2100, 131), single(1)], {}),
+    "layer_norm, another dtype of bias": ([single(2100, 131), single(131), single(131).astype(double)], {}),
+    "swiglu, small": ([single(3, 8)], {}),
+    "swiglu, odd": ([single(1201, 263)], {}),
+    "swiglu_feed_forward, few rows": ([single(3, 24), single(2 * 67, 24), single(31, 67)], {}),
+    "swiglu_feed_forward, large weights": ([single(2, 1027, 24), single(2 * 4001, 24), single(31, 4001)], {}),
+    "swiglu_feed_forward, another dtype of x": ([single(2, 1027, 24).astype(double), single(2 * 67, 24), single(31, 67)], {}),
+    "swiglu_feed_forward, another dtype of down": ([single(2, 1027, 24), single(2 * 67, 24), single(31, 67).astype(double)], {}),
+    "gelu, small": ([single(5, 7)], {}),
+    "gelu, double precision": ([single(300, 131).astype(double)], {"approximate": "tanh"}),
+    "gelu, of another name": ([single(300, 131)], {"approximate": "erf"}),
+    "rotary, small": ([single(2, 3, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 2}),
+    "scaled_dot_product_attention, dropout": (heads, {"is_causal": True, "dropout_p": 0.2}),
+}  # fmt: skip
+WHOLE_DOMAIN = {"embedding", "grouped_linear", "linear_cross_entropy"}  # these kernels never decline
+
+
 def op_of(name: str) -> str:
     return name.partition(",")[0]
 
 
 def run(name: str) -> list[np.ndarray]:
-    arrays, options = INPUTS[name]
-    leaves = [a if isinstance(a, Tensor) else Tensor(a, requires_grad=a.dtype == np.float32) for a in arrays]
+    arrays, options = (INPUTS | DECLINED)[name]
+    manual_seed(0)
+    leaves = [a if isinstance(a, Tensor) else Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     out = OPS[op_of(name)](*leaves, **options)
     if out.requires_grad:
         out.backward(np.random.default_rng(1).standard_normal(out.shape, dtype=np.float32))
     return [out.data, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 
+def without_kernels(monkeypatch) -> None:
+    """Of other ops neither: an op may be made of them."""
+    for kernels in KERNELS.values():
+        monkeypatch.delitem(kernels, "cpu", raising=False)
+
+
 def test_every_kernel_is_tested_here():
-    assert {name for name, kernels in KERNELS.items() if kernels} == set(map(op_of, INPUTS))
+    names = {name for name, kernels in KERNELS.items() if kernels}
+    assert names == set(map(op_of, INPUTS)) == set(map(op_of, DECLINED)) | WHOLE_DOMAIN
+
+
+@pytest.mark.parametrize("precision", REGISTERED)
+def test_a_kernel_has_the_signature_of_its_op(precision):
+    def parameters(function):
+        return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+    for (name, _), kernel in REGISTERED[precision].items():
+        assert parameters(kernel) == parameters(SPECIFICATIONS[name]), name
+
+
+@pytest.mark.parametrize("name", DECLINED)
+def test_what_a_kernel_declines_is_what_the_op_computes(name, monkeypatch):
+    answers, (serve,) = [], KERNELS[op_of(name)]["cpu"]
+
+    def spied(*args, **options):
+        answers.append(serve(*args, **options))
+        return answers[-1]
+
+    def outcome() -> object:
+        try:
+            return [(array.dtype, array.tobytes()) for array in run(name)]
+        except ValueError as error:
+            return str(error)
+
+    monkeypatch.setitem(KERNELS[op_of(name)], "cpu", (spied,))
+    got = outcome()
+    assert answers == [NotImplemented]
+    monkeypatch.delitem(KERNELS[op_of(name)], "cpu")
+    assert got == outcome()
+
+
+@pytest.mark.parametrize(
+    ("order", "value", "slope"), [("declines", 14, 7), ("declines, triples", 42, 21), ("triples, declines", 42, 21)]
+)
+def test_kernels_are_asked_in_their_order_and_the_op_comes_last(order, value, slope, monkeypatch):
+    asked = []
+
+    def declines(a, b):
+        asked.append("declines")
+        return NotImplemented
+
+    def triples(a, b):
+        asked.append("triples")
+        return 3 * a * b, lambda grad: (3 * grad * b, None)
+
+    kernels = tuple({"declines": declines, "triples": triples}[name] for name in order.split(", "))
+    monkeypatch.setitem(KERNELS["mul"], "cpu", kernels)
+    x = Tensor([2.0], requires_grad=True)
+    out = x * 7.0
+    out.backward()
+    assert (out.item(), x.grad.item()) == (value, slope)
+    assert asked == order.removesuffix(", declines").split(", ")
 
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_kernel_agrees_with_its_op(name, monkeypatch):
     fast = run(name)
-    monkeypatch.delitem(KERNELS[op_of(name)], "cpu")
+    without_kernels(monkeypatch)
     for got, want in zip(fast, run(name), strict=True):
         assert got.dtype == want.dtype
         assert np.linalg.norm(got - want) <= 2e-6 * np.linalg.norm(want)  # a dozen roundings of float32
@@ -131,7 +225,7 @@ def test_few_rows_by_a_fixed_weight_are_what_they_are_by_any(rows, outputs, dept
 
 
 def test_the_environment_can_turn_them_off():
-    code = "import scratchgrad; from scratchgrad.tensor import KERNELS; print(sum(map(len, KERNELS.values())))"
+    code = "import scratchgrad; from scratchgrad.dispatch import KERNELS; print(sum(map(len, KERNELS.values())))"
     for setting, want in (("off", "0"), ("on", str(sum(map(len, KERNELS.values()))))):
         out = subprocess.run(
             [sys.executable, "-c", code],

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchgrad import Tensor, functional, gradcheck, manual_seed
-from scratchgrad.tensor import OPS
+from scratchgrad.operators import OPS
 from scratchgrad.testing import LAYOUTS, laid_out
 from tests.op_cases import CASES, Case
 

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from scratchgrad import Tensor, op, recompute, tensor
+from scratchgrad import Tensor, dispatch, op, recompute
 from scratchgrad import functional as F
 from scratchgrad.autograd import state
 from scratchgrad.profiling import profile
@@ -18,8 +18,8 @@ SLOW = 0.03  # seconds
 @pytest.fixture
 def slow(monkeypatch):
     """An op that waits, on the way there and twice as long on the way back."""
-    monkeypatch.setattr(tensor, "OPS", dict(tensor.OPS))
-    monkeypatch.setattr(tensor, "KERNELS", dict(tensor.KERNELS))
+    for registry in ("OPS", "KERNELS", "SPECIFICATIONS"):
+        monkeypatch.setattr(dispatch, registry, dict(getattr(dispatch, registry)))
 
     @op
     def waiting(x):

@@ -17,15 +17,12 @@ from ml_dtypes import bfloat16
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
+from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.errors import UserError
-from scratchgrad.kernels.cpu.loss import linear_cross_entropy as float32_linear_cross_entropy
-from scratchgrad.kernels.cpu.products import linear as float32_linear
-from scratchgrad.kernels.cpu.swiglu import swiglu
 from scratchgrad.kernels.weights import derived
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX, check_targets, rows_at_a_time, softmax_minus_target
 from scratchgrad.ops.feed_forward import in_three_steps
 from scratchgrad.ops.linalg import as_rows
-from scratchgrad.tensor import kernel
 from scratchgrad.threads import parallel_map, tiles
 
 FEWEST, MOST = 64, 16  # a block of a product has at least so many rows; there are at most so many blocks
@@ -46,9 +43,9 @@ def multiplier() -> Any:
 
 
 @kernel("linear", "cpu", "bf16")
-def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Backward | None]:
+def linear(x: Array, weight: Array, bias: Array | None = None) -> KernelResult:
     if not _fits(x, weight):
-        return float32_linear(x, weight, bias)
+        return NotImplemented
     shape, by = x.shape, multiplier()
     rows = rounded(as_rows(x))
     out = product(by.left(rows), derived(weight, packed), len(rows), len(weight))
@@ -73,7 +70,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
 def swiglu_feed_forward(
     x: Array, gate_up: Array, down: Array, *, needs_input_grad: tuple[bool, ...]
 ) -> tuple[Array, Backward]:
-    return in_three_steps(linear, swiglu, x, gate_up, down, needs_input_grad)
+    """Not in tiles, whose weights would be rounded for each."""
+    return in_three_steps(x, gate_up, down, needs_input_grad)
 
 
 @kernel("linear_cross_entropy", "cpu", "bf16")
@@ -87,11 +85,11 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
     needs_input_grad: tuple[bool, ...],
-) -> tuple[Array, Backward | None]:
+) -> KernelResult:
     """As the specification. A tile's logits are made, turned into their gradient and rounded before the next tile's."""
     options: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "z_loss": z_loss}
     if not _fits(x, weight):
-        return float32_linear_cross_entropy(x, weight, targets, bias, **options, needs_input_grad=needs_input_grad)
+        return NotImplemented
     check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     by, vocabulary, ids = multiplier(), len(weight), targets.reshape(-1)
     rows, table = rounded(as_rows(x)), derived(weight, packed)
@@ -163,7 +161,7 @@ def rounded(x: Array) -> Array:
 
 
 def _fits(x: Array, weight: Array) -> bool:
-    """Is this a product that bf16 is meant for? Others, and what is wrong, are left to the float32 kernels."""
+    """Is this a product that bf16 is meant for? Of others, and of what is wrong, its kernels decline."""
     return bool(
         x.dtype == np.float32 == weight.dtype and x.shape[-1] == weight.shape[1] and x.size > 0 and weight.size > 0
     )

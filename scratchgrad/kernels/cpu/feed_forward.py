@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 
-from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
-from scratchgrad.kernels.cpu.products import linear
-from scratchgrad.kernels.cpu.swiglu import silu_and_twice_sigmoid, slopes, swiglu
-from scratchgrad.ops.feed_forward import check_shapes, in_three_steps
+from scratchgrad.dispatch import KernelResult, kernel
+from scratchgrad.kernels.cpu.swiglu import silu_and_twice_sigmoid, slopes
+from scratchgrad.ops.feed_forward import check_shapes
 from scratchgrad.ops.linalg import as_rows
-from scratchgrad.tensor import kernel
 from scratchgrad.threads import parallel_map, tiles
 
 ROWS, MOST = 512, 16  # a tile has at least so many rows; there are at most so many, each with gradients of the weights
@@ -18,13 +16,11 @@ LARGEST = 1 << 18  # numbers in the weights: larger ones are in no cache, and no
 
 
 @kernel("swiglu_feed_forward", "cpu")
-def swiglu_feed_forward(
-    x: Array, gate_up: Array, down: Array, *, needs_input_grad: tuple[bool, ...]
-) -> tuple[Array, Backward]:
+def swiglu_feed_forward(x: Array, gate_up: Array, down: Array, *, needs_input_grad: tuple[bool, ...]) -> KernelResult:
     check_shapes(x, gate_up, down)
     count = min(MOST, math.prod(x.shape[:-1]) // ROWS)
     if count < 2 or gate_up.size + down.size > LARGEST or not x.dtype == gate_up.dtype == down.dtype:
-        return in_three_steps(linear, swiglu, x, gate_up, down, needs_input_grad)
+        return NotImplemented
     rows, width = as_rows(x), down.shape[1]
     count = 1 << (count.bit_length() - 1)  # a power of two, so that threads have the same work
     cuts = tiles(len(rows), -(-len(rows) // count))

@@ -8,10 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
-from scratchgrad.ops.activation import gelu as specification
-from scratchgrad.tensor import kernel
+from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 15  # elements; half a dozen such arrays are in use at once
@@ -21,9 +19,9 @@ SCALE, CUBE = math.sqrt(2 / math.pi), 0.044715  # of the approximation by tanh
 
 
 @kernel("gelu", "cpu")
-def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> tuple[Array, Backward]:
+def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> KernelResult:
     if x.dtype != np.float32 or x.size <= TILE or approximate not in ("none", "tanh"):
-        return specification.__wrapped__(x, approximate=approximate)  # type: ignore[attr-defined, no-any-return]
+        return NotImplemented
     below, slope = (normal, normal_slope) if approximate == "none" else (logistic, logistic_slope)
     flat = x.reshape(-1)
     cuts = tiles(flat.size, TILE)

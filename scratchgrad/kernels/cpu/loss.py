@@ -4,9 +4,9 @@ import numpy as np
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
+from scratchgrad.dispatch import kernel
 from scratchgrad.kernels.cpu.products import plus_product, product
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX, chunk_by_chunk, softmax_minus_target
-from scratchgrad.tensor import kernel
 from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 17  # logits: half a megabyte of float32, a quarter of a core's cache

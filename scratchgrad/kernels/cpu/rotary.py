@@ -6,11 +6,9 @@ negative: whole heads lie next to each other then, and NumPy's loops are long. H
 
 import numpy as np
 
-from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
+from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.ops.rotary import check_shapes
-from scratchgrad.ops.rotary import rotary as specification
-from scratchgrad.tensor import kernel
 from scratchgrad.threads import parallel_map, tiles
 
 SMALL = 1 << 16  # elements: not worth the threads
@@ -18,9 +16,9 @@ TILE = 1 << 18  # elements: fewer calls wait less for the GIL
 
 
 @kernel("rotary", "cpu")
-def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tuple[Array, Backward]:
+def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> KernelResult:
     if x.size <= SMALL:
-        return specification.__wrapped__(x, cos, sin, heads=heads)  # type: ignore[attr-defined, no-any-return]
+        return NotImplemented
     check_shapes(x, cos, sin)
     batch, count, time, width = x.shape
     turned = count if heads is None else heads

@@ -2,19 +2,17 @@
 
 import numpy as np
 
-from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
-from scratchgrad.ops.activation import swiglu as specification
-from scratchgrad.tensor import kernel
+from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 17  # elements
 
 
 @kernel("swiglu", "cpu")
-def swiglu(x: Array) -> tuple[Array, Backward]:
+def swiglu(x: Array) -> KernelResult:
     if x.size <= TILE or x.shape[-1] % 2:
-        return specification.__wrapped__(x)  # type: ignore[attr-defined, no-any-return]
+        return NotImplemented
     shape, width = x.shape, x.shape[-1] // 2
     rows = x.reshape(-1, 2 * width)
     cuts = tiles(len(rows), max(1, TILE // width))

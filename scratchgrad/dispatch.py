@@ -1,0 +1,133 @@
+"""The decorator that turns `arrays -> (value, backward)` into `tensors -> tensor`, and the kernels that serve it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import NotImplementedType
+from typing import Any, Literal
+
+import numpy as np
+
+from scratchgrad.autograd import Backward, Node, state
+from scratchgrad.backend import Array, Device, array_module, device_of
+from scratchgrad.op_errors import op_error
+from scratchgrad.operators import OPS
+from scratchgrad.tensor import Tensor
+
+Result = tuple[Array, Backward | None]
+Forward = Callable[..., Result]
+KernelResult = Result | NotImplementedType  # NotImplemented: the kernel declines
+Kernel = Callable[..., KernelResult]
+Precision = Literal["float32", "bf16"]  # of the operands of matrix products
+
+SPECIFICATIONS: dict[str, Forward] = {}  # what every op computes, by name
+KERNELS: dict[str, dict[Device, tuple[Kernel, ...]]] = {}  # those in use, by op and device, in the order of asking
+REGISTERED: dict[Precision, dict[tuple[str, Device], Kernel]] = {"float32": {}, "bf16": {}}
+
+
+def op(forward: Forward) -> Callable[..., Tensor]:
+    """Make an op of a function on raw arrays that returns its value and its backward (None: it has no gradient).
+
+    The parameters before `*` are arrays (tensors, arrays or numbers when called), those after it are options. An op
+    with an option `needs_input_grad` is given, array by array, whether a gradient is wanted. An op of `*arrays` can be
+    given them one by one, or as one list.
+    """
+    name = forward.__name__
+    parameters = list(inspect.signature(forward).parameters.values())
+    arrays = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    needs_flags = any(p.name == "needs_input_grad" for p in parameters)
+    names, least = [p.name for p in arrays], len(arrays)
+    kernels = KERNELS.setdefault(name, {})
+    new, ndarray = object.__new__, np.ndarray
+
+    @wraps(forward)
+    def apply(*args: Any, **options: Any) -> Tensor:
+        if len(args) < least:
+            args += tuple(_argument(name, p, options) for p in arrays[len(args) :])
+        elif takes_any and len(args) == 1 and isinstance(args[0], list | tuple):
+            args = tuple(args[0])
+        values, sources, wanted = [], [], False
+        for argument in args:
+            if isinstance(argument, Tensor):
+                values.append(argument.data)
+                node = argument.node
+                sources.append(node)
+                wanted = wanted or node is not None
+            else:
+                values.append(argument)
+                sources.append(None)
+        wanted = wanted and state.grad_enabled
+        if needs_flags:
+            options["needs_input_grad"] = tuple(wanted and source is not None for source in sources)
+        try:
+            value, backward = _computed(kernels, forward, values, options) if kernels else forward(*values, **options)
+        except (ValueError, TypeError, IndexError) as error:
+            raise op_error(name, names, values, options, error) from error
+        if type(value) is not ndarray:
+            value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
+        out = new(Tensor)
+        out.data, out.grad = value, None
+        out.node = Node(name, value, tuple(sources), backward) if wanted and backward is not None else None
+        if state.watch is not None:
+            state.watch.made(out.node, name, values, value, backward)
+        return out
+
+    OPS[name], SPECIFICATIONS[name] = apply, forward
+    return apply
+
+
+def compute(name: str, *values: Any, **options: Any) -> tuple[Array, Any]:
+    """The value and the backward of op `name`, of raw arrays: for an op that is made of others."""
+    return _computed(KERNELS[name], SPECIFICATIONS[name], values, options)
+
+
+def _computed(
+    kernels: Mapping[Device, Sequence[Kernel]],
+    specification: Forward,
+    values: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Result:
+    """By the first kernel that does not decline, or as the op specifies."""
+    for run in kernels.get(device_of(values[0]), ()):
+        result = run(*values, **options)
+        if result is not NotImplemented:
+            return result
+    return specification(*values, **options)
+
+
+def kernel(name: str, device: Device, precision: Precision = "float32") -> Callable[[Kernel], Kernel]:
+    """Register a faster way to compute op `name` on `device`: the same signature, the same results.
+
+    A kernel declines a shape, dtype or layout that it does not serve: it returns NotImplemented, and the op computes.
+    One of precision bf16 gives results to bf16's accuracy, is in use only after use_kernels("bf16"), and is asked
+    before that of float32.
+    """
+
+    def register(forward: Kernel) -> Kernel:
+        REGISTERED[precision][name, device] = forward
+        if precision == "float32":
+            KERNELS.setdefault(name, {})[device] = (forward,)
+        return forward
+
+    return register
+
+
+def use_kernels(precision: Precision) -> None:
+    """Put the kernels of this precision in use; where an op has none, or it declines, that of float32."""
+    for kernels in KERNELS.values():
+        kernels.clear()
+    for name, device in REGISTERED["float32"] | REGISTERED[precision]:
+        in_order = dict.fromkeys((precision, "float32"))
+        found = [REGISTERED[known].get((name, device)) for known in in_order]
+        KERNELS.setdefault(name, {})[device] = tuple(forward for forward in found if forward is not None)
+
+
+def _argument(name: str, parameter: inspect.Parameter, options: dict[str, Any]) -> Any:
+    if parameter.name in options:
+        return options.pop(parameter.name)
+    if parameter.default is parameter.empty:
+        raise TypeError(f"{name}(): the argument '{parameter.name}' is missing")
+    return parameter.default
