@@ -34,7 +34,7 @@ class Profile:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
-        self._flops: dict[int, int] = {}  # by birth: a node that is held holds what its closure keeps
+        self._flops: dict[int, int] = {}  # of backwards, by sequence number: nodes would keep their arrays alive
         self._open: Row | None = None  # the backward that runs now
         self._since = time.perf_counter()
 
@@ -63,18 +63,23 @@ class Profile:
         self._take_time(row)
         self._open = None
         flops = product_flops(name, values)
-        once = 3 if name == "linear_cross_entropy" and node is not None else 1  # it makes its gradients there and then
         row.calls += 1
         row.bytes += value.nbytes + sum(v.nbytes for v in values if hasattr(v, "nbytes"))
-        row.flops += once * flops
-        if node is not None and once == 1 and flops:
-            self._flops[node.sequence_number] = flops
+        backward_flops = 0 if node is None else 2 * flops
+        if name == "linear_cross_entropy" and node is not None:
+            if value.ndim:  # the losses of tokens: the backward makes the logits again
+                backward_flops += flops
+            else:  # it makes its gradients there and then
+                flops, backward_flops = flops + backward_flops, 0
+        row.flops += flops
+        if node is not None and backward_flops:
+            self._flops[node.sequence_number] = backward_flops
 
     def before(self, node: Node) -> None:
         self._take_time(self._row(WALK, "backward"))
         self._open = self._row(node.name, "backward")
         self._open.calls += 1
-        self._open.flops += 2 * self._flops.pop(node.sequence_number, 0)
+        self._open.flops += self._flops.pop(node.sequence_number, 0)
 
     def after(self, node: Node, gradient: Array, position: int, piece: Array) -> None:
         row = self._row(node.name, "backward")

@@ -643,7 +643,7 @@ CASES = dict([
     # losses
     case("cross_entropy", classified(False, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
          entropies, call=lambda x, targets, **o: F.cross_entropy(x, targets, **o)),
-    case("linear_cross_entropy", classified(True, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
+    case("linear_cross_entropy", classified(True, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
          lambda x, w, *b, **o: entropies(x @ w.T + (b[0] if b else 0), **o), call=lambda x, w, *b, targets, **o: F.linear_cross_entropy(x, w, targets, *b, **o)),
     case("nll_loss", classified(False, reduction=reductions), lambda x, targets, reduction: told(
         np.where(targets < 0, 0, -np.take_along_axis(x, np.maximum(targets, 0)[..., None], -1)[..., 0]), reduction, (targets >= 0).sum()),

@@ -1,7 +1,7 @@
 """Losses of a prediction against what came. `reduction` is "mean", "sum" or "none"."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
@@ -75,12 +75,16 @@ def nll_loss(
 
 def reduced(losses: Array, reduction: Reduction, count: Array | None = None) -> tuple[Array, Callable[[Array], Array]]:
     """The reduction of losses, and what it makes of the gradient: one number for each loss. count: of the mean."""
+    check_reduction(reduction)
     xp, shape, dtype = array_module(losses), losses.shape, losses.dtype
     if reduction == "none":
         return losses, lambda grad: grad
     if reduction == "sum":
         return losses.sum(), lambda grad: xp.broadcast_to(grad, shape)
-    if reduction == "mean":
-        each = (1 / (max(losses.size, 1) if count is None else count)) if count is None else (1 / count).astype(dtype)
-        return losses.sum() * each, lambda grad: xp.broadcast_to(grad * each, shape)
-    raise ValueError(f"reduction is 'mean', 'sum' or 'none', and it is {reduction!r}")
+    each = 1 / max(losses.size, 1) if count is None else (1 / count).astype(dtype)
+    return losses.sum() * each, lambda grad: xp.broadcast_to(grad * each, shape)
+
+
+def check_reduction(reduction: Reduction) -> None:
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', and it is {reduction!r}")

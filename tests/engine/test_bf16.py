@@ -89,6 +89,10 @@ OPS = {
         lambda x, w, b: F.linear_cross_entropy(x, w, ids, b, label_smoothing=0.1, z_loss=0.01),
         [single(600, 25), 0.2 * single(500, 25), single(500)],  # logits of a size that models have
     ),
+    "losses by token": (
+        lambda x, w, b: F.linear_cross_entropy(x, w, ids, b, label_smoothing=0.1, z_loss=0.01, reduction="none"),
+        [single(600, 25), 0.2 * single(500, 25), single(500)],
+    ),
 }  # fmt: skip
 
 IN_A_ROW = {"feed forward": 2}  # products that round what others have made, if more than one

@@ -67,6 +67,8 @@ INPUTS = {
     "scaled_dot_product_attention, one query each of several texts": (three_texts, {}),
     "scaled_dot_product_attention, one query each of several texts, booleans": ([*three_texts, np.arange(900) > np.arange(3).reshape(3, 1, 1, 1)], {}),
     "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
+    "linear_cross_entropy, mean": ([single(600, 24), single(500, 24), ids, single(500)], {"reduction": "mean", "z_loss": 0.1}),
+    "linear_cross_entropy, none": ([single(600, 24), single(500, 24), ids, single(500)], {"reduction": "none", "label_smoothing": 0.1}),
 }  # fmt: skip
 
 

@@ -66,6 +66,14 @@ def test_products_are_counted_forward_and_twice_backward():
     assert told.flops == 3 * told.rows["swiglu_feed_forward", "forward"].flops
 
 
+def test_the_logits_of_losses_by_token_are_counted_twice():
+    x, table = (Tensor(np.ones(shape, np.float32), requires_grad=True) for shape in ((5, 6), (7, 6)))
+    with profile() as told:
+        F.linear_cross_entropy(x, table, Tensor(np.arange(5)), reduction="none").sum().backward()
+    assert told.rows["linear_cross_entropy", "forward"].flops == 2 * 5 * 6 * 7
+    assert told.rows["linear_cross_entropy", "backward"].flops == 3 * 2 * 5 * 6 * 7
+
+
 def test_what_is_not_an_op_can_be_told_or_left_out():
     with profile() as told:
         time.sleep(SLOW)

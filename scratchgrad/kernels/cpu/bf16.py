@@ -20,11 +20,13 @@ from scratchgrad.backend import Array
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.errors import UserError
 from scratchgrad.kernels.weights import derived
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX, check_targets, rows_at_a_time, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX, ChunkSteps, chunk_by_chunk, rows_at_a_time, softmax_minus_target
 from scratchgrad.ops.feed_forward import in_three_steps
 from scratchgrad.ops.linalg import as_rows
+from scratchgrad.ops.loss import Reduction
 from scratchgrad.threads import parallel_map, tiles
 
+Slopes = tuple[Array, list[Any]]  # of a chunk's logits, in bf16; the sums of their columns by tile, not rounded
 FEWEST, MOST = 64, 16  # a block of a product has at least so many rows; there are at most so many blocks
 TILE = 1 << 18  # elements that are rounded, or logits that are made, at a time
 SHORTEST = 32  # rows at least of such logits, so that the product is worth reading the weights for
@@ -84,55 +86,52 @@ def linear_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
+    reduction: Reduction = "sum",
     needs_input_grad: tuple[bool, ...],
 ) -> KernelResult:
-    """As the specification. A tile's logits are made, turned into their gradient and rounded before the next tile's."""
-    options: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "z_loss": z_loss}
+    """As the specification. A tile's logits are made, turned into their slopes and rounded before the next tile's."""
     if not _fits(x, weight):
         return NotImplemented
-    check_targets(x.shape[:-1], targets, len(weight), ignore_index)
     by, vocabulary, ids = multiplier(), len(weight), targets.reshape(-1)
     rows, table = rounded(as_rows(x)), derived(weight, packed)
+    loss = partial(softmax_minus_target, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss)
     needs_x, needs_weight, _, needs_bias = needs_input_grad
-    grad_x = np.empty(rows.shape, np.float32) if needs_x else None
-    grad_weight = None
-    grad_bias = np.zeros(vocabulary, np.float32) if needs_bias else None
-    losses = np.empty(len(rows), np.float32)
 
-    def of_tile(tile: slice, start: int, slopes: Array | None) -> Array:
-        """Losses and slopes of the rows in `tile`, which count from `start`; the sum of the slopes for the bias."""
-        here = slice(start + tile.start, start + tile.stop)
-        logits = np.empty((tile.stop - tile.start, vocabulary), np.float32)
-        by.multiply(by.left(rows[here]), table, logits, slice(0, len(logits)))
-        if bias is not None:
-            logits += bias
-        losses[here] = softmax_minus_target(logits, ids[here], **options)
-        if slopes is not None:
-            by.round_into(logits, slopes[tile])
-        return logits.sum(axis=0) if needs_bias else 0
+    def losses_and_slopes(chunk: slice, grad: Array | None, needs_slopes: bool) -> tuple[Array, Slopes]:
+        some, its_ids = rows[chunk], ids[chunk]
+        needs_rounded = needs_slopes and (needs_x or needs_weight)
+        slopes = np.empty((len(some) if needs_rounded else 0, vocabulary), bfloat16)
 
-    for chunk in tiles(len(rows), 2 * rows_at_a_time(vocabulary)):  # half the bytes, twice the rows
-        some = rows[chunk]
-        slopes = np.empty((len(some), vocabulary), bfloat16) if needs_x or needs_weight else None
-        work = partial(of_tile, start=chunk.start, slopes=slopes)
-        sums = parallel_map(work, tiles(len(some), max(SHORTEST, TILE // vocabulary)))
-        if grad_bias is not None:
-            for part in sums:
-                grad_bias += part
-        if grad_x is not None:
-            grad_x[chunk] = product(by.left(slopes), derived(weight, packed_transposed), *some.shape)
-        if needs_weight:
-            across = by.left(slopes, transposed=True)
-            share = product(across, by.right(some, transposed=True), *weight.shape)
-            grad_weight = share if grad_weight is None else np.add(grad_weight, share, out=grad_weight)
+        def of_tile(tile: slice) -> tuple[Array, Array | None]:
+            logits = np.empty((tile.stop - tile.start, vocabulary), np.float32)
+            by.multiply(by.left(some[tile]), table, logits, slice(0, len(logits)))
+            if bias is not None:
+                logits += bias
+            losses = loss(logits, its_ids[tile])
+            if grad is not None:
+                logits *= grad[tile, None]
+            if needs_rounded:
+                by.round_into(logits, slopes[tile])
+            return losses, logits.sum(axis=0) if needs_slopes and needs_bias else None
 
-    def backward(grad: Array) -> tuple[Array | None, Array | None, None, Array | None]:
-        for made in (grad_x, grad_weight, grad_bias):  # ours alone, and used once: scaled where they are
-            if made is not None:
-                made *= grad
-        return None if grad_x is None else grad_x.reshape(x.shape), grad_weight, None, grad_bias
+        parts = parallel_map(of_tile, tiles(len(some), max(SHORTEST, TILE // vocabulary)))
+        return np.concatenate([losses for losses, _ in parts]), (slopes, [sums for _, sums in parts])
 
-    return losses.sum(), backward
+    def grad_x(made: Slopes) -> Array:
+        return product(by.left(made[0]), derived(weight, packed_transposed), len(made[0]), rows.shape[1])
+
+    def plus_grad_weight(total: Array | None, made: Slopes, chunk: slice) -> Array:
+        across = by.left(made[0], transposed=True)
+        share = product(across, by.right(rows[chunk], transposed=True), *weight.shape)
+        return share if total is None else np.add(total, share, out=total)
+
+    def plus_grad_bias(total: Array, made: Slopes) -> None:
+        for sums in made[1]:
+            total += sums
+
+    length = 2 * rows_at_a_time(vocabulary)  # half the bytes, twice the rows
+    steps = ChunkSteps(length, losses_and_slopes, grad_x, plus_grad_weight, plus_grad_bias)
+    return chunk_by_chunk(steps, x, weight, targets, ignore_index, reduction, needs_input_grad)
 
 
 def product(a: Any, b: Any, rows: int, columns: int) -> Array:

@@ -6,7 +6,8 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.dispatch import kernel
 from scratchgrad.kernels.cpu.products import plus_product, product
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX, chunk_by_chunk, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX, chunk_by_chunk, chunk_steps, softmax_minus_target
+from scratchgrad.ops.loss import Reduction
 from scratchgrad.threads import parallel_map, tiles
 
 TILE = 1 << 17  # logits: half a megabyte of float32, a quarter of a core's cache
@@ -22,6 +23,7 @@ def linear_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
+    reduction: Reduction = "sum",
     needs_input_grad: tuple[bool, ...],
 ) -> tuple[Array, Backward]:
     def by_tiles(logits: Array, ids: Array) -> Array:
@@ -30,4 +32,5 @@ def linear_cross_entropy(
 
         return np.concatenate(parallel_map(of_tile, tiles(len(logits), max(1, TILE // logits.shape[1]))))
 
-    return chunk_by_chunk(x, weight, targets, bias, ignore_index, needs_input_grad, by_tiles, product, plus_product)
+    steps = chunk_steps(x, weight, targets, bias, by_tiles, product, plus_product)
+    return chunk_by_chunk(steps, x, weight, targets, ignore_index, reduction, needs_input_grad)
