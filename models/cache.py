@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Array, array_module
-from scratchgrad.kernels.weights import Derived
+from scratchgrad.packed_weights import PackedWeights
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -97,7 +97,7 @@ class Cache:
         self.layers = [LayerCache(capacity) for _ in range(layers)]
         self.starts: Integers = np.zeros(1, np.int64)  # of all rows, where there is only one
         self._prompts: Integers = np.zeros(1, np.int64)  # which prompt a row goes on from
-        self.derived: Derived = {}  # from the weights, by kernels: like keys and values, it is theirs as they were
+        self.derived: PackedWeights = {}  # by kernels; like keys and values, they are of the weights as they were
 
     @classmethod
     def joined(cls, caches: Sequence[Cache], room: int) -> Cache:

@@ -31,7 +31,7 @@ from scratchgrad.drawing import draw, memory_table, play_backward
 from scratchgrad.errors import UserError
 from scratchgrad.gradient_check import GradcheckError, gradcheck
 from scratchgrad.kernels.precision import precision, set_precision
-from scratchgrad.kernels.weights import fixed_weights
+from scratchgrad.packed_weights import fixed_weights
 from scratchgrad.random import manual_seed
 from scratchgrad.recomputation import recompute
 from scratchgrad.tensor import Tensor, grad, trace_backward

@@ -15,7 +15,7 @@ MAY_IMPORT = {
 ENGINE = [
     "errors",
     "backend",
-    ("threads", "random", "callers", "closures", "op_errors"),
+    ("threads", "random", "callers", "closures", "op_errors", "packed_weights"),
     "autograd",
     "operators",
     "tensor",
@@ -99,15 +99,37 @@ def test_every_part_of_the_engine_stands_on_a_floor():
     assert {part for part in parts if floor_of(f"scratchgrad.{part}") is None} == set()
 
 
+def importers_of(package: str, root: Path) -> set[str]:
+    """The modules outside of `package` that import it or a part of it."""
+
+    def is_inside(name: str) -> bool:
+        return name == package or name.startswith(f"{package}.")
+
+    return {
+        name for name, path in modules(root).items() if not is_inside(name) and any(map(is_inside, imports(name, path)))
+    }
+
+
 def test_only_the_package_itself_imports_the_kernels_and_one_file_each_cupy_and_mpi4py():
     root = Path(__file__).parents[1]
-    named = {name: imports(name, path) for name, path in modules(root).items()}
-    kernels = {
-        n for n, out in named.items() if "scratchgrad.kernels" in out and not n.startswith("scratchgrad.kernels")
-    }
-    assert kernels == {"scratchgrad"}
-    for library, only in {"cupy": "scratchgrad.backend", "mpi4py": "scratchgrad.parallel.mpi"}.items():
-        assert {n for n, out in named.items() if any(o.split(".")[0] == library for o in out)} == {only}
+    assert importers_of("scratchgrad.kernels", root) == {"scratchgrad"}
+    assert importers_of("cupy", root) == {"scratchgrad.backend"}
+    assert importers_of("mpi4py", root) == {"scratchgrad.parallel.mpi"}
+
+
+@pytest.mark.parametrize("line", [
+    "import scratchgrad.kernels", "import scratchgrad.kernels.cpu.loss", "from scratchgrad.kernels.cpu import loss",
+    "from scratchgrad.kernels.cpu.loss import TILE", "from scratchgrad import kernels", "from ..kernels.cpu import loss",
+    "def f():\n    from ..kernels import cpu",
+])  # fmt: skip
+def test_an_import_of_a_kernel_from_elsewhere_is_seen(tmp_path, line):
+    good = {"__init__": "from scratchgrad.kernels import cpu", "kernels/cpu/loss": "from scratchgrad.kernels.cpu import norm",
+            "ops/loss": "import scratchgrad.kernels_of_another_kind"}  # fmt: skip
+    for name, text in {**good, "ops/one": line}.items():
+        path = tmp_path / "scratchgrad" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert importers_of("scratchgrad.kernels", tmp_path) == {"scratchgrad", "scratchgrad.ops.one"}
 
 
 @pytest.mark.parametrize(("where", "line"), [

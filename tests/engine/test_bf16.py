@@ -201,7 +201,7 @@ def test_recomputation_changes_no_bit(in_bf16):
 
 def test_fixed_weights_are_prepared_once_and_let_go(in_bf16, monkeypatch):
     made = []
-    for name in ("packed", "packed_transposed"):
+    for name in ("pack", "pack_transposed"):
         prepare = getattr(kernels, name)
         monkeypatch.setattr(kernels, name, lambda weight, prepare=prepare: made.append(weight) or prepare(weight))
     x, weight = Tensor(single(20, 8), requires_grad=True), Tensor(single(6, 8), requires_grad=True)

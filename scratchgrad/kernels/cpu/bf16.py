@@ -19,11 +19,11 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.errors import UserError
-from scratchgrad.kernels.weights import derived
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX, ChunkSteps, chunk_by_chunk, rows_at_a_time, softmax_minus_target
 from scratchgrad.ops.feed_forward import in_three_steps
 from scratchgrad.ops.linalg import as_rows
 from scratchgrad.ops.loss import Reduction
+from scratchgrad.packed_weights import packed
 from scratchgrad.threads import parallel_map, tiles
 
 Slopes = tuple[Array, list[Any]]  # of a chunk's logits, in bf16; the sums of their columns by tile, not rounded
@@ -50,7 +50,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> KernelResult:
         return NotImplemented
     shape, by = x.shape, multiplier()
     rows = rounded(as_rows(x))
-    out = product(by.left(rows), derived(weight, packed), len(rows), len(weight))
+    out = product(by.left(rows), packed(weight, pack), len(rows), len(weight))
     if bias is not None:
         out += bias
 
@@ -58,7 +58,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> KernelResult:
         slopes = rounded(as_rows(grad))
 
         def of_x() -> Array:
-            return product(by.left(slopes), derived(weight, packed_transposed), *rows.shape).reshape(shape)
+            return product(by.left(slopes), packed(weight, pack_transposed), *rows.shape).reshape(shape)
 
         def of_weight() -> Array:
             return product(by.left(slopes, transposed=True), by.right(rows, transposed=True), *weight.shape)
@@ -93,7 +93,7 @@ def linear_cross_entropy(
     if not _fits(x, weight):
         return NotImplemented
     by, vocabulary, ids = multiplier(), len(weight), targets.reshape(-1)
-    rows, table = rounded(as_rows(x)), derived(weight, packed)
+    rows, table = rounded(as_rows(x)), packed(weight, pack)
     loss = partial(softmax_minus_target, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss)
     needs_x, needs_weight, _, needs_bias = needs_input_grad
 
@@ -118,7 +118,7 @@ def linear_cross_entropy(
         return np.concatenate([losses for losses, _ in parts]), (slopes, [sums for _, sums in parts])
 
     def grad_x(made: Slopes) -> Array:
-        return product(by.left(made[0]), derived(weight, packed_transposed), len(made[0]), rows.shape[1])
+        return product(by.left(made[0]), packed(weight, pack_transposed), len(made[0]), rows.shape[1])
 
     def plus_grad_weight(total: Array | None, made: Slopes, chunk: slice) -> Array:
         across = by.left(made[0], transposed=True)
@@ -142,11 +142,11 @@ def product(a: Any, b: Any, rows: int, columns: int) -> Array:
     return out
 
 
-def packed(weight: Array) -> Any:
+def pack(weight: Array) -> Any:
     return multiplier().right(rounded(weight))
 
 
-def packed_transposed(weight: Array) -> Any:
+def pack_transposed(weight: Array) -> Any:
     return multiplier().right(rounded(weight), transposed=True)
 
 

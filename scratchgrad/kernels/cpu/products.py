@@ -12,8 +12,8 @@ import numpy as np
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.dispatch import KernelResult, kernel
-from scratchgrad.kernels.weights import are_fixed, derived
 from scratchgrad.ops.linalg import as_rows, slices_of
+from scratchgrad.packed_weights import are_fixed, packed
 from scratchgrad.threads import parallel_map, tiles
 
 SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
@@ -82,7 +82,7 @@ def few_rows(x: Array, weight: Array) -> Array:
     """x @ weight.T for a few rows. BLAS copies a large weight into an order that it likes, which takes longer than so
     few products; panels of a weight that is fixed have that order once and for all.
     """
-    panels = derived(weight, in_panels)
+    panels = packed(weight, in_panels)
     count, depth, _ = panels.shape
     out = np.empty((len(x), count * PANEL), np.result_type(x, weight))
     by_panel = out.reshape(len(x), count, PANEL).swapaxes(0, 1)
