@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
-from scratchgrad.autograd import Backward, Node, state
+from scratchgrad.autograd import WATCH, Backward, Node
 from scratchgrad.backend import Array, array_module, to_numpy
 from scratchgrad.callers import users_line
 from scratchgrad.closures import kept_arrays
@@ -24,11 +24,12 @@ def detect_anomaly() -> Iterator[None]:
     Found are: the first NaN of the forward pass (made by the op, or handed in), the first NaN of the backward pass, and
     an array that a closure keeps and that somebody changed in place. Slow: every kept array is summed up twice.
     """
-    before, state.watch = state.watch, _Watch()
+    before = WATCH.get()
+    WATCH.set(_Watch())
     try:
         yield
     finally:
-        state.watch = before
+        WATCH.set(before)
 
 
 class _Watch:

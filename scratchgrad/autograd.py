@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ContextDecorator
+from contextvars import ContextVar
 from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from itertools import count
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import ref
 
 from scratchgrad.backend import Array, array_module
@@ -25,6 +27,7 @@ class SparseGradient(NamedTuple):
 Gradient = Array | SparseGradient | Callable[[], Array] | None
 Backward = Callable[[Array], Sequence[Gradient]]
 Hook = Callable[[Array], Array | None]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _sequence_numbers = count()
 _by_sequence_number = attrgetter("sequence_number")
@@ -49,18 +52,10 @@ class Watch(Protocol):
     def after(self, node: Node, gradient: Array, position: int, piece: Array) -> None: ...
 
 
-class State:
-    """How ops are recorded now."""
-
-    __slots__ = ("grad_enabled", "scope", "watch")
-
-    def __init__(self) -> None:
-        self.grad_enabled = True
-        self.scope: Scope | None = None
-        self.watch: Watch | None = None
-
-
-state = State()
+# How ops are recorded now: in this thread, and in this task of asyncio.
+GRAD_ENABLED: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
+WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 class Value(Protocol):
@@ -94,7 +89,7 @@ class Node:
         self.backward = backward
         self.leaf = leaf
         self.hooks: list[Hook] | None = None
-        self.scope = state.scope
+        self.scope = SCOPE.get()
         self.sequence_number = next(_sequence_numbers)
 
     def run_hooks(self, gradient: Array) -> Array:
@@ -110,14 +105,32 @@ class Node:
         return gradient
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Inside, values are computed and nothing is remembered."""
-    before, state.grad_enabled = state.grad_enabled, False
-    try:
-        yield
-    finally:
-        state.grad_enabled = before
+class no_grad(ContextDecorator):  # noqa: N801  (PyTorch's name)
+    """Inside, values are computed and nothing is recorded, in this thread: `with no_grad():`, or `@no_grad()`.
+
+    TypeError where it decorates a generator or a coroutine function, whose body runs after the call has returned.
+    """
+
+    def __init__(self) -> None:
+        self._outer: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._outer.append(GRAD_ENABLED.get())
+        GRAD_ENABLED.set(False)
+
+    def __exit__(self, *error: object) -> None:
+        GRAD_ENABLED.set(self._outer.pop())
+
+    def __call__(self, function: Function) -> Function:
+        if isgeneratorfunction(function) or iscoroutinefunction(function) or isasyncgenfunction(function):
+            raise TypeError(
+                f"@no_grad() would end before the body of '{function.__name__}' runs; write 'with no_grad():' inside, "
+                "around what is computed and not around a yield or an await"
+            )
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()  # for each call of a decorated function, which may be in several threads at once
 
 
 def reachable(roots: Sequence[Node], until: frozenset[Node] = frozenset()) -> dict[Node, int]:
@@ -212,7 +225,7 @@ class BackwardPass:
         dependencies = reachable(roots, until)
         order = sorted(dependencies, key=_by_sequence_number)
         needed = self._leading_to_wanted(order) if self._wanted is not None and not self._depth else None
-        sums, watch = self._sums, state.watch
+        sums, watch = self._sums, WATCH.get()
         for root in roots:
             if root.leaf is not None and root not in until and not dependencies[root]:
                 yield from self._finish(root, shows)
@@ -268,6 +281,7 @@ class BackwardPass:
         sent: list[Sent] | None,
     ) -> None:
         given: list[Array] = []
+        watch = WATCH.get()
         pieces = backward(gradient)
         for position, source in enumerate(sources):
             piece = pieces[position]
@@ -289,8 +303,8 @@ class BackwardPass:
                 piece = unbroadcast(piece, source.shape)
             if piece.dtype != source.dtype:
                 piece = piece.astype(source.dtype)
-            if state.watch is not None:
-                state.watch.after(node, gradient, position, piece)
+            if watch is not None:
+                watch.after(node, gradient, position, piece)
             owned = piece is not gradient and piece.base is None and not any(piece is other for other in given)
             given.append(piece)
             if sent is not None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scratchgrad.autograd import Backward, Node, state
+from scratchgrad.autograd import GRAD_ENABLED, WATCH, Backward, Node
 from scratchgrad.backend import Array, Device, array_module, device_of
 from scratchgrad.op_errors import op_error
 from scratchgrad.operators import OPS
@@ -41,7 +41,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
     needs_flags = any(p.name == "needs_input_grad" for p in parameters)
     names, least = [p.name for p in arrays], len(arrays)
     kernels = KERNELS.setdefault(name, {})
-    new, ndarray = object.__new__, np.ndarray
+    new, ndarray, grad_enabled, watching = object.__new__, np.ndarray, GRAD_ENABLED.get, WATCH.get
 
     @wraps(forward)
     def apply(*args: Any, **options: Any) -> Tensor:
@@ -59,7 +59,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
             else:
                 values.append(argument)
                 sources.append(None)
-        wanted = wanted and state.grad_enabled
+        wanted = wanted and grad_enabled()
         if needs_flags:
             options["needs_input_grad"] = tuple(wanted and source is not None for source in sources)
         try:
@@ -71,8 +71,9 @@ def op(forward: Forward) -> Callable[..., Tensor]:
         out = new(Tensor)
         out.data, out.grad = value, None
         out.node = Node(name, value, tuple(sources), backward) if wanted and backward is not None else None
-        if state.watch is not None:
-            state.watch.made(out.node, name, values, value, backward)
+        watch = watching()
+        if watch is not None:
+            watch.made(out.node, name, values, value, backward)
         return out
 
     OPS[name], SPECIFICATIONS[name] = apply, forward

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from scratchgrad.autograd import Backward, Node, state
+from scratchgrad.autograd import WATCH, Backward, Node
 from scratchgrad.backend import Array
 
 WALK = "(gradients meet)"  # between the backward of one op and the next: sums, hooks, leaves
@@ -103,12 +103,12 @@ def profile() -> Iterator[Profile]:
         model.loss(**batch).backward()
     print(told.rows)
     """
-    before, told = state.watch, Profile()
-    state.watch = told
+    before, told = WATCH.get(), Profile()
+    WATCH.set(told)
     try:
         yield told
     finally:
-        state.watch = before
+        WATCH.set(before)
 
 
 def product_flops(name: str, values: Sequence[Any]) -> int:

@@ -6,7 +6,7 @@ Chen et al. 2016, "Training deep nets with sublinear memory cost".
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from scratchgrad.autograd import CheckpointedBlock, Node, reachable, state
+from scratchgrad.autograd import GRAD_ENABLED, CheckpointedBlock, Node, reachable
 from scratchgrad.random import drawing_at, place
 from scratchgrad.tensor import Tensor
 
@@ -24,7 +24,7 @@ def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
     result = block(*inputs)
     values = _several(result)
     roots = [value.node for value in values if value.node is not None]
-    if not state.grad_enabled or not roots:
+    if not GRAD_ENABLED.get() or not roots:
         return result
     entrances = frozenset(t.node for t in inputs if isinstance(t, Tensor) and t.node is not None)
     read = reachable(roots, until=entrances)

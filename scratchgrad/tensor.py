@@ -8,7 +8,7 @@ from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import BackwardPass, Hook, Node, Step, accumulate, state
+from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, Hook, Node, Step, accumulate
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
 from scratchgrad.operators import OPS, Operators
 
@@ -228,7 +228,7 @@ class Tensor(Operators["Tensor"]):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write into a constant, or into a leaf under no_grad(). An op's result may be kept by a backward pass."""
-        if self.node is not None and (self.node.leaf is None or state.grad_enabled):
+        if self.node is not None and (self.node.leaf is None or GRAD_ENABLED.get()):
             raise RuntimeError(
                 f"t[...] = value on a tensor with a gradient (of '{self.node.name}'); use F.where, F.scatter_add or "
                 "F.index_add, or write into a leaf under no_grad()"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from functools import partial
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -129,7 +131,7 @@ def parallel_map(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
             _helpers.append(_Helper())
         called = _helpers[:wanted]
         for helper in called:
-            helper.start(drain)
+            helper.start(partial(copy_context().run, drain))  # what holds in this thread holds for its tasks
         try:
             drain()  # at once: helpers wait until a task lets go of the GIL
         finally:

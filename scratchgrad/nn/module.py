@@ -9,7 +9,7 @@ from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import Scope, state
+from scratchgrad.autograd import SCOPE, Scope
 from scratchgrad.backend import device_of, to_device
 from scratchgrad.tensor import Tensor
 
@@ -38,12 +38,12 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outer = state.scope
-        state.scope = Scope(ref(self), type(self).__name__, outer, next(_calls))
+        outer = SCOPE.get()
+        SCOPE.set(Scope(ref(self), type(self).__name__, outer, next(_calls)))
         try:
             return self.forward(*args, **kwargs)
         finally:
-            state.scope = outer
+            SCOPE.set(outer)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right below, by name: `layers.0` for one in a list, `heads.qa` for one in a dict."""

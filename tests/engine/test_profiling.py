@@ -9,7 +9,7 @@ import pytest
 
 from scratchgrad import Tensor, dispatch, op, recompute
 from scratchgrad import functional as F
-from scratchgrad.autograd import state
+from scratchgrad.autograd import WATCH
 from scratchgrad.profiling import profile
 
 SLOW = 0.03  # seconds
@@ -47,7 +47,7 @@ def test_seconds_are_told_of_the_op_that_took_them_and_add_up(slow):
     others = told.seconds - forward.seconds - backward.seconds
     assert others < SLOW
     assert told.seconds == pytest.approx(whole, abs=SLOW)
-    assert state.watch is None
+    assert WATCH.get() is None
 
 
 def test_products_are_counted_forward_and_twice_backward():
