@@ -43,7 +43,7 @@ ENGINE_FUNCTIONS = ("unbroadcast", "fits", "add", "_add_part", "accumulate")
 HELPERS = {  # functions that ops share, on the way back
     "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "sums_by_id", "_scattered",
     "softmax_minus_target", "chunk_by_chunk", "logistic", "logistic_slope", "normal_slope", "product",
-    "sum_of_rows",
+    "sum_of_rows", "by_group", "scores", "put", "write_gradients", "transposed_with_ones",
 }  # fmt: skip
 OF_THE_WAY_THERE = {"forward", "grouped", "stacked", "by_tiles"}  # inner functions that are no part of a backward
 SECONDS = 120  # a mutant that loops is a mutant that is seen

@@ -5,6 +5,7 @@ which the weights are made again (Dao et al. 2022, "FlashAttention", section 3.1
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,61 +41,89 @@ def scaled_dot_product_attention(
     if dropout_p > 0:
         return NotImplemented
     batch, heads, time, width = query.shape
-    groups, total = check_shapes(query, key, value, is_causal)
-    share, past, dtype = heads // groups, total - time, query.dtype
+    _, total = check_shapes(query, key, value, is_causal)
     scale = 1 / math.sqrt(width) if scale is None else scale
     if time == 1 and total and not any(needs_input_grad):
         masks = None if mask is None else np.broadcast_to(mask, (batch, heads, 1, total))
         texts = tiles(batch, batch if key.size <= FEW else -(-batch // 2))  # more pieces would wait for the GIL
         parts = parallel_map(lambda cut: _one_query(query, key, value, masks, scale, cut), texts)
         return parts[0] if len(parts) == 1 else np.concatenate(parts), None
-    added = None  # to the scores; as wide as they are, without being so in memory
-    if mask is not None:
-        numbers = np.where(mask, 0, -math.inf).astype(dtype) if mask.dtype == bool else mask
-        added = np.broadcast_to(numbers, (batch, heads, time, total))
-    later = np.triu(np.full((BLOCK, BLOCK), -math.inf, dtype), k=1)
-    ones = np.ones((total, 1), dtype)
+    dtype = query.dtype
+    later = np.triu(np.full((BLOCK, BLOCK), -math.inf, dtype), k=1) if is_causal else None
+    attention = Attention(query, key, value, added_to_scores(mask, query, total), later, scale)
+    places = attention.places()
     out = np.empty((batch, time, heads, width), dtype).swapaxes(1, 2)  # rows of tokens, as the next product reads them
     logs = np.empty((batch, heads, time, 1), dtype)
-    blocks = tiles(time, BLOCK)
-    # Heads do not touch each other: how many are done at once changes no bits, and so may depend on the threads.
-    at_once = min(TILE // max(1, share * min(time, BLOCK) * total), batch * groups // (2 * threads()))
-    at_once = max(1, at_once)
-    places = [(b, g) for b in tiles(batch, max(1, at_once // groups)) for g in tiles(groups, at_once)]
+    parallel_map(lambda place: attention.write_results(place, out, logs), places)
 
-    def by_group(x: Array, place: Place) -> Array:
+    def backward(grad: Array) -> tuple[Array, Array, Array, Array | None]:
+        grad_query = np.empty(query.shape, dtype)
+        grad_key, grad_value = np.empty(key.shape, dtype), np.empty(value.shape, dtype)
+        grad_mask = np.zeros((batch, heads, time, total), dtype) if needs_input_grad[3] else None
+        grads = grad_query, grad_key, grad_value, grad_mask
+        parallel_map(lambda place: attention.write_gradients(place, grad, out, logs, grads), places)
+        return grads
+
+    return out, backward
+
+
+class Attention(NamedTuple):
+    """What is attended to, for a few heads at a time."""
+
+    query: Array
+    key: Array
+    value: Array
+    added: Array | None  # to the scores: (batch, head, time, past + time)
+    later: Array | None  # -inf above the diagonal of a block: what comes later is not seen
+    scale: float
+
+    @property
+    def share(self) -> int:
+        """The query heads of a group."""
+        return int(self.query.shape[1] // self.key.shape[1])
+
+    def blocks(self) -> list[slice]:
+        return tiles(self.query.shape[2], BLOCK)
+
+    def places(self) -> list[Place]:
+        """Heads are apart from each other: how many are done at once changes no bits, so it may depend on threads."""
+        (batch, groups, total, _), time = self.key.shape, self.query.shape[2]
+        fitting = TILE // max(1, self.share * min(time, BLOCK) * total)
+        at_once = max(1, min(fitting, batch * groups // (2 * threads())))
+        return [(b, g) for b in tiles(batch, max(1, at_once // groups)) for g in tiles(groups, at_once)]
+
+    def keys_before(self, block: slice) -> int:
+        """How many keys some query of the block may see."""
+        total = self.key.shape[2]
+        return int(total - self.query.shape[2] + block.stop if self.later is not None else total)
+
+    def by_group(self, x: Array, place: Place) -> Array:
         """The heads of some texts: (texts, groups, share, ...), a view."""
         texts, cut = place
-        some = x[texts, cut.start * share : cut.stop * share]
-        return some.reshape(len(some), -1, share, *x.shape[2:])
+        some = x[texts, cut.start * self.share : cut.stop * self.share]
+        return some.reshape(len(some), -1, self.share, *x.shape[2:])
 
-    def stacked(x: Array, block: slice) -> Array:
-        """The query heads of a group below each other: (texts, groups, share * queries, ...)."""
-        some = x[:, :, :, block]
-        return some.reshape(*some.shape[:2], -1, some.shape[-1])
-
-    def put(x: Array, block: slice, some: Array) -> None:
-        """The way back: some (texts, groups, share * queries, ...) becomes these queries of x."""
-        x[:, :, :, block] = some.reshape(*x.shape[:3], -1, some.shape[-1])
-
-    def scores(left: Array, right: Array, place: Place, block: slice) -> Array:
+    def scores(self, left: Array, right: Array, place: Place, block: slice) -> Array:
         """left @ right with the masks: (texts, groups, share * queries, keys)."""
         result = left @ right
         queries, keys = block.stop - block.start, right.shape[3]
-        by_head = result.reshape(*result.shape[:2], share, queries, keys)
-        if added is not None:
-            by_head += by_group(added, place)[:, :, :, block, :keys]
-        if is_causal:
-            by_head[..., past + block.start :] += later[:queries, :queries]
+        by_head = result.reshape(*result.shape[:2], self.share, queries, keys)
+        if self.added is not None:
+            by_head += self.by_group(self.added, place)[:, :, :, block, :keys]
+        if self.later is not None:
+            by_head[..., keys - queries :] += self.later[:queries, :queries]
         return result
 
-    def forward(place: Place) -> None:
-        queries, its_out, its_logs = by_group(query, place) * scale, by_group(out, place), by_group(logs, place)
-        turned = np.ascontiguousarray(key[place].swapaxes(-1, -2))  # few columns times few rows: BLAS is faster so
-        for block in blocks:
-            keys = past + block.stop if is_causal else total
-            some_see_nothing = added is not None or keys == 0  # perhaps: their exponentials are 0, and so is the sum
-            e = scores(stacked(queries, block), turned[..., :keys], place, block)
+    def write_results(self, place: Place, out: Array, logs: Array) -> None:
+        """Write the results of a place, and the logarithms of the sums of its exponentials."""
+        queries = self.by_group(self.query, place) * self.scale
+        its_out, its_logs, values = self.by_group(out, place), self.by_group(logs, place), self.value[place]
+        keys_t = np.ascontiguousarray(self.key[place].swapaxes(-1, -2))  # few columns times few rows: faster so in BLAS
+        ones = np.ones((self.key.shape[2], 1), out.dtype)
+        for block in self.blocks():
+            keys = self.keys_before(block)
+            some_see_nothing = self.added is not None or keys == 0  # perhaps: their exponentials and their sum are 0
+            e = self.scores(stacked(queries, block), keys_t[..., :keys], place, block)
             top = e.max(axis=-1, keepdims=True, initial=-math.inf)
             if some_see_nothing:
                 top[top == -math.inf] = 0
@@ -103,47 +132,58 @@ def scaled_dot_product_attention(
             sums = e @ ones[:keys]
             if some_see_nothing:
                 sums += sums == 0
-            some = e @ value[place][:, :, :keys]
+            some = e @ values[:, :, :keys]
             some /= sums
             put(its_out, block, some)
             put(its_logs, block, top + np.log(sums))
 
-    parallel_map(forward, places)
-
-    def backward(grad: Array) -> tuple[Array, Array, Array, Array | None]:
-        grad_query = np.empty(query.shape, dtype)
-        grad_key, grad_value = np.empty(key.shape, dtype), np.empty(value.shape, dtype)
-        grad_mask = np.zeros((batch, heads, time, total), dtype) if needs_input_grad[3] else None
-
-        def of_place(place: Place) -> None:
-            keys_and_one, values_and_one = turned_and_one(key[place]), turned_and_one(value[place])
-            of_out, its_query = by_group(grad, place), by_group(grad_query, place)
-            queries = np.concatenate([by_group(query, place) * scale, -by_group(logs, place)], axis=-1)
-            along = np.einsum("bgsij,bgsij->bgsi", of_out, by_group(out, place))[..., None]
-            slopes = np.concatenate([of_out, -along], axis=-1)
-            its_key, its_value = grad_key[place], grad_value[place]
-            its_key[...] = its_value[...] = 0
-            for block in blocks:
-                keys = past + block.stop if is_causal else total
-                q, g = stacked(queries, block), stacked(slopes, block)
-                weights = scores(q, keys_and_one[..., :keys], place, block)
-                np.exp(weights, out=weights)
-                its_value[:, :, :keys] += weights.swapaxes(-1, -2) @ g[..., :-1]
-                of_scores = g @ values_and_one[..., :keys]
-                of_scores *= weights
-                if grad_mask is not None:
-                    put(by_group(grad_mask, place)[..., :keys], block, of_scores)
-                its_key[:, :, :keys] += of_scores.swapaxes(-1, -2) @ q[..., :-1]
-                put(its_query, block, of_scores @ key[place][:, :, :keys])
-            its_query *= scale
-
-        parallel_map(of_place, places)
-        return grad_query, grad_key, grad_value, grad_mask
-
-    return out, backward
+    def write_gradients(
+        self, place: Place, grad: Array, out: Array, logs: Array, grads: tuple[Array, Array, Array, Array | None]
+    ) -> None:
+        """Write the gradients of a place."""
+        grad_query, grad_key, grad_value, grad_mask = grads
+        keys_and_ones, values_and_ones = transposed_with_ones(self.key[place]), transposed_with_ones(self.value[place])
+        grad_out, its_query = self.by_group(grad, place), self.by_group(grad_query, place)
+        queries = np.concatenate([self.by_group(self.query, place) * self.scale, -self.by_group(logs, place)], axis=-1)
+        along = np.einsum("bgsij,bgsij->bgsi", grad_out, self.by_group(out, place))[..., None]
+        slopes = np.concatenate([grad_out, -along], axis=-1)
+        its_key, its_value = grad_key[place], grad_value[place]
+        its_key[...] = its_value[...] = 0
+        for block in self.blocks():
+            keys = self.keys_before(block)
+            q, g = stacked(queries, block), stacked(slopes, block)
+            weights = self.scores(q, keys_and_ones[..., :keys], place, block)
+            np.exp(weights, out=weights)
+            its_value[:, :, :keys] += weights.swapaxes(-1, -2) @ g[..., :-1]
+            grad_scores = g @ values_and_ones[..., :keys]
+            grad_scores *= weights
+            if grad_mask is not None:
+                put(self.by_group(grad_mask, place)[..., :keys], block, grad_scores)
+            its_key[:, :, :keys] += grad_scores.swapaxes(-1, -2) @ q[..., :-1]
+            put(its_query, block, grad_scores @ self.key[place][:, :, :keys])
+        its_query *= self.scale
 
 
-def turned_and_one(x: Array) -> Array:
+def added_to_scores(mask: Array | None, query: Array, total: int) -> Array | None:
+    """The mask as numbers, as wide as the scores, without being so in memory."""
+    if mask is None:
+        return None
+    numbers = np.where(mask, 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask
+    return np.broadcast_to(numbers, (*query.shape[:3], total))
+
+
+def stacked(x: Array, block: slice) -> Array:
+    """The query heads of a group below each other: (texts, groups, share * queries, ...)."""
+    some = x[:, :, :, block]
+    return some.reshape(*some.shape[:2], -1, some.shape[-1])
+
+
+def put(x: Array, block: slice, some: Array) -> None:
+    """The way back: some (texts, groups, share * queries, ...) becomes these queries of x."""
+    x[:, :, :, block] = some.reshape(*x.shape[:3], -1, some.shape[-1])
+
+
+def transposed_with_ones(x: Array) -> Array:
     """(..., keys, width) -> (..., width + 1, keys), of which the last row is ones."""
     *outer, keys, width = x.shape
     result = np.empty((*outer, width + 1, keys), x.dtype)
