@@ -1,4 +1,4 @@
-"""Nodes remember how values were made. The walk sends a gradient back through them."""
+"""The graph of recorded values, and the backward pass through it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Scope(NamedTuple):
 
 
 class Watch(Protocol):
-    """Anomaly mode, as ops and walks know it."""
+    """Anomaly mode or a profile, as ops and backward passes call it."""
 
     def made(
         self, node: Node | None, name: str, values: Sequence[Any], value: Array, backward: Backward | None
@@ -72,20 +72,20 @@ class Node:
     A leaf knows its Tensor weakly: who drops the Tensor drops the only place where its gradient could be read.
     """
 
-    __slots__ = ("backward", "dtype", "hooks", "leaf", "name", "scope", "sequence_number", "shape", "sources")
+    __slots__ = ("backward", "dtype", "hooks", "inputs", "leaf", "name", "scope", "sequence_number", "shape")
 
     def __init__(
         self,
         name: str,
         value: Array,
-        sources: tuple[Node | None, ...] = (),
+        inputs: tuple[Node | None, ...] = (),
         backward: Backward | None = None,
         leaf: ref[Any] | None = None,
     ) -> None:
         self.name = name
         self.shape = value.shape
         self.dtype = value.dtype
-        self.sources = sources
+        self.inputs = inputs
         self.backward = backward
         self.leaf = leaf
         self.hooks: list[Hook] | None = None
@@ -143,63 +143,63 @@ def reachable(roots: Sequence[Node], until: frozenset[Node] = frozenset()) -> di
             continue
         if node.backward is None and node.leaf is None:
             raise RuntimeError(
-                f"a backward pass has already gone through '{node.name}' and let its values go; "
+                f"a backward pass has already gone through '{node.name}' and freed what it kept; "
                 "run the forward pass again"
             )
-        for source in node.sources:
-            if source is not None:
-                if source in dependencies:
-                    dependencies[source] += 1
+        for input_node in node.inputs:
+            if input_node is not None:
+                if input_node in dependencies:
+                    dependencies[input_node] += 1
                 else:
-                    dependencies[source] = 1
-                    unseen.append(source)
+                    dependencies[input_node] = 1
+                    unseen.append(input_node)
     return dependencies
 
 
-class Sent(NamedTuple):
-    """A gradient on its way to a source of the op; `summed` says that others had arrived there before."""
+class InputGradient(NamedTuple):
+    """A gradient of an op's input; `summed`: it is added to those that the input already has."""
 
-    to: Node
+    node: Node
     array: Array
     summed: bool
 
 
 @dataclass
-class Step:
-    """One node of a backward pass: the gradient that has come in is complete, and what goes out is on its way.
+class BackwardStep:
+    """One node of a backward pass: the complete gradient of its value, and the gradients that its backward returned.
 
-    An op's step has `sent`; a leaf's has none, and its gradient is final. depth: 1 and more inside recomputed blocks.
-    freed: the bytes that the op's closure kept until now.
+    A leaf has no input gradients, and its own is final. depth: 1 and more inside recomputed blocks. freed: the bytes
+    that the op's closure kept until now.
     """
 
     node: Node
     gradient: Array | None
-    sent: list[Sent]
+    input_gradients: list[InputGradient]
     depth: int
     freed: int = 0
 
     def __str__(self) -> str:
         shape = "nothing" if self.gradient is None else f"gradient {self.gradient.shape}"
-        sent = ", ".join(f"{to.name} {array.shape}" + " (summed)" * summed for to, array, summed in self.sent)
-        told = f"{'  ' * self.depth}{self.node.name}: {shape}" + (f" -> {sent}" if sent else "")
-        return told + (f"; {self.freed:,} bytes freed" if self.freed else "")
+        inputs = ", ".join(f"{to.name} {array.shape}" + " (summed)" * add for to, array, add in self.input_gradients)
+        text = f"{'  ' * self.depth}{self.node.name}: {shape}" + (f" -> {inputs}" if inputs else "")
+        return text + (f"; {self.freed:,} bytes freed" if self.freed else "")
 
 
 class BackwardPass:
-    """One backward pass: the sums of gradients under way, and who has still to add to a leaf.
+    """One backward pass: the gradients summed so far of nodes that it has not reached yet.
 
-    deliver(leaf, gradient, owned) is called for every leaf as soon as its gradient is final (None: nothing came). A
+    finish_leaf(leaf, gradient, owned) is called for every leaf as soon as its gradient is final (None: it has none). An
     owned array is nobody else's. wanted: only what leads to these nodes is computed.
     """
 
     def __init__(
         self,
         roots: Sequence[tuple[Node, Array]],
-        deliver: Callable[[Any, Array | None, bool], None],
+        finish_leaf: Callable[[Any, Array | None, bool], None],
         wanted: frozenset[Node] | None = None,
     ) -> None:
         self._sums: dict[Node, tuple[Array, bool]] = {}  # the bool: is the array ours to change?
-        self._deliver = deliver
+        self._finish_leaf = finish_leaf
         self._wanted = wanted
         self._depth = 0
         self._roots = [root for root, _ in roots]
@@ -210,17 +210,17 @@ class BackwardPass:
         for _ in self.traverse(self._roots):
             pass
 
-    def steps(self) -> Iterator[Step]:
-        """The same as `run`, stopping after each node to show it."""
-        return self.traverse(self._roots, shows=True)
+    def steps(self) -> Iterator[BackwardStep]:
+        """The same as `run`, node by node."""
+        return self.traverse(self._roots, yields=True)
 
     def traverse(
-        self, roots: Sequence[Node], until: frozenset[Node] = frozenset(), shows: bool = False
-    ) -> Iterator[Step]:
-        """Send the roots' gradients down to the leaves, or to `until`, whose sums then wait in this walk.
+        self, roots: Sequence[Node], until: frozenset[Node] = frozenset(), yields: bool = False
+    ) -> Iterator[BackwardStep]:
+        """Propagate the roots' gradients to the leaves, or to `until`, whose sums then stay in this backward pass.
 
-        The newest unfinished node always has all its gradient, because whoever reads a value is younger than it. No
-        other order is needed, and gradients meet in the same order whatever the graph.
+        The newest node that is left always has its whole gradient, because an op is newer than its inputs. No other
+        order is needed, and gradients are summed in the same order whatever the graph. yields: a step for each node.
         """
         dependencies = reachable(roots, until)
         order = sorted(dependencies, key=_by_sequence_number)
@@ -228,91 +228,94 @@ class BackwardPass:
         sums, watch = self._sums, WATCH.get()
         for root in roots:
             if root.leaf is not None and root not in until and not dependencies[root]:
-                yield from self._finish(root, shows)
+                yield from self._finish(root, yields)
         while order:
             node = order.pop()  # popped, not iterated: a node that is done is a node that is gone
-            backward, sources = node.backward, node.sources
+            backward, inputs = node.backward, node.inputs
             if backward is None or node in until:
-                continue  # a leaf is delivered below, as soon as its last reader has passed
+                continue  # a leaf is finished below, as soon as the last op that reads it is done
             gradient, _ = sums.pop(node, (None, False))
-            node.sources, node.backward = (), None
+            node.inputs, node.backward = (), None
             if gradient is not None or (isinstance(backward, CheckpointedBlock) and backward.others):
                 if node.hooks is not None and gradient is not None:
                     gradient = node.run_hooks(gradient)
                 if needed is None or node in needed:
-                    sent: list[Sent] | None = [] if shows else None
-                    freed = sum(array.nbytes for array in kept_arrays(backward)) if shows else 0
+                    input_gradients: list[InputGradient] | None = [] if yields else None
+                    freed = sum(array.nbytes for array in kept_arrays(backward)) if yields else 0
                     if isinstance(backward, CheckpointedBlock):
-                        yield from self._into(backward, gradient, shows)
+                        yield from self._recompute(backward, gradient, yields)
                     else:
                         if watch is not None:
                             watch.before(node)
-                        self._pass_on(node, gradient, sources, backward, needed, sent)
-                    if sent is not None:
-                        backward = None  # what it kept is let go before the step is shown
-                        yield Step(node, gradient, sent, self._depth, freed)
-            for source in sources:
-                if source is not None:
-                    left = dependencies[source] - 1
-                    dependencies[source] = left
-                    if left == 0 and source.leaf is not None and source not in until:
-                        yield from self._finish(source, shows)
+                        self._run_backward(node, gradient, inputs, backward, needed, input_gradients)
+                    if input_gradients is not None:
+                        backward = None  # what it kept is freed before the step is yielded
+                        yield BackwardStep(node, gradient, input_gradients, self._depth, freed)
+            for input_node in inputs:
+                if input_node is not None:
+                    left = dependencies[input_node] - 1
+                    dependencies[input_node] = left
+                    if left == 0 and input_node.leaf is not None and input_node not in until:
+                        yield from self._finish(input_node, yields)
 
-    def _into(self, again: CheckpointedBlock, gradient: Array | None, shows: bool) -> Iterator[Step]:
-        """Run a forgotten block once more, and walk on into what it reads."""
-        gradients, roots = {0: gradient, **again.others}, []
-        for position, value in enumerate(again.block()):
+    def _recompute(
+        self, checkpointed: CheckpointedBlock, gradient: Array | None, yields: bool
+    ) -> Iterator[BackwardStep]:
+        """Run a checkpointed block once more, and this backward pass through it, down to its inputs."""
+        gradients, roots = {0: gradient, **checkpointed.others}, []
+        for position, value in enumerate(checkpointed.block()):
             piece = gradients.get(position)
             if value.node is not None and piece is not None:
                 self.add(value.node, piece, owned=False)
                 roots.append(value.node)
         if roots:
             self._depth += 1
-            yield from self.traverse(roots, again.outside, shows)
+            yield from self.traverse(roots, checkpointed.outside, yields)
             self._depth -= 1
 
-    def _pass_on(
+    def _run_backward(
         self,
         node: Node,
         gradient: Array,
-        sources: tuple[Node | None, ...],
+        inputs: tuple[Node | None, ...],
         backward: Backward,
         needed: set[Node] | None,
-        sent: list[Sent] | None,
+        input_gradients: list[InputGradient] | None,
     ) -> None:
-        given: list[Array] = []
+        """Call an op's backward, and add what it returns to the gradients of the op's inputs."""
+        returned: list[Array] = []
         watch = WATCH.get()
         pieces = backward(gradient)
-        for position, source in enumerate(sources):
+        for position, input_node in enumerate(inputs):
             piece = pieces[position]
-            if source is None or piece is None or (needed is not None and source not in needed):
+            if input_node is None or piece is None or (needed is not None and input_node not in needed):
                 continue  # nobody asked, or nothing to say
             if callable(piece):
                 piece = piece()
             if isinstance(piece, SparseGradient):
-                if sent is not None:
-                    sent.append(Sent(source, piece.array, source in self._sums))
-                self._add_part(source, piece)
+                if input_gradients is not None:
+                    input_gradients.append(InputGradient(input_node, piece.array, input_node in self._sums))
+                self._add_sparse(input_node, piece)
                 continue
-            if piece.shape != source.shape:
-                if not fits(piece.shape, source.shape):
+            if piece.shape != input_node.shape:
+                if not fits(piece.shape, input_node.shape):
                     raise ValueError(
                         f"the backward of '{node.name}' gave a gradient of shape {piece.shape} for argument "
-                        f"{position}, which has shape {source.shape}"
+                        f"{position}, which has shape {input_node.shape}"
                     )
-                piece = unbroadcast(piece, source.shape)
-            if piece.dtype != source.dtype:
-                piece = piece.astype(source.dtype)
+                piece = unbroadcast(piece, input_node.shape)
+            if piece.dtype != input_node.dtype:
+                piece = piece.astype(input_node.dtype)
             if watch is not None:
                 watch.after(node, gradient, position, piece)
-            owned = piece is not gradient and piece.base is None and not any(piece is other for other in given)
-            given.append(piece)
-            if sent is not None:
-                sent.append(Sent(source, piece, source in self._sums))
-            self.add(source, piece, owned)
+            owned = piece is not gradient and piece.base is None and not any(piece is other for other in returned)
+            returned.append(piece)
+            if input_gradients is not None:
+                input_gradients.append(InputGradient(input_node, piece, input_node in self._sums))
+            self.add(input_node, piece, owned)
 
     def add(self, node: Node, piece: Array, owned: bool) -> None:
-        """Let `piece` meet what is already on its way to node. A owned array is nobody else's."""
+        """Add `piece` to the gradient of a node. An owned array is nobody else's."""
         sums = self._sums
         if node not in sums:
             sums[node] = piece, owned
@@ -323,47 +326,47 @@ class BackwardPass:
         else:
             sums[node] = array_module(piece).asarray(held + piece), True
 
-    def _add_part(self, node: Node, part: SparseGradient) -> None:
+    def _add_sparse(self, node: Node, sparse: SparseGradient) -> None:
         held, ours = self._sums.get(node, (None, False))
         if held is None:
-            held = array_module(part.array).zeros(node.shape, node.dtype)
+            held = array_module(sparse.array).zeros(node.shape, node.dtype)
         elif not ours:
             held = held.copy()
-        held[part.index] += part.array
+        held[sparse.index] += sparse.array
         self._sums[node] = held, True
 
-    def _finish(self, leaf: Node, shows: bool) -> Iterator[Step]:
+    def _finish(self, leaf: Node, yields: bool) -> Iterator[BackwardStep]:
         gradient, owned = self._sums.pop(leaf, (None, False))
         if gradient is not None and leaf.hooks is not None:
-            heard = leaf.run_hooks(gradient)
-            gradient, owned = heard, owned and heard is gradient
+            hooked = leaf.run_hooks(gradient)
+            gradient, owned = hooked, owned and hooked is gradient
         tensor = leaf.leaf() if leaf.leaf is not None else None
         if tensor is not None:
-            self._deliver(tensor, gradient, owned)
-        if shows:
-            yield Step(leaf, gradient, [], self._depth)
+            self._finish_leaf(tensor, gradient, owned)
+        if yields:
+            yield BackwardStep(leaf, gradient, [], self._depth)
 
     def _leading_to_wanted(self, order: list[Node]) -> set[Node]:
         """The nodes of `order` (oldest first) that are wanted or read something that leads to a wanted one."""
         needed: set[Node] = set()
         for node in order:
-            if node in (self._wanted or ()) or any(source in needed for source in node.sources):
+            if node in (self._wanted or ()) or any(input_node in needed for input_node in node.inputs):
                 needed.add(node)
         return needed
 
 
 class CheckpointedBlock:
-    """The backward of a block that kept only its inputs: run it once more, and walk on into what it reads.
+    """The backward of a block that kept only its inputs: run it once more, with a backward pass through it.
 
-    `block` gives its values anew. The gradient of the first arrives at the block's own node. Each other value has a
-    node of its own, younger than the block's, whose backward leaves its gradient in `others`.
+    `block` computes its values anew. The gradient of the first belongs to the block's own node. Each other value has a
+    node of its own, newer than the block's, whose backward keeps its gradient in `others`.
     """
 
     def __init__(self, block: Callable[[], Sequence[Value]], outside: frozenset[Node]) -> None:
         self.block, self.outside = block, outside
         self.others: dict[int, Array] = {}
 
-    def listens(self, position: int) -> Backward:
+    def backward_of(self, position: int) -> Backward:
         """The backward of the value at `position`."""
 
         def backward(gradient: Array) -> tuple[None]:
@@ -373,7 +376,7 @@ class CheckpointedBlock:
         return backward
 
     def __call__(self, gradient: Array) -> Sequence[Gradient]:
-        raise TypeError("a recomputed block is walked into, not called")
+        raise TypeError("the backward of a recomputed block is a pass through it, not a call")
 
 
 def accumulate(leaf: Any, gradient: Array | None, owned: bool) -> None:

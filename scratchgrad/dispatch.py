@@ -49,19 +49,19 @@ def op(forward: Forward) -> Callable[..., Tensor]:
             args += tuple(_argument(name, p, options) for p in arrays[len(args) :])
         elif takes_any and len(args) == 1 and isinstance(args[0], list | tuple):
             args = tuple(args[0])
-        values, sources, wanted = [], [], False
+        values, inputs, wanted = [], [], False
         for argument in args:
             if isinstance(argument, Tensor):
                 values.append(argument.data)
                 node = argument.node
-                sources.append(node)
+                inputs.append(node)
                 wanted = wanted or node is not None
             else:
                 values.append(argument)
-                sources.append(None)
+                inputs.append(None)
         wanted = wanted and grad_enabled()
         if needs_flags:
-            options["needs_input_grad"] = tuple(wanted and source is not None for source in sources)
+            options["needs_input_grad"] = tuple(wanted and node is not None for node in inputs)
         try:
             value, backward = _computed(kernels, forward, values, options) if kernels else forward(*values, **options)
         except (ValueError, TypeError, IndexError) as error:
@@ -70,7 +70,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
             value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
         out = new(Tensor)
         out.data, out.grad = value, None
-        out.node = Node(name, value, tuple(sources), backward) if wanted and backward is not None else None
+        out.node = Node(name, value, tuple(inputs), backward) if wanted and backward is not None else None
         watch = watching()
         if watch is not None:
             watch.made(out.node, name, values, value, backward)

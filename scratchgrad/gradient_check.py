@@ -47,7 +47,7 @@ def gradcheck(
     are checked and must be float64. Three random, uneven gradients of the output are sent back, and each is compared
     along a random direction of each input; small inputs are also compared element by element, unless in `fast_mode`.
     Before it fails, a disagreement is measured again with the fourth-order rule (Richardson), which forgives a strong
-    curvature but not a wrong gradient. A kink is said to be one.
+    curvature but not a wrong gradient. The message says so at a kink.
     """
     for position, tensor in enumerate(inputs):
         if tensor.requires_grad and tensor.dtype != np.float64:

@@ -99,14 +99,14 @@ class Profile:
 def profile() -> Iterator[Profile]:
     """Inside, every op and every step of a backward pass is timed; outside, this costs nothing.
 
-    with profile() as told:
+    with profile() as profiled:
         model.loss(**batch).backward()
-    print(told.rows)
+    print(profiled.rows)
     """
-    before, told = WATCH.get(), Profile()
-    WATCH.set(told)
+    before, profiled = WATCH.get(), Profile()
+    WATCH.set(profiled)
     try:
-        yield told
+        yield profiled
     finally:
         WATCH.set(before)
 

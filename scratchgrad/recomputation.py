@@ -18,7 +18,7 @@ def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
 
     The block returns a tensor or a tuple of tensors. Tensors that were made outside of it and need a gradient are to be
     among its inputs; leaves, such as parameters, need not be. The first run is recorded only to learn which leaves the
-    block reads, then its record is dropped. Dropout inside the block falls on the same elements both times.
+    block reads, then that graph is dropped. Dropout inside the block falls on the same elements both times.
     """
     where = place()
     result = block(*inputs)
@@ -29,21 +29,21 @@ def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
     entrances = frozenset(t.node for t in inputs if isinstance(t, Tensor) and t.node is not None)
     read = reachable(roots, until=entrances)
     outside = frozenset(node for node in read if node.leaf is not None or node in entrances)
-    sources = tuple(sorted(outside, key=lambda node: node.sequence_number))
+    entries = tuple(sorted(outside, key=lambda node: node.sequence_number))
 
     def run_again() -> tuple[Tensor, ...]:
         with drawing_at(where):
             return _several(block(*inputs))
 
-    again = CheckpointedBlock(run_again, outside)
-    first = Node("recompute", values[0].data, sources, again)
+    checkpointed = CheckpointedBlock(run_again, outside)
+    first = Node("recompute", values[0].data, entries, checkpointed)
     outs = []
     for position, value in enumerate(values):
         out = Tensor(value.data)
         if position == 0:
             out.node = first
         elif value.node is not None:
-            out.node = Node("recomputed", value.data, (first,), again.listens(position))
+            out.node = Node("recomputed", value.data, (first,), checkpointed.backward_of(position))
         outs.append(out)
     return tuple(outs) if isinstance(result, tuple) else outs[0]
 

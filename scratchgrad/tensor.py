@@ -8,7 +8,7 @@ from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, Hook, Node, Step, accumulate
+from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, BackwardStep, Hook, Node, accumulate
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
 from scratchgrad.operators import OPS, Operators
 
@@ -108,7 +108,8 @@ class Tensor(Operators["Tensor"]):
     def backward(
         self, gradient: Array | Tensor | None = None, on_final: Callable[[Tensor], None] | None = None
     ) -> None:
-        """Add d(self)/d(leaf) to the .grad of every leaf below; `on_final` hears of each leaf once it is complete.
+        """Add d(self)/d(leaf) to the .grad of every leaf below; `on_final` is called with each leaf once its
+        gradient is complete.
 
         `gradient`: of self's shape, d(what you differentiate)/d(self); 1 for a tensor of one element.
         """
@@ -116,18 +117,18 @@ class Tensor(Operators["Tensor"]):
         if on_final is None:
             BackwardPass([root], accumulate).run()
             return
-        listener = on_final
+        finished = on_final
 
-        def deliver(leaf: Tensor, gradient: Array | None, owned: bool) -> None:
+        def finish_leaf(leaf: Tensor, gradient: Array | None, owned: bool) -> None:
             accumulate(leaf, gradient, owned)
-            listener(leaf)
+            finished(leaf)
 
-        BackwardPass([root], deliver).run()
+        BackwardPass([root], finish_leaf).run()
 
     def register_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call hook(gradient) when a walk knows the whole gradient of this tensor; returns what takes the hook away.
+        """Call hook(gradient) once a backward pass has the whole gradient of this tensor; returns what removes it.
 
-        The hook may return another array, with which the walk goes on. It does not write to the one it was given.
+        The hook may return another array, which takes the gradient's place. It must not write to the one it gets.
         """
         if self.node is None:
             raise RuntimeError("register_hook() on a tensor that no gradient reaches: no leaf below it requires_grad")
@@ -150,7 +151,7 @@ class Tensor(Operators["Tensor"]):
         return self
 
     def _root(self, gradient: Array | Tensor | None) -> tuple[Node, Array]:
-        """Where a walk from here starts, and with what."""
+        """The node that a backward pass from here starts at, and its gradient."""
         if self.node is None:
             raise RuntimeError("backward() on a tensor that no gradient was asked of: no leaf below it requires_grad")
         if gradient is None:
@@ -266,7 +267,7 @@ def grad(
     return [found.get(t.node) for t in inputs if t.node is not None]
 
 
-def trace_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Iterator[Step]:
+def trace_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Iterator[BackwardStep]:
     """root.backward(gradient), one node at a time: which op runs, what comes in and goes out, what is summed and freed.
 
     for step in trace_backward(loss):

@@ -35,7 +35,7 @@ class _Helper:
     """A thread that does one piece of work after another.
 
     To wake a thread up takes 50 microseconds. So whoever waits first looks at a flag again and again, in a reduction
-    that lets go of the GIL and ends at the first look that sees it. The flag is given in a call that has let go of the
+    that releases the GIL and ends at the first look that sees it. The flag is given in a call that has released the
     GIL, too, because who then finds it taken falls asleep. Flags only save time: the locks say what is so.
     """
 
@@ -107,7 +107,7 @@ def set_threads(count: int) -> None:
 
 
 def parallel_map(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
-    """[work(task) for task in tasks], on all threads. Worth it where the work lets go of the GIL.
+    """[work(task) for task in tasks], on all threads. Worth it where the work releases the GIL.
 
     Whoever spreads while another does (a task, or a thread of the user's) does all of its own work.
     """
@@ -133,7 +133,7 @@ def parallel_map(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
         for helper in called:
             helper.start(partial(copy_context().run, drain))  # what holds in this thread holds for its tasks
         try:
-            drain()  # at once: helpers wait until a task lets go of the GIL
+            drain()  # at once: helpers wait until a task releases the GIL
         finally:
             errors = [helper.wait() for helper in called]
     except KeyboardInterrupt:

@@ -39,10 +39,10 @@ from tests.op_cases import CASES
 
 PACKAGE = Path(functional.__file__).parent
 KERNEL_FILES = ("attention", "embedding", "feed_forward", "gelu", "loss", "norm", "products", "rotary", "swiglu")
-ENGINE_FUNCTIONS = ("unbroadcast", "fits", "add", "_add_part", "accumulate")
+ENGINE_FUNCTIONS = ("unbroadcast", "fits", "add", "_add_sparse", "accumulate")
 HELPERS = {  # functions that ops share, on the way back
     "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "sums_by_id", "_scattered",
-    "softmax_minus_target", "chunk_by_chunk", "logistic", "logistic_slope", "normal_slope", "product",
+    "softmax_minus_target", "chunk_by_chunk", "chunk_steps", "logistic", "logistic_slope", "normal_slope", "product",
     "sum_of_rows", "by_group", "scores", "put", "write_gradients", "transposed_with_ones",
 }  # fmt: skip
 OF_THE_WAY_THERE = {"forward", "grouped", "stacked", "by_tiles"}  # inner functions that are no part of a backward
@@ -333,7 +333,9 @@ def main(names: list[str]) -> int:
             check(name)
     everything = planted(names)
     survivors = survivors_of(everything)
-    per_op = Counter("linear_cross_entropy" if m.function == "chunk_by_chunk" else m.function for m in everything)
+    per_op = Counter(
+        "linear_cross_entropy" if m.function in ("chunk_by_chunk", "chunk_steps") else m.function for m in everything
+    )
     with_gradient = [name for name, case in CASES.items() if case.has_gradient and name in OPS]
     thin = [name for name in with_gradient if per_op[name] < 2 and not names]
     dead = len(everything) - len(survivors)

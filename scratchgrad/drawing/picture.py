@@ -82,12 +82,12 @@ def draw(root: Tensor) -> Drawing:
     """
     record, nodes = record_of(root)
     for number, node in nodes.items():
-        _listen(node, record.boxes[number])
+        _record_gradient(node, record.boxes[number])
     return Drawing(record)
 
 
-def _listen(node: Node, box: Box) -> None:
-    """Tell the box, if it is still there, of the first gradient that comes to the node."""
+def _record_gradient(node: Node, box: Box) -> None:
+    """Keep the norm of the node's first gradient in the box, if that is still there."""
     whom = ref(box)
 
     def run_hooks(gradient: Array) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad.autograd import Node, Step
+from scratchgrad.autograd import BackwardStep, Node
 from scratchgrad.backend import Array, to_numpy
 from scratchgrad.drawing.picture import draw
 from scratchgrad.drawing.record import Record, in_bytes, record_of
@@ -45,10 +45,10 @@ def play_backward(root: Tensor, gradient: Array | Tensor | None = None) -> Playe
         tensor = node.leaf() if node.leaf is not None else None
         if tensor is not None:
             values[number] = _shown(tensor.data)
-    return Player(svg, [_told(step, record) for step in trace_backward(root, gradient)], values)
+    return Player(svg, [_described(step, record) for step in trace_backward(root, gradient)], values)
 
 
-def _told(step: Step, record: Record) -> dict[str, Any]:
+def _described(step: BackwardStep, record: Record) -> dict[str, Any]:
     def name(node: Node) -> str:
         return record.boxes[node.sequence_number].name if node.sequence_number in record.boxes else node.name
 
@@ -59,9 +59,9 @@ def _told(step: Step, record: Record) -> dict[str, Any]:
         "leaf": step.node.leaf is not None,
         "depth": step.depth,
         "gradient": None if step.gradient is None else _gradient(step.gradient),
-        "sent": [
+        "inputs": [
             {"to": to.sequence_number, "name": name(to), "summed": summed, **_gradient(array)}
-            for to, array, summed in step.sent
+            for to, array, summed in step.input_gradients
         ],
         "freed": in_bytes(step.freed) if step.freed else "",
     }

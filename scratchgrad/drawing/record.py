@@ -55,7 +55,7 @@ def record_of(root: Tensor) -> tuple[Record, dict[int, Node]]:
         kind = (
             "leaf" if node.leaf is not None else "recompute" if isinstance(node.backward, CheckpointedBlock) else "op"
         )
-        reads = [source.sequence_number for source in node.sources if source is not None]
+        reads = [input_node.sequence_number for input_node in node.inputs if input_node is not None]
         boxes[node.sequence_number] = Box(
             node.sequence_number, node.name, node.shape, str(node.dtype), kind, kept, reads
         )
@@ -75,9 +75,9 @@ def _scopes(nodes: list[Node]) -> dict[Node, tuple[Scope, ...]]:
     """The calls that each node was made in, from the outermost. A leaf stands where its readers meet."""
     scopes = {node: _chain(node.scope) for node in nodes if node.leaf is None}
     for node in reversed(nodes):
-        for source in node.sources if node.leaf is None else ():
-            if source is not None and source.leaf is not None:
-                scopes[source] = _common(scopes[source], scopes[node]) if source in scopes else scopes[node]
+        for input_node in node.inputs if node.leaf is None else ():
+            if input_node is not None and input_node.leaf is not None:
+                scopes[input_node] = _common(scopes[input_node], scopes[node]) if input_node in scopes else scopes[node]
     return {node: scopes.get(node, ()) for node in nodes}
 
 

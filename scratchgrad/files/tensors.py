@@ -67,7 +67,7 @@ def write_tensors(
                 for piece in _pieces(name, tensors[name], dtype or tensors[name].dtype):
                     file.write(piece)
     except OSError as error:
-        error.filename = str(path)  # which one that finds no room does not tell
+        error.filename = str(path)  # the error of a full disk does not name it
         raise
 
 

@@ -158,7 +158,7 @@ def contract(*operands: Array, letters: tuple[str, ...]) -> tuple[Array, Backwar
 
 
 def _spelt_out(subscripts: str, ndims: list[int]) -> tuple[str, ...]:
-    """One word for each operand and one for the result, with letters for `...` and the result always said."""
+    """One word for each operand and one for the result, also where that was left out; with letters for `...`."""
     left, arrow, output = subscripts.replace(" ", "").partition("->")
     words = left.split(",")
     if len(words) != len(ndims):

@@ -1,4 +1,4 @@
-"""What all optimizers share: a walk over the parameters, a learning rate that may follow a schedule, saved state."""
+"""What all optimizers share: a loop over the parameters, a learning rate that may follow a schedule, saved state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ TILE = 1 << 16  # elements: parameter, gradient and state of a tile stay in a co
 
 
 class Optimizer:
-    """A subclass names its running state_names in `state_names` and writes its rule for one tile in `update`.
+    """A subclass names what it keeps of each parameter in `state_names`, and writes its rule for one tile in `update`.
 
     Rules treat every element alike, so a parameter is updated tile by tile, on all threads, with the same result.
-    named_parameters: (name, tensor) pairs as `Module.named_parameters()` gives them; state is kept and saved by name.
-    lr: the learning rate, or a function of the number of steps done so far.
+    named_parameters: (name, tensor) pairs as `Module.named_parameters()` gives them; state is kept and saved by name,
+    in arrays of the parameter's shape, dtype and device that begin as zeros. Parameters that are frozen when the
+    optimizer is made are left out. lr: the learning rate, or a function of the number of steps done so far.
     """
 
     state_names: tuple[str, ...] = ()
@@ -29,13 +30,16 @@ class Optimizer:
         self.lr = lr if callable(lr) else lambda step: lr
         self.steps = 0
         self.state = {
-            (average, name): array_module(tensor.data).zeros_like(tensor.data)
-            for average in self.state_names
+            (kind, name): array_module(tensor.data).zeros_like(tensor.data)
+            for kind in self.state_names
             for name, tensor in self.parameters.items()
         }
 
     def update(self, parameter: Array, grad: Array, state: list[Array], lr: float, decays: bool) -> None:
-        """Change a flat tile of a parameter and of its state_names in place. `decays`: it has two axes or more."""
+        """Change a tile (elements,) of a parameter and of its state, in the order of `state_names`, in place.
+
+        grad: a copy, which may be overwritten. decays: the parameter has two axes or more, and weight decay applies.
+        """
         raise TypeError(f"{type(self).__name__} defines no update()")
 
     def step(self, grad_scale: float = 1.0) -> None:
@@ -62,13 +66,16 @@ class Optimizer:
             tensor.grad = None
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """'steps', and every average as 'exp_avg/layers.0.weight'."""
-        arrays = {f"{average}/{name}": to_numpy(array) for (average, name), array in self.state.items()}
+        """'steps', an int64, and every array of the state as 'exp_avg/layers.0.weight': on the CPU the very memory."""
+        arrays = {f"{kind}/{name}": to_numpy(array) for (kind, name), array in self.state.items()}
         return {"steps": np.array(self.steps, np.int64), **arrays}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """The state of an optimizer of the same kind over parameters of the same names and shapes."""
-        own = {f"{average}/{name}": (average, name) for average, name in self.state}
+        """Copy the state of an optimizer of the same kind over parameters of the same names and shapes.
+
+        ValueError where names or shapes differ.
+        """
+        own = {f"{kind}/{name}": (kind, name) for kind, name in self.state}
         if state.keys() != own.keys() | {"steps"}:
             raise ValueError(f"the saved state is not one of {type(self).__name__} over these parameters")
         for text, key in own.items():
@@ -78,4 +85,4 @@ class Optimizer:
         self.steps = int(state["steps"])
 
     def _state_of(self, name: str) -> list[Array]:
-        return [self.state[average, name] for average in self.state_names]
+        return [self.state[kind, name] for kind in self.state_names]

@@ -158,8 +158,18 @@ def test_the_trace_is_the_backward_pass_step_by_step():
     net, loss = net_and_loss()
     steps = list(trace_backward(loss))
     assert all(np.array_equal(p.grad, w) for p, w in zip(net.parameters(), want, strict=True))
-    assert [step.node.name for step in steps if step.sent] == ["mse_loss", "add", "getitem", "linear", "tanh", "linear"]
-    assert [sent.summed for step in steps for sent in step.sent if sent.to.name == "tanh"] == [False, True]
+    assert [step.node.name for step in steps if step.input_gradients] == [
+        "mse_loss",
+        "add",
+        "getitem",
+        "linear",
+        "tanh",
+        "linear",
+    ]
+    assert [gradient.summed for step in steps for gradient in step.input_gradients if gradient.node.name == "tanh"] == [
+        False,
+        True,
+    ]
     tanh = next(step for step in steps if step.node.name == "tanh")
     assert tanh.freed == 5 * 4 * 4
     assert str(tanh) == "tanh: gradient (5, 4) -> linear (5, 4); 80 bytes freed"

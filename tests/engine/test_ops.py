@@ -100,7 +100,7 @@ def check_op(case: Case, data: st.DataObject, seed: int, layout: str) -> None:
     node, array = result.node, weakref.ref(result.data)
     result.backward(cotangent)
     del result
-    assert node.sources == ()
+    assert node.inputs == ()
     assert node.backward is None
     assert array() is None or any(array() is given for given in arrays)
     assert all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True))

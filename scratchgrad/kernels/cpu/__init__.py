@@ -1,4 +1,4 @@
-"""Ops in row tiles that stay in a core's cache, on all threads. NumPy lets go of the GIL while it computes.
+"""Ops in row tiles that stay in a core's cache, on all threads. NumPy releases the GIL while it computes.
 
 Tiles are cut by shape alone and partial sums are added in the order of the tiles: the bits do not depend on the number
 of threads.

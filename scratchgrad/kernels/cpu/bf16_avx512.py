@@ -116,7 +116,7 @@ def _function(name: str, arguments: int) -> Any:
     prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
     with _compiling:  # threads that start together would compile one each, and a cache keeps only the last alive
         address = _engine().get_function_address(name)
-    return prototype(address)  # ctypes lets go of the GIL
+    return prototype(address)  # ctypes releases the GIL
 
 
 @cache

@@ -18,7 +18,7 @@ from scratchgrad.threads import parallel_map, tiles
 
 SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
 ALIGNED = 16  # blocks begin at multiples of this
-UNLOCKED = 500  # numbers in a product: for fewer, NumPy does not let go of the GIL
+UNLOCKED = 500  # numbers in a product: for fewer, NumPy does not release the GIL
 LEAST = 1 << 17  # numbers read for a block: less is done before another thread has begun
 FEW = 48  # rows: several texts that are written at once, not a batch that is trained on
 DOTS = 4  # rows: for up to so many, dot products one by one read a weight twice as fast as BLAS does
