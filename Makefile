@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: toy test lint fuzz mutants recipes docs clean
+.PHONY: toy test test-slow lint fuzz mutants recipes docs clean
 
 toy: .venv/installed
 	mpirun -n 4 scratchgrad-train toy.yaml
@@ -14,7 +14,11 @@ toy: .venv/installed
 	printf '\nrun        %s\nloss plot  %s\nsamples    %s\n' "$$run" "$$run/loss.png" "$$run/samples.txt"
 
 test: .venv/installed
-	pytest -q
+	pytest -q -m "not slow"
+
+# Repeated kills, every recipe, further ways and rank counts, the wheel in an empty environment: what takes long.
+test-slow: .venv/installed
+	pytest -q -m slow
 
 lint: .venv/installed
 	ruff check .

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import settings
 
 from scratchgrad import manual_seed, models
@@ -19,6 +21,8 @@ from scratchgrad.tools.tokenizer import train_bpe
 from tests.jobs import MPIRUN, SCRIPTS, Job
 
 Start = Callable[..., Job]
+
+pytest_plugins = ["tests.skips"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
@@ -66,6 +70,22 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]
     def run(name: str, *arguments: object, input: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
         words = [str(Path(sysconfig.get_path("scripts"), name)), *map(str, arguments)]
         return subprocess.run(words, input=input, capture_output=True, timeout=120, **{"cwd": tmp_path, **options})
+
+    return run
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """As `command`, but in this process: many times faster, for what a program says before it begins its work."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *arguments: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        script = next(iter(entry_points(group="console_scripts", name=name)))
+        words = list(map(str, arguments))
+        result = CliRunner().invoke(script.load(), words, input=input, prog_name=name)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess([name, *words], result.exit_code, result.stdout_bytes, result.stderr_bytes)
 
     return run
 
