@@ -1,1 +1,1 @@
-"""How fast, and in how much memory: what `scratchgrad-bench` measures, beside a peer where one is installed."""
+"""What training costs, in time and memory: what `scratchgrad-bench train` and `memory` measure."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from scratchgrad import manual_seed, models
-from scratchgrad.errors import UserError
-from scratchgrad.train.bench.shapes import Shape
-from scratchgrad.train.data.objective import IGNORE_INDEX
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX
+from scratchgrad.tools.bench.shapes import Shape
+from scratchgrad.tools.bench.workers import run_worker
 
 SEED = 0
 STAT = Path("/proc/stat")
@@ -84,19 +83,12 @@ def prepare_job(folder: Path, shape: Shape, settings: Settings) -> None:
 def measure(command: list[str], folder: Path) -> Measurement:
     """Do the job in `folder` by this command line of a worker, in a process of its own."""
     threads = str(json.loads((folder / "settings.json").read_text())["threads"])
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-    }
+    environment = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
     began, busy_before, ours_before = time.perf_counter(), _busy_seconds(), _our_seconds()
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise UserError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+    result = run_worker([*command, str(folder)], environment)
     others = _busy_seconds() - busy_before - (_our_seconds() - ours_before)
     available = (time.perf_counter() - began) * (os.cpu_count() or 1)
-    return Measurement(**json.loads(done.stdout), disturbance=max(0.0, others / available))
+    return Measurement(**result, disturbance=max(0.0, others / available))
 
 
 def measure_undisturbed(command: list[str], folder: Path) -> Measurement:

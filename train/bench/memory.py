@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from scratchgrad.tools.bench.shapes import Shape
 from scratchgrad.train.bench.job import Measurement, Settings, measure, prepare_job
-from scratchgrad.train.bench.shapes import Shape
 from scratchgrad.train.bench.training import WORKERS
 
 # train.recompute, and train.recompute_every

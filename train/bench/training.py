@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchgrad.errors import UserError
+from scratchgrad.tools.bench.shapes import Shape
+from scratchgrad.tools.bench.workers import worker_command
 from scratchgrad.train.bench.job import (
     MOST_DISTURBANCE,
     Measurement,
@@ -22,11 +23,10 @@ from scratchgrad.train.bench.job import (
     measure_undisturbed,
     prepare_job,
 )
-from scratchgrad.train.bench.shapes import Shape
 
 HERE = Path(__file__).parent
-OURS = [sys.executable, "-P", str(HERE / "our_worker.py")]
-TORCH = [sys.executable, "-P", str(HERE / "torch_worker.py")]
+OURS = worker_command(HERE / "our_worker.py")
+TORCH = worker_command(HERE / "torch_worker.py")
 # Every system by its worker's command line: ours first, then the peers. Two ranks share the threads.
 WORKERS = {
     "scratchgrad": OURS,
@@ -34,6 +34,7 @@ WORKERS = {
     "torch-compile": [*TORCH, "--compile"],
     "2-ranks": ["mpirun", "-n", "2", *OURS],
 }
+PEERS = [name for name in WORKERS if name != "scratchgrad"]
 LOSS_TOLERANCE = 1e-3  # relative, after all steps: float32 sums in another order drift apart a little with each
 LOSS_TOLERANCE_BF16 = 1e-2
 
@@ -105,9 +106,8 @@ def bench_training(
 
 def check_peer(peer: str) -> None:
     """UserError where the peer is not known, or what it needs is not here."""
-    known = [name for name in WORKERS if name != "scratchgrad"]
     is_here = shutil.which("mpirun") is not None if peer == "2-ranks" else find_spec("torch") is not None
-    if peer not in known or not is_here:
+    if peer not in PEERS or not is_here:
         raise UserError(
-            f"the peer '{peer}' is not installed here; known ones: {', '.join(known)} (pip install scratchgrad[bench])"
+            f"the peer '{peer}' is not installed here; known ones: {', '.join(PEERS)} (pip install scratchgrad[bench])"
         )
