@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -62,3 +63,22 @@ def broadcastable(draw: Any, /, count: int = 2, **options: Any) -> tuple[Tensor,
     """`count` tensors whose shapes fit together by broadcasting; options as of `tensors`."""
     fitting = hnp.mutually_broadcastable_shapes(num_shapes=count, min_side=0, max_side=4, max_dims=3)
     return tuple(draw(tensors(shape, **options)) for shape in draw(fitting).input_shapes)
+
+
+@settings(
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(st.lists(st.integers(), min_size=50, max_size=50))
+def draw_once(_: list[int]) -> None:
+    """Now and then Hypothesis draws a constant of the code under test, and at the first parses all of it that is no
+    installed package, as we are not in an editable install. Done when this module is imported, it is no part of the
+    drawing of a user's test, whose health check would call it too slow on a busy machine.
+    """
+
+
+draw_once()

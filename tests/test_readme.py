@@ -34,6 +34,23 @@ def test_the_python_runs(code, tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
+def test_the_property_is_no_victim_of_a_slow_machine(tmp_path):
+    """Hypothesis parses our sources once, and calls drawing too slow when that counts as drawing."""
+    (code,) = (code for code in blocks("python") if "from hypothesis" in code)
+    slow = """
+import ast, time
+def parse(*arguments, of=ast.parse, **options):
+    time.sleep(0.02)
+    return of(*arguments, **options)
+ast.parse = parse
+from hypothesis import settings
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
+"""
+    ran = run(sys.executable, "-W", "error", "-c", slow + code, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_the_recipe_is_one(tmp_path):
     (tmp_path / "novel.yaml").write_text(blocks("yaml")[0])
     ran = run(Path(sysconfig.get_path("scripts"), "scratchgrad-train"), "novel.yaml", "--print-recipe", folder=tmp_path)
