@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -120,13 +121,36 @@ checkpoint: {every_steps: 10, keep_last: 2}
 """
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    """tiny.yaml in `tmp_path`, with the text that it trains on."""
+def write_recipe(folder: Path) -> str:
+    """tiny.yaml in `folder`, with the text that it trains on."""
     rng = np.random.default_rng(0)
     words = [bytes(rng.integers(97, 123, rng.integers(1, 8)).tolist()).decode() for _ in range(200)]
-    (tmp_path / "text").mkdir()
+    (folder / "text").mkdir()
     for number in range(40):
-        (tmp_path / "text" / f"{number:02d}.txt").write_text(" ".join(rng.choice(words, 200)) + "\n")
-    (tmp_path / "tiny.yaml").write_text(RECIPE)
+        (folder / "text" / f"{number:02d}.txt").write_text(" ".join(rng.choice(words, 200)) + "\n")
+    (folder / "tiny.yaml").write_text(RECIPE)
     return "tiny.yaml"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    return write_recipe(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of tiny.yaml, 60 steps that nothing disturbed, without a launcher, on one thread."""
+    folder = tmp_path_factory.mktemp("whole")
+    words = [str(SCRIPTS / "scratchgrad-train"), write_recipe(folder), "log.run_dir=run", "train.threads=1"]
+    job = Job(words, folder, {})
+    try:
+        assert job.end() == 0, job.output
+    finally:
+        job.kill()
+    return folder / "run"
+
+
+@pytest.fixture
+def trained_run(tmp_path: Path, whole_run: Path) -> Path:
+    """A copy of it, as `run` in `tmp_path`, to go on with."""
+    return shutil.copytree(whole_run, tmp_path / "run")

@@ -40,6 +40,7 @@ def test_the_wheel_holds_every_file_of_the_four_rooms_and_nothing_else(wheel):
     assert held == wanted
 
 
+@pytest.mark.slow
 def test_the_wheel_trains_in_an_empty_environment_from_another_folder(wheel, tmp_path):
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
     run(sys.executable, "-m", "venv", tmp_path / "venv")

@@ -30,8 +30,8 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, device_of, to_device, to_numpy
-from scratchgrad.parallel.communicator import Communicator, split_ranges
 from scratchgrad.dispatch import op
+from scratchgrad.parallel.communicator import Communicator, split_ranges
 
 
 @op

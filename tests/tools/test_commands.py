@@ -98,8 +98,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(model_folder):
     (["--device", "tpu"], "device 'tpu' is not known"),
     (["--max-tokens", 0], "--max-tokens"),
 ])  # fmt: skip
-def test_mistakes_in_what_is_asked_of_sampling(command, model_folder, arguments, words):
-    assert words in mistake(command("scratchgrad-sample", "--model", model_folder, *arguments))
+def test_mistakes_in_what_is_asked_of_sampling(call, model_folder, arguments, words):
+    assert words in mistake(call("scratchgrad-sample", "--model", model_folder, *arguments))
 
 
 def sampled(command, folder, *arguments, **options):
@@ -266,7 +266,7 @@ def test_a_tokenizer_is_trained_and_used(tmp_path, command):
     (["train", "good.txt", "--vocab-size", "100"], "a vocabulary of 100 is too small"),
     (["train", "good.txt", "--output", "no/such/folder/t.json"], "cannot be written"),
 ])  # fmt: skip
-def test_mistakes_with_tokenizers_and_files(tmp_path, command, model_folder, arguments, words):
+def test_mistakes_with_tokenizers_and_files(tmp_path, call, model_folder, arguments, words):
     import gzip
 
     (tmp_path / "empty.txt").write_bytes(b"")
@@ -279,7 +279,7 @@ def test_mistakes_with_tokenizers_and_files(tmp_path, command, model_folder, arg
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}\n' * 50)[:-12])
     if arguments[0] != "train" and "--tokenizer" not in arguments:
         arguments = [*arguments, "--tokenizer", str(model_folder)]
-    assert words in mistake(command("scratchgrad-tokenize", *arguments))
+    assert words in mistake(call("scratchgrad-tokenize", *arguments))
 
 
 @pytest.mark.parametrize(

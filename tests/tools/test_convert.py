@@ -123,7 +123,7 @@ def gpt2(folder, **changes):
     (["gpt2", "x", "--to", "hf", "--tokenizer", "large.json"], "'large.json' has 282 tokens, and the model was made for 200"),
     (["damaged", "x", "--to", "hf"], "'model.safetensors' has"),
 ])  # fmt: skip
-def test_mistakes(command, tmp_path, llama_folder, model_folder, arguments, words):
+def test_mistakes(call, tmp_path, llama_folder, model_folder, arguments, words):
     shutil.copytree(llama_folder, tmp_path / "llama")
     shutil.copytree(model_folder, tmp_path / "toy")
     shutil.copytree(llama_folder, tmp_path / "damaged")
@@ -137,7 +137,7 @@ def test_mistakes(command, tmp_path, llama_folder, model_folder, arguments, word
     (tmp_path / "bins").mkdir()
     (tmp_path / "bins" / "tokenizer.bin").write_bytes(b"another")
     before = sorted(tmp_path.rglob("*"))
-    assert words in mistake(command("scratchgrad-convert", *arguments))
+    assert words in mistake(call("scratchgrad-convert", *arguments))
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
 
 

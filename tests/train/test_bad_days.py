@@ -11,6 +11,7 @@ from scratchgrad.tools.runs import checkpoints
 from tests.jobs import rows_without_time
 
 pytestmark = pytest.mark.mpi
+slow = pytest.mark.slow
 
 
 def refused(job) -> str:
@@ -26,15 +27,22 @@ def trained(start, recipe, *overrides):
     assert job.end() == 0, job.output
 
 
-@pytest.mark.parametrize("ranks", [None, 4])
-@pytest.mark.parametrize(("override", "words"), [
+MISTAKES = [  # found in the recipe, in the text, with the device, by the rank that makes the run, with the tokenizer
     ("train.stepz=4", "train.stepz is not a known key; did you mean train.steps?"),
     ("data.files=[nothing/*.txt]", "no file matches 'nothing/*.txt'"),
+    ("log.run_dir=tiny.yaml/run", "Not a directory"),
     ("train.context=100000", "the training text has"),
     ("train.device=cuda", "device 'cuda'"),
-    ("log.run_dir=tiny.yaml/run", "Not a directory"),
     ("data.cache_dir=tiny.yaml/data", "data.cache_dir 'tiny.yaml/data' cannot be written"),
     ("model.vocab_size=77", "model.vocab_size = 77, but the tokenizer has 300 tokens"),
+]
+
+
+@pytest.mark.parametrize(("override", "words", "ranks"), [
+    *((*mistake, 4) for mistake in MISTAKES[:3]),
+    *((*mistake, None) for mistake in MISTAKES[3:]),
+    *(pytest.param(*mistake, None, marks=slow) for mistake in MISTAKES[:3]),
+    *(pytest.param(*mistake, 4, marks=slow) for mistake in MISTAKES[3:]),
 ])  # fmt: skip
 def test_a_mistake_is_told_once_on_any_number_of_ranks(start, recipe, override, words, ranks):
     if "device" in override and cuda_is_available():
@@ -57,8 +65,7 @@ def test_text_that_is_none(tmp_path, start, recipe, name, content, words):
     assert words in refused(start("scratchgrad-train", recipe))
 
 
-def test_a_run_directory_that_holds_a_run_is_not_written_over(tmp_path, start, recipe):
-    trained(start, recipe, "train.steps=20")
+def test_a_run_directory_that_holds_a_run_is_not_written_over(tmp_path, start, recipe, trained_run):
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     said = refused(start("scratchgrad-train", recipe, "log.run_dir=run", ranks=2))
     assert "'run' holds a run already: go on with it by scratchgrad-train --resume run" in said
@@ -86,12 +93,13 @@ def truncated(folder):
 
 @pytest.mark.parametrize(("damage", "words"), [
     (altered, "'optimizer.safetensors' was altered"),
-    (truncated, "'model.safetensors' has"),
-    (lambda folder: (folder / "trainer.json").unlink(), "'trainer.json' is missing"),
+    pytest.param(truncated, "'model.safetensors' has", marks=slow),
+    pytest.param(lambda folder: (folder / "trainer.json").unlink(), "'trainer.json' is missing", marks=slow),
     (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
 ])  # fmt: skip
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(tmp_path, start, recipe, damage, words):
-    trained(start, recipe)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(
+    tmp_path, start, recipe, trained_run, damage, words
+):
     whole = rows_without_time(tmp_path / "run")
     assert [step for step, _ in checkpoints(tmp_path / "run")] == [50, 60]
     damage(tmp_path / "run" / "checkpoints" / "step-60")
@@ -104,8 +112,8 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(tmp_path,
     assert rows_without_time(tmp_path / "run") == whole
 
 
-def test_where_no_checkpoint_is_left_one_starts_anew(tmp_path, start, recipe):
-    trained(start, recipe, "checkpoint.keep_last=1", "checkpoint.keep_best=false")
+def test_where_no_checkpoint_is_left_one_starts_anew(tmp_path, start, recipe, trained_run):
+    shutil.rmtree(trained_run / "checkpoints" / "step-50")
     truncated(tmp_path / "run" / "checkpoints" / "step-60")
     assert "there is none before it: start a new run" in refused(start("scratchgrad-train", "--resume", "run"))
     assert "has no checkpoint 'step-7'" in refused(
@@ -141,7 +149,9 @@ main()
 """
 
 
-@pytest.mark.parametrize(("limit", "path"), [(90_000, "checkpoints/.tmp-step-40"), (7_000, "run")])
+@pytest.mark.parametrize(("limit", "path"), [
+    (90_000, "checkpoints/.tmp-step-40"), pytest.param(7_000, "run", marks=slow),
+])  # fmt: skip
 def test_a_disk_that_fills_up_costs_what_had_no_room_and_nothing_else(tmp_path, start, recipe, limit, path):
     """Files can grow to `limit` bytes: too few for a checkpoint, or even for the metrics."""
     trained(start, recipe, "train.steps=30")
@@ -159,7 +169,7 @@ def test_a_disk_that_fills_up_costs_what_had_no_room_and_nothing_else(tmp_path, 
     assert [row["step"] for row in rows_without_time(tmp_path / "run")] == list(range(1, 61))
 
 
-@pytest.mark.parametrize("ranks", [None, 4])
+@pytest.mark.parametrize("ranks", [4, pytest.param(None, marks=slow)])
 def test_a_loss_that_is_no_number_stops_the_run_before_the_optimizer_sees_it(tmp_path, start, recipe, ranks):
     said = refused(start(
         "scratchgrad-train", recipe, "log.run_dir=run", "train.learning_rate=1e30", "train.warmup_steps=0",

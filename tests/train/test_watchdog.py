@@ -7,6 +7,7 @@ import time
 import pytest
 
 pytestmark = pytest.mark.mpi
+slow = pytest.mark.slow
 
 DEADLINE = 2.0
 ENDLESS = ("train.steps=1000000", f"train.watchdog_seconds={DEADLINE}", "log.run_dir=run", "checkpoint.every_steps=50")
@@ -19,7 +20,7 @@ def running(start, recipe, ranks=4):
     return job
 
 
-@pytest.mark.parametrize("rank", [0, 3])
+@pytest.mark.parametrize("rank", [0, pytest.param(3, marks=slow)])
 def test_a_rank_that_was_stopped_is_found_and_named(start, recipe, rank):
     job = running(start, recipe)
     os.kill(job.ranks()[rank], signal.SIGSTOP)
@@ -32,7 +33,7 @@ def test_a_rank_that_was_stopped_is_found_and_named(start, recipe, rank):
     assert job.output.count("has been silent") == 1
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [2, pytest.param(0, marks=slow)])
 def test_a_rank_that_was_killed_ends_the_job(start, recipe, rank):
     job = running(start, recipe)
     others = job.ranks()
@@ -93,7 +94,7 @@ def test_a_bug_on_one_rank_shows_its_traceback_and_ends_all(start):
     assert "came to the end" not in job.output
 
 
-@pytest.mark.parametrize("who", [0, 3, -1])
+@pytest.mark.parametrize("who", [3, pytest.param(0, marks=slow), -1])
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(start, who):
     job = start(FAILING, "user", who, ranks=4)
     assert job.end() == 2, job.output
