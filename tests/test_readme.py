@@ -58,14 +58,13 @@ def test_the_recipe_is_one(tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_options_exist(command, tmp_path):
+def test_the_options_exist(command, call):
     words = shlex.split(command[command.index("scratchgrad-") :])
-    program, verb = Path(sysconfig.get_path("scripts"), words[0]), [w for w in words[1:2] if re.fullmatch("[a-z]+", w)]
-    described = run(program, *verb, "--help", folder=tmp_path)
+    described = call(words[0], *[word for word in words[1:2] if re.fullmatch("[a-z]+", word)], "--help")
     assert described.returncode == 0, described.stderr
     for word in words[1:]:
         if word.startswith("--"):
-            assert re.search(rf"{word}\b", described.stdout), f"{command}: no {word}"
+            assert re.search(rf"{word}\b", described.stdout.decode()), f"{command}: no {word}"
 
 
 def test_the_error_is_what_is_said(tmp_path):
