@@ -1,4 +1,7 @@
-"""The modules that every model is made of."""
+"""The modules that every model is made of, with PyTorch's names.
+
+Parameters begin as float32 on the CPU; `Module.to` moves and casts them. A layer's result has the dtype of its input.
+"""
 
 from __future__ import annotations
 
@@ -9,58 +12,77 @@ from scratchgrad.tensor import Tensor
 
 
 class Linear(Module):
-    """x @ weight.T + bias. weight (outputs, inputs), normal with `std`; bias (outputs,) zeros, or None."""
+    """x @ weight.T + bias.
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, std: float = 0.02) -> None:
-        self.weight = Parameter(normal((outputs, inputs), std))
-        self.bias = Parameter(filled((outputs,), 0)) if bias else None
+    weight (out_features, in_features), normal with mean 0 and `std`; bias (out_features,) zeros, or None.
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, std: float = 0.02) -> None:
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(normal((out_features, in_features), std))
+        self.bias = Parameter(filled((out_features,), 0)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., inputs); returns (..., outputs)."""
+        """x (..., in_features) floats; returns (..., out_features). ValueError where the last axis is another."""
         return F.linear(x, self.weight, self.bias)
 
 
 class Embedding(Module):
-    """A table of `count` rows of `width`, looked up by integers. Rows are normal with `std`."""
+    """A table that is looked up by integers. weight (num_embeddings, embedding_dim), normal with mean 0 and `std`."""
 
-    def __init__(self, count: int, width: int, *, std: float = 0.02) -> None:
-        self.weight = Parameter(normal((count, width), std))
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: float = 0.02) -> None:
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.weight = Parameter(normal((num_embeddings, embedding_dim), std))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids integers of any shape; returns (*ids.shape, width)."""
+        """ids integers of any shape; returns (*ids.shape, embedding_dim). IndexError for an id that has no row."""
         return F.embedding(self.weight, ids)
 
 
 class RMSNorm(Module):
-    """weight * x / rms(x) over the last axis; weight starts at one."""
+    """weight * x / sqrt(mean(x^2) + eps) over the last axis (Zhang and Sennrich 2019).
 
-    def __init__(self, width: int, *, eps: float = 1e-6) -> None:
-        self.weight = Parameter(filled((width,), 1))
+    weight (normalized_shape,) ones.
+    """
+
+    def __init__(self, normalized_shape: int, *, eps: float = 1e-6) -> None:
+        self.weight = Parameter(filled((normalized_shape,), 1))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., normalized_shape) floats; returns x's shape. ValueError where the last axis is another."""
         return F.rms_norm(x, self.weight, eps=self.eps)
 
 
 class LayerNorm(Module):
-    """weight * (x - mean) / std + bias over the last axis; weight starts at one, bias at zero."""
+    """weight * (x - mean(x)) / sqrt(var(x) + eps) + bias over the last axis (Ba et al. 2016).
 
-    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
-        self.weight = Parameter(filled((width,), 1))
-        self.bias = Parameter(filled((width,), 0))
+    weight (normalized_shape,) ones; bias (normalized_shape,) zeros.
+    """
+
+    def __init__(self, normalized_shape: int, *, eps: float = 1e-5) -> None:
+        self.weight = Parameter(filled((normalized_shape,), 1))
+        self.bias = Parameter(filled((normalized_shape,), 0))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., normalized_shape) floats; returns x's shape. ValueError where the last axis is another."""
         return F.layer_norm(x, self.weight, self.bias, eps=self.eps)
 
 
 class Dropout(Module):
-    """Zeroes a share `p` of the elements while training, and is not there otherwise."""
+    """Zeroes each element with probability p while training, and scales the others by 1 / (1 - p).
+
+    ValueError where p is not a probability below 1.
+    """
 
     def __init__(self, p: float) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout(p={p}): p is a probability below 1")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
+        """x floats of any shape; returns x's shape, or x itself where nothing is dropped."""
         return F.dropout(x, p=self.p) if self.training and self.p > 0 else x
 
     def extra_repr(self) -> str:

@@ -65,3 +65,25 @@ Net(tied=7x4
   (rest): Dropout(p=0.5)
 )"""
     )
+
+
+def test_layers_are_made_by_pytorchs_names():
+    layers = [
+        nn.Linear(in_features=3, out_features=4),
+        nn.Embedding(num_embeddings=5, embedding_dim=3),
+        nn.RMSNorm(normalized_shape=3),
+        nn.LayerNorm(normalized_shape=3),
+    ]
+    shapes = [{name: p.shape for name, p in layer.named_parameters()} for layer in layers]
+    assert shapes == [
+        {"weight": (4, 3), "bias": (4,)},
+        {"weight": (5, 3)},
+        {"weight": (3,)},
+        {"weight": (3,), "bias": (3,)},
+    ]
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, float("nan")])
+def test_dropout_refuses_what_is_no_probability(p):
+    with pytest.raises(ValueError, match=r"Dropout\(p=.*\): p is a probability below 1"):
+        nn.Dropout(p)
