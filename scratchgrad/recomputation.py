@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from scratchgrad.autograd import GRAD_ENABLED, CheckpointedBlock, Node, reachable
-from scratchgrad.random import drawing_at, place
+from scratchgrad.random import fork_rng, get_rng_state
 from scratchgrad.tensor import Tensor
 
 Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
@@ -20,7 +20,7 @@ def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
     among its inputs; leaves, such as parameters, need not be. The first run is recorded only to learn which leaves the
     block reads, then that graph is dropped. Dropout inside the block falls on the same elements both times.
     """
-    where = place()
+    rng = get_rng_state()
     result = block(*inputs)
     values = _several(result)
     roots = [value.node for value in values if value.node is not None]
@@ -32,7 +32,7 @@ def recompute(block: Callable[..., Result], *inputs: Any) -> Result:
     entries = tuple(sorted(outside, key=lambda node: node.sequence_number))
 
     def run_again() -> tuple[Tensor, ...]:
-        with drawing_at(where):
+        with fork_rng(rng):
             return _several(block(*inputs))
 
     checkpointed = CheckpointedBlock(run_again, outside)

@@ -81,7 +81,7 @@ class Sampling:
             return int(self._penalised(logits, seen).argmax())
         ids, probabilities = self.probabilities(logits, seen)
         reached = np.cumsum(probabilities)
-        draw = generator(self.seed, Purpose.SAMPLE, step=position, shard=sample).random() * reached[-1]
+        draw = generator(self.seed, Purpose.SAMPLE, step=position, microbatch=sample).random() * reached[-1]
         return int(ids[min(np.searchsorted(reached, draw, side="right"), np.searchsorted(reached, reached[-1]))])
 
     def _penalised(self, logits: Values, seen: Values | None) -> Values:

@@ -18,7 +18,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.models import AuxOutputs, Metrics, Model
 from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.parallel import Communicator, ReductionTree, TreeSum, tree_sum
-from scratchgrad.random import Place, drawing_at
+from scratchgrad.random import RngState, fork_rng
 from scratchgrad.train.data import Batches, count_targets, on_device
 
 WHAT_HELPS = (
@@ -76,7 +76,7 @@ def sum_gradients(
     for microbatch in microbatches.mine:
         rows = microbatches.rows_of(microbatch)
         batch = batches.rows(step, rows.start, rows.stop)
-        with drawing_at(Place(seed, step, microbatch)):
+        with fork_rng(RngState(seed, step, microbatch)):
             aux = AuxOutputs()
             loss = model.loss(**on_device(batch, model.device), aux=aux)
             loss.backward()

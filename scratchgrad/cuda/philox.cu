@@ -2,10 +2,10 @@
 // a 64-bit word yields its low half first, and a half yields the float32 (half >> 8) / 2^24.
 typedef unsigned long long u64;
 
-extern "C" __global__ void uniform(u64 key0, u64 key1, u64 site, u64 shard, u64 step, long long size, float* out) {
+extern "C" __global__ void uniform(u64 key0, u64 key1, u64 site, u64 microbatch, u64 step, long long size, float* out) {
     long long block = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (block * 8 >= size) return;
-    u64 c0 = block + 1, c1 = site, c2 = shard, c3 = step;
+    u64 c0 = block + 1, c1 = site, c2 = microbatch, c3 = step;
     for (int round = 0; round < 10; ++round) {
         u64 high0 = __umul64hi(0xD2E7470EE14C6C93ULL, c0), low0 = 0xD2E7470EE14C6C93ULL * c0;
         u64 high1 = __umul64hi(0xCA5A826395121157ULL, c2), low1 = 0xCA5A826395121157ULL * c2;

@@ -1,5 +1,7 @@
 """Random numbers are a function of where they are drawn."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from scratchgrad import random
 from scratchgrad.backend import to_numpy
-from scratchgrad.random import Place, Purpose, drawing_at
+from scratchgrad.random import Purpose, RngState, fork_rng
 
 
 def philox_block(key: tuple[int, int], counter: tuple[int, ...]) -> list[int]:
@@ -22,27 +24,49 @@ def philox_block(key: tuple[int, int], counter: tuple[int, ...]) -> list[int]:
 
 
 @given(st.integers(0, 2**63), st.integers(0, 2**40), st.integers(0, 2**20), st.integers(0, 2**20), st.integers(1, 40))
-def test_uniform_numbers_are_those_of_the_paper_at_their_counter(seed, step, shard, site, size):
-    with drawing_at(Place(seed, step, shard, site)):
+def test_uniform_numbers_are_those_of_the_paper_at_their_counter(seed, step, microbatch, site, size):
+    with fork_rng(RngState(seed, step, microbatch, site)):
         drawn = random.uniform((size,), "cpu")
     words = [
         w
         for block in range(1, size // 8 + 2)
-        for w in philox_block((seed, Purpose.DROPOUT), (block, site, shard, step))
+        for w in philox_block((seed, Purpose.DROPOUT), (block, site, microbatch, step))
     ]
     halves = [half for word in words for half in (word & 0xFFFFFFFF, word >> 32)]
     assert drawn.tolist() == [(half >> 8) / 2**24 for half in halves[:size]]
 
 
-def test_sites_are_numbered_in_order_and_a_place_can_be_returned_to():
+def test_sites_are_numbered_in_order_and_a_state_can_be_returned_to():
     random.manual_seed(1)
     first = random.uniform((4,), "cpu")
-    where = random.place()
+    state = random.get_rng_state()
     second = random.uniform((4,), "cpu")
-    with drawing_at(where):
+    with fork_rng(state):
         assert np.array_equal(random.uniform((4,), "cpu"), second)
     third = random.uniform((4,), "cpu")
     assert len({x.tobytes() for x in (first, second, third)}) == 3
+
+
+def test_what_another_thread_draws_moves_no_numbers():
+    def drawn(meanwhile):
+        random.manual_seed(1)
+        random.uniform((4,), "cpu")
+        meanwhile()
+        return random.uniform((4,), "cpu").tobytes(), random.normal((4,), 1.0).tobytes()
+
+    def serve():
+        with random.shapes_only():
+            assert not random.normal((4,), 1.0).any()
+        random.uniform((4,), "cpu")
+        random.manual_seed(5)
+        assert random.get_rng_state() == RngState(5)
+
+    def in_a_thread():
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(serve).result()
+
+    with random.fork_rng(RngState()):
+        assert drawn(lambda: None) == drawn(in_a_thread)
 
 
 def test_initial_weights_have_the_spread_that_was_asked_for():
@@ -58,6 +82,6 @@ def test_the_gpu_draws_the_same_bits(gpu):
     for size in (1, 7, 8, 9, 100_003):
         drawn = []
         for device in ("cpu", gpu):
-            with drawing_at(Place(seed=2**60 + 3, step=5, shard=3, site=1)):
+            with fork_rng(RngState(seed=2**60 + 3, step=5, microbatch=3, site=1)):
                 drawn.append(to_numpy(random.uniform((size,), device)).tobytes())
         assert drawn[0] == drawn[1]

@@ -5,7 +5,7 @@ import pytest
 
 from scratchgrad import Tensor, manual_seed, models, no_grad
 from scratchgrad.backend import to_device, to_numpy
-from scratchgrad.random import Place, drawing_at
+from scratchgrad.random import RngState, fork_rng
 
 pytestmark = pytest.mark.gpu
 
@@ -22,7 +22,7 @@ def on(device: str, recompute_every: int = 0):
     rng = np.random.default_rng(1)
     ids, targets = rng.integers(0, 300, (2, 4, 64))
     targets[0, :7] = -100
-    with drawing_at(Place(seed=3, step=2)):
+    with fork_rng(RngState(seed=3, step=2)):
         loss = model.loss(*(Tensor(to_device(part, device)) for part in (ids, targets)))
         loss.backward()
     return loss.item(), {name: to_numpy(p.grad) for name, p in model.named_parameters()}
