@@ -9,8 +9,9 @@ Every thread has a state of its own, which begins at seed 0: what one draws move
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -18,7 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad.backend import Array, cuda_empty, cuda_kernel
+from scratchgrad.backend import Array, cuda_empty, cuda_kernel, to_device
+
+BLOCK = 8  # elements: two of each of the four words that a counter gives
+GAP = 1 << 13  # elements that cost less to draw than to jump over
+CHUNK = 1 << 18  # elements that are drawn at once where gaps are drawn, too
 
 
 class Purpose(IntEnum):
@@ -55,9 +60,11 @@ class _Thread(threading.local):
 _here = _Thread()
 
 
-def generator(seed: int, purpose: Purpose, *, step: int = 0, microbatch: int = 0, site: int = 0) -> np.random.Generator:
-    """NumPy's generator at the start of one site's numbers."""
-    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, site, microbatch, step]))
+def generator(
+    seed: int, purpose: Purpose, *, step: int = 0, microbatch: int = 0, site: int = 0, block: int = 0
+) -> np.random.Generator:
+    """NumPy's generator in front of one site's numbers, or of those from `block` on: a block has four words."""
+    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[block, site, microbatch, step]))
 
 
 def manual_seed(seed: int) -> None:
@@ -118,24 +125,87 @@ def rescale(weights: np.ndarray[Any, Any], factor: float) -> None:
         weights *= factor
 
 
-def uniform(shape: tuple[int, ...], device: str) -> Array:
-    """float32 in [0, 1), for dropout; the same bits on CPU and GPU."""
+def uniform(
+    shape: tuple[int, ...],
+    device: str,
+    *,
+    site: int | None = None,
+    global_shape: tuple[int, ...] | None = None,
+    offset: tuple[int, ...] | None = None,
+) -> Array:
+    """float32 in [0, 1), for dropout; the same bits on CPU and GPU.
+
+    site: the word of the counter that says which draw it is; the next one in the order of the program if None.
+    global_shape, offset: the numbers are those which an array of `global_shape` has from `offset` on, in each axis.
+    ValueError where they do not fit there.
+    """
+    starts, run = _runs(shape, global_shape, offset)
+    site, state = next_site() if site is None else site, _here.state
     if device == "cpu":
-        return next_generator(Purpose.DROPOUT).random(shape, dtype=np.float32)
+
+        def draw(start: int, count: int) -> np.ndarray[Any, Any]:
+            block, skipped = divmod(start, BLOCK)
+            words = {"step": state.step, "microbatch": state.microbatch, "site": site, "block": block}
+            drawn = generator(state.seed, Purpose.DROPOUT, **words).random(skipped + count, dtype=np.float32)
+            return drawn[skipped:]
+
+        return _drawn(draw, starts, run).reshape(shape)
     out = cuda_empty(shape, np.float32)
-    state = _here.state
-    key_and_counter = (state.seed, Purpose.DROPOUT, state.site, state.microbatch, state.step)
-    state.site += 1
-    blocks = (out.size + 8 * 128 - 1) // (8 * 128)
-    if blocks:
-        arguments = (*(np.uint64(word) for word in key_and_counter), np.int64(out.size), out)
-        cuda_kernel("philox", "uniform")((blocks,), (128,), arguments)
+    key_and_counter = (state.seed, Purpose.DROPOUT, site, state.microbatch, state.step)
+    blocks_of_run = (run + 2 * (BLOCK - 1)) // BLOCK  # a run may begin and end inside a block
+    if out.size:
+        arguments = (
+            *(np.uint64(word) for word in key_and_counter),
+            to_device(starts, "cuda"), np.int64(len(starts)), np.int64(run), np.int64(blocks_of_run), out,
+        )  # fmt: skip
+        cuda_kernel("philox", "uniform")((-(-len(starts) * blocks_of_run // 128),), (128,), arguments)
     return out
+
+
+def next_site() -> int:
+    """The number of the next draw in the order of the program."""
+    state = _here.state
+    state.site += 1
+    return state.site - 1
 
 
 def next_generator(purpose: Purpose) -> np.random.Generator:
     """The generator of the next site of draws."""
-    state = _here.state
-    drawn = generator(state.seed, purpose, step=state.step, microbatch=state.microbatch, site=state.site)
-    state.site += 1
-    return drawn
+    site, state = next_site(), _here.state
+    return generator(state.seed, purpose, step=state.step, microbatch=state.microbatch, site=site)
+
+
+def _runs(
+    shape: tuple[int, ...], global_shape: tuple[int, ...] | None, offset: tuple[int, ...] | None
+) -> tuple[np.ndarray[Any, Any], int]:
+    """Where the part's runs of neighbouring elements begin in the whole array, int64, and how long each of them is."""
+    whole = shape if global_shape is None else global_shape
+    first = (0,) * len(whole) if offset is None else offset
+    fits = len(shape) == len(whole) == len(first) and all(
+        0 <= at <= at + size <= total for at, size, total in zip(first, shape, whole, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"a part of shape {shape} at offset {first} does not lie in an array of shape {whole}")
+    cut = max((axis for axis, size in enumerate(shape) if size != whole[axis]), default=0)
+    starts = np.zeros(1, np.int64)
+    for axis, size in enumerate(shape[: cut + 1]):
+        places = first[axis] + np.arange(size if axis < cut else 1)
+        starts = (starts[:, None] * whole[axis] + places).reshape(-1)
+    return starts * math.prod(whole[cut + 1 :]), math.prod(shape[cut:])
+
+
+def _drawn(
+    draw: Callable[[int, int], np.ndarray[Any, Any]], starts: np.ndarray[Any, Any], run: int
+) -> np.ndarray[Any, Any]:
+    """(runs, run): draw(start, count) of every run. Runs that stand close together are drawn with what lies between."""
+    if len(starts) == 1:
+        return draw(int(starts[0]), run)
+    out, begin = np.empty((len(starts), run), np.float32), 0
+    while begin < len(starts):
+        end = begin + 1
+        while end < len(starts) and starts[end] - starts[end - 1] - run < GAP and starts[end] - starts[begin] < CHUNK:
+            end += 1
+        places = starts[begin:end] - starts[begin]
+        out[begin:end] = draw(int(starts[begin]), int(places[-1]) + run)[places[:, None] + np.arange(run)]
+        begin = end
+    return out

@@ -7,13 +7,22 @@ from scratchgrad.random import uniform
 
 
 @op
-def dropout(x: Array, *, p: float) -> tuple[Array, Backward]:
+def dropout(
+    x: Array,
+    *,
+    p: float,
+    site: int | None = None,
+    global_shape: tuple[int, ...] | None = None,
+    offset: tuple[int, ...] | None = None,
+) -> tuple[Array, Backward]:
     """Zero each element with probability p and scale the others by 1 / (1 - p).
 
-    Which ones depends on where the draw happens (see `scratchgrad.random`), not on what was drawn before.
+    Which ones depends on where the draw happens (see `scratchgrad.random`), not on what was drawn before: on its site,
+    the next one in the order of the program if None, and on where the element stands. global_shape, offset: x is the
+    part of an array of `global_shape` that begins at `offset` in each axis, and drops what that array would drop there.
     """
     if not 0 <= p < 1:
         raise ValueError(f"p is a probability below 1, and it is {p}")
-    kept = uniform(x.shape, device_of(x)) >= p
+    kept = uniform(x.shape, device_of(x), site=site, global_shape=global_shape, offset=offset) >= p
     scale = 1 / (1 - p)
     return x * kept * scale, lambda grad: (grad * kept * scale,)

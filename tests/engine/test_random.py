@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scratchgrad import functional as F
 from scratchgrad import random
 from scratchgrad.backend import to_numpy
 from scratchgrad.random import Purpose, RngState, fork_rng
@@ -34,6 +35,51 @@ def test_uniform_numbers_are_those_of_the_paper_at_their_counter(seed, step, mic
     ]
     halves = [half for word in words for half in (word & 0xFFFFFFFF, word >> 32)]
     assert drawn.tolist() == [(half >> 8) / 2**24 for half in halves[:size]]
+
+
+@st.composite
+def parts(draw):
+    """(shape of a whole array, slices of a part): any slice of each axis, few elements and many."""
+    whole = tuple(draw(st.lists(st.sampled_from([0, 1, 2, 3, 5, 8, 33, 400]), max_size=4)))
+    if np.prod(whole, initial=1) > 200_000:
+        whole = whole[:2]
+    cuts = [sorted((draw(st.integers(0, size)), draw(st.integers(0, size)))) for size in whole]
+    kept = [draw(st.booleans()) for _ in whole]
+    return whole, tuple(
+        slice(0, size) if is_whole else slice(*cut) for size, is_whole, cut in zip(whole, kept, cuts, strict=True)
+    )
+
+
+@given(parts(), st.integers(0, 2**63))
+@example(((3, 2, 20_000), (slice(1, 3), slice(0, 2), slice(10_001, 20_000))), 0)  # a run at a time
+@example(((3, 400, 1000), (slice(1, 3), slice(0, 400), slice(3, 500))), 0)  # several chunks of rows with their gaps
+@example(((3, 400, 1000), (slice(1, 3), slice(9, 11), slice(0, 1000))), 0)
+def test_a_part_has_the_numbers_that_the_whole_array_has_there(part, seed):
+    shape, slices = part
+    with fork_rng(RngState(seed, site=4)):
+        whole = random.uniform(shape, "cpu")
+    wanted = whole[slices]
+    with fork_rng(RngState(seed)):
+        drawn = random.uniform(
+            wanted.shape, "cpu", site=4, global_shape=shape, offset=tuple(cut.start for cut in slices)
+        )
+    assert drawn.shape == wanted.shape
+    assert np.array_equal(drawn, wanted)
+
+
+@pytest.mark.parametrize(("shape", "offset"), [((3,), (6,)), ((3,), (-1,)), ((3, 1), (0, 0)), ((3,), (0, 0))])
+def test_a_part_that_does_not_lie_in_the_whole_is_refused(shape, offset):
+    with pytest.raises(ValueError, match=r"does not lie in an array of shape \(8,\)"):
+        random.uniform(shape, "cpu", global_shape=(8,), offset=offset)
+
+
+def test_parts_of_an_activation_drop_what_the_whole_drops():
+    x = np.ones((4, 6, 10), np.float32)
+    whole = F.dropout(x, p=0.4, site=9).data
+    rows, time, features = slice(2, 4), slice(3, 6), slice(5, 10)
+    for cut in ((rows,), (slice(None), time), (slice(None), slice(None), features), (rows, time, features)):
+        offset = tuple(at.start or 0 for at in (*cut, slice(0), slice(0)))[:3]
+        assert np.array_equal(F.dropout(x[cut], p=0.4, site=9, global_shape=x.shape, offset=offset).data, whole[cut])
 
 
 def test_sites_are_numbered_in_order_and_a_state_can_be_returned_to():
@@ -79,9 +125,12 @@ def test_initial_weights_have_the_spread_that_was_asked_for():
 
 @pytest.mark.gpu
 def test_the_gpu_draws_the_same_bits(gpu):
-    for size in (1, 7, 8, 9, 100_003):
+    parts = [((size,), None, None) for size in (1, 7, 8, 9, 100_003)]
+    parts += [((2, 3, 50), (4, 3, 100), (1, 0, 50)), ((2, 2, 7), (4, 3, 7), (2, 1, 0)), ((1, 9), (5, 9), (3, 0))]
+    for shape, global_shape, offset in parts:
         drawn = []
         for device in ("cpu", gpu):
             with fork_rng(RngState(seed=2**60 + 3, step=5, microbatch=3, site=1)):
-                drawn.append(to_numpy(random.uniform((size,), device)).tobytes())
+                numbers = random.uniform(shape, device, global_shape=global_shape, offset=offset)
+            drawn.append(to_numpy(numbers).tobytes())
         assert drawn[0] == drawn[1]
