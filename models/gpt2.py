@@ -71,24 +71,27 @@ class GPT2(Decoder):
         hidden, eps = config.n_embd, config.layer_norm_epsilon
         # Initial weights as in Hugging Face's class: 0.02, and less where a part is added to the residual stream
         # (section 2.3 of the paper), so that the sum over all layers starts out level.
-        out_std = 0.02 / math.sqrt(2 * config.n_layer)
+        std = 0.02
+        out_std = std / math.sqrt(2 * config.n_layer)
 
         def feed_forward() -> FeedForward:
-            return FeedForward(hidden, config.intermediate_size, config.activation_function, bias=True, out_std=out_std)
+            return FeedForward(
+                hidden, config.intermediate_size, config.activation_function, bias=True, std=std, out_std=out_std
+            )
 
         def block() -> Block:
             return Block(
-                SelfAttention(hidden, config.n_head, bias=True, is_causal=True, out_std=out_std),
+                SelfAttention(hidden, config.n_head, bias=True, is_causal=True, std=std, out_std=out_std),
                 feed_forward_for(config, feed_forward),
                 lambda: LayerNorm(hidden, eps=eps),
                 dropout=dropout,
             )
 
-        self.embed_tokens = Embedding(config.vocab_size, hidden)
-        self.positions = Embedding(config.max_position_embeddings, hidden)
+        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
+        self.positions = Embedding(config.max_position_embeddings, hidden, std=std)
         self.dropout = Dropout(dropout)
         self.decoder = Stack([block() for _ in range(config.n_layer)], LayerNorm(hidden, eps=eps))
-        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings)
+        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings, std=std)
 
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         out: Tensor = self.dropout(self.embed_tokens(ids) + self.positions(positions))

@@ -85,22 +85,25 @@ class Llama(Decoder):
     def __init__(self, config: LlamaConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
         hidden, heads, eps = config.hidden_size, config.num_attention_heads, config.rms_norm_eps
-        out_std = 0.02 / math.sqrt(2 * config.num_hidden_layers)  # so that the sum of all parts starts out level
+        std = 0.02
+        out_std = std / math.sqrt(2 * config.num_hidden_layers)  # so that the sum of all parts starts out level
 
         def feed_forward() -> GatedFeedForward:
-            return GatedFeedForward(hidden, config.intermediate_size, "silu", out_std=out_std)
+            return GatedFeedForward(hidden, config.intermediate_size, "silu", std=std, out_std=out_std)
 
         def block() -> Block:
             return Block(
-                SelfAttention(hidden, heads, groups=config.num_key_value_heads, is_causal=True, out_std=out_std),
+                SelfAttention(
+                    hidden, heads, groups=config.num_key_value_heads, is_causal=True, std=std, out_std=out_std
+                ),
                 feed_forward_for(config, feed_forward),
                 lambda: RMSNorm(hidden, eps=eps),
                 dropout=dropout,
             )
 
-        self.embed_tokens = Embedding(config.vocab_size, hidden)
+        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
         self.decoder = Stack([block() for _ in range(config.num_hidden_layers)], RMSNorm(hidden, eps=eps))
-        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings)
+        self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings, std=std)
         self.rotary = RotaryEmbedding(hidden // heads, config.max_position_embeddings, config.rope_theta)
 
     def attention_inputs(self, positions: Tensor) -> AttentionInputs:

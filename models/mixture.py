@@ -40,7 +40,7 @@ class MixtureOfExperts(Module):
         one = experts[0]
         self.projections, self.num_experts = one.projections, len(experts)
         self.experts = {name: GroupedLinear([getattr(expert, name) for expert in experts]) for name in one.projections}
-        self.router = Linear(self.experts[one.projections[0]].in_features, self.num_experts, bias=False)
+        self.router = Linear(self.experts[one.projections[0]].in_features, self.num_experts, bias=False, std=0.02)
         self.config = config
         self.activate = partial(type(one).activate, activation=one.activation)
 
