@@ -27,7 +27,8 @@ class SelfAttention(Module):
 
     `groups` heads of keys and values serve `heads` of queries, each `width` wide: as many as heads, and hidden / heads,
     where they are left out. One product makes queries, keys and values: the rows of `qkv` are those of all query heads,
-    then keys, then values. scale: of the scores; 1 / sqrt(width) if None.
+    then keys, then values. scale: of the scores; 1 / sqrt(width) if None. std, query_std and out_std: of the initial
+    weights; query_std is std if None.
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class SelfAttention(Module):
         is_causal: bool = False,
         scale: float | None = None,
         std: float = 0.02,
+        query_std: float | None = None,
         out_std: float = 0.02,
     ) -> None:
         self.heads, self.groups = heads, groups or heads
         self.is_causal, self.scale = is_causal, scale
         width = width or hidden // heads
-        self.qkv = Linear(hidden, (heads + 2 * self.groups) * width, bias=bias, std=std)
+        rows, others = heads * width, 2 * self.groups * width
+        of_rows = std if query_std is None else ((rows, query_std), (others, std))
+        self.qkv = Linear(hidden, rows + others, bias=bias, std=of_rows)
         self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
@@ -83,11 +87,12 @@ class CrossAttention(Module):
         bias: bool = False,
         scale: float | None = None,
         std: float = 0.02,
+        query_std: float | None = None,
         out_std: float = 0.02,
     ) -> None:
         self.heads, self.scale = heads, scale
         width = width or hidden // heads
-        self.q_proj = Linear(hidden, heads * width, bias=bias, std=std)
+        self.q_proj = Linear(hidden, heads * width, bias=bias, std=std if query_std is None else query_std)
         self.kv = Linear(hidden, 2 * heads * width, bias=bias, std=std)
         self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
 

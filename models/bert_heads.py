@@ -8,7 +8,7 @@ from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.bert import Bert, BertConfig, select_targets, two_axes, weight_and_bias
 from scratchgrad.models.output import output_cross_entropy
 from scratchgrad.models.weights import WeightMap
-from scratchgrad.nn import Linear, Module
+from scratchgrad.nn import Dropout, Linear, Module
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
@@ -19,6 +19,7 @@ class BertClassifier(Bert):
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
+        self.classifier_dropout = Dropout(dropout)
         self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
 
     @classmethod
@@ -39,7 +40,7 @@ class BertForSequenceClassification(BertClassifier):
 
     def head(self, hidden_states: Tensor) -> Tensor:
         """hidden_states (batch, time, hidden_size); logits (batch, classes)."""
-        logits: Tensor = self.classifier(self.dropout(self.pooled_output(hidden_states)))
+        logits: Tensor = self.classifier(self.classifier_dropout(self.pooled_output(hidden_states)))
         return logits
 
     def loss(  # type: ignore[override]
@@ -71,7 +72,7 @@ class BertForTokenClassification(BertClassifier):
 
     def head(self, hidden_states: Tensor) -> Tensor:
         """hidden_states (..., hidden_size); logits (..., classes)."""
-        logits: Tensor = self.classifier(self.dropout(hidden_states))
+        logits: Tensor = self.classifier(self.classifier_dropout(hidden_states))
         return logits
 
     def loss(  # type: ignore[override]
@@ -84,7 +85,7 @@ class BertForTokenClassification(BertClassifier):
     ) -> Tensor:
         """The sum of -log p(target) over all targets that are not IGNORE_INDEX; ids and targets (batch, time)."""
         aux = aux if aux is not None else AuxOutputs()
-        hidden_states = self.dropout(self.hidden_states(ids, token_types, two_axes(mask), aux))
+        hidden_states = self.classifier_dropout(self.hidden_states(ids, token_types, two_axes(mask), aux))
         loss = output_cross_entropy(self.classifier, *select_targets(hidden_states, targets))
         return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 

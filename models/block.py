@@ -37,7 +37,9 @@ class Block(Module):
             self.cross_attention_norm = new_norm()
         self.cross_attention = cross_attention
         self.feed_forward_norm, self.feed_forward = new_norm(), feed_forward
-        self.dropout = Dropout(dropout)
+        self.attention_dropout, self.feed_forward_dropout = Dropout(dropout), Dropout(dropout)
+        if cross_attention is not None:
+            self.cross_attention_dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, aux: AuxOutputs, cache: LayerCache | None = None) -> Tensor:
         """x (batch, time, hidden); returns x's shape."""
@@ -48,16 +50,18 @@ class Block(Module):
             )  # fmt: skip
         else:
             x = self._attended(x, inputs, cache)
-        return self._added(x, self.feed_forward_norm, lambda h: self.feed_forward(h, aux))
+        return self._added(x, self.feed_forward_norm, self.feed_forward_dropout, lambda h: self.feed_forward(h, aux))
 
     def _attended(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
-        x = self._added(x, self.attention_norm, lambda h: self.attention(h, inputs, cache))
+        x = self._added(x, self.attention_norm, self.attention_dropout, lambda h: self.attention(h, inputs, cache))
         if (cross := self.cross_attention) is not None:
-            x = self._added(x, self.cross_attention_norm, lambda h: cross(h, inputs, cache))
+            x = self._added(
+                x, self.cross_attention_norm, self.cross_attention_dropout, lambda h: cross(h, inputs, cache)
+            )
         return x
 
-    def _added(self, x: Tensor, norm: Module, part: Callable[[Tensor], Tensor]) -> Tensor:
-        out: Tensor = x + self.dropout(part(norm(x))) if self.norm_first else norm(x + self.dropout(part(x)))
+    def _added(self, x: Tensor, norm: Module, dropout: Dropout, part: Callable[[Tensor], Tensor]) -> Tensor:
+        out: Tensor = x + dropout(part(norm(x))) if self.norm_first else norm(x + dropout(part(x)))
         return out
 
 

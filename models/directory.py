@@ -15,7 +15,6 @@ from scratchgrad.models.fitting import Fault, describe, fill, validate_weights, 
 from scratchgrad.models.model import Model
 from scratchgrad.models.shards import LARGEST_SHARD, Dtype, map_weights, write_weights
 from scratchgrad.models.weights import Arrays, to_hugging_face
-from scratchgrad.random import shapes_only
 
 
 def save(
@@ -52,8 +51,7 @@ def load(folder: Path) -> Model:
     family = family_of(values.get("model_type"), values.get("architectures"))
     known = family.config_class.model_fields
     config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
-    with shapes_only():
-        model = family(config)
+    model = family.with_shapes_only(config)
     if faults := validate_weights(model, stored):
         advice = _advice(model, stored, faults)
         raise UserError(f"the weights in '{folder}' do not fit its config.json: {describe(faults)}{advice}")

@@ -60,7 +60,8 @@ class EncoderDecoder(Model):
     """
 
     embed_tokens: Embedding  # of source and target
-    dropout: Dropout  # on embedded tokens
+    encoder_dropout: Dropout  # on embedded tokens
+    decoder_dropout: Dropout
     encoder: Stack
     decoder: Stack
     lm_head: Module  # hidden states -> logits; tied, a Linear whose weight is the embedding's
@@ -96,7 +97,7 @@ class EncoderDecoder(Model):
         aux = aux if aux is not None else AuxOutputs()
         mask = expand_attention_mask(attention_mask, input_ids.shape)
         inputs = AttentionInputs(mask=self.encoder_mask(input_ids.shape[1], mask))
-        x = self._embedded(input_ids, None)
+        x = self.encoder_dropout(self._embedded(input_ids, None))
         out: Tensor = self.encoder(x, inputs, aux, recompute_every=self.recompute_every)
         return out
 
@@ -123,7 +124,7 @@ class EncoderDecoder(Model):
         inputs = AttentionInputs(
             mask=self.decoder_mask(count, past + count, mask), memory=encoder_hidden_states, memory_mask=source_mask
         )
-        x = self._embedded(decoder_input_ids, cache)
+        x = self.decoder_dropout(self._embedded(decoder_input_ids, cache))
         out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out if self.output_scale == 1 else out * self.output_scale
 
@@ -132,8 +133,7 @@ class EncoderDecoder(Model):
         positions = np.arange(count) if cache is None else cache.positions(count)
         if self.max_positions is not None and count and (last := positions[..., -1].max()) >= self.max_positions:
             raise ValueError(f"position {last} lies beyond the context of {self.max_positions} tokens")
-        out: Tensor = self.dropout(self.embed(input_ids, Tensor(to_device(positions, input_ids.device))))
-        return out
+        return self.embed(input_ids, Tensor(to_device(positions, input_ids.device)))
 
     def forward(self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """input_ids (batch, source length), decoder_input_ids (batch, time); logits (batch, time, vocabulary)."""

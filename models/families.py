@@ -66,5 +66,7 @@ def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
 
 
 def build(config: ModelConfig, *, architectures: list[str] | None = None, dropout: float = 0.0) -> Model:
-    """A fresh model of this config, its weights drawn where `scratchgrad.random` stands."""
-    return family_of(config.model_type, architectures)(config, dropout=dropout)
+    """A fresh model of this config. Its weights depend on the seed (`manual_seed`) and on their names alone."""
+    model = family_of(config.model_type, architectures).with_shapes_only(config, dropout=dropout)
+    model.reset_parameters()
+    return model

@@ -14,7 +14,6 @@ from scratchgrad.errors import UserError
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.model import Model
 from scratchgrad.models.weights import Arrays, rows_of
-from scratchgrad.random import shapes_only
 
 Shape = tuple[int, ...]
 FLOATS = {np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)}
@@ -44,7 +43,7 @@ def fill(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> None:
 
 
 def validate_weights(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fault]:
-    """All that keeps stored arrays from being the weights of the model, which may be one of `random.shapes_only`."""
+    """All that keeps stored arrays from being the weights of the model, which may be one of `with_shapes_only`."""
     stored = _as_a_whole_model(stored, model)
     shapes = {name: np.broadcast_to(np.float32(0), p.shape) for name, p in model.named_parameters()}
     faults: list[Fault] = []
@@ -131,8 +130,7 @@ def what_would_fit(model: Model, stored: Arrays, faults: list[Fault]) -> dict[st
                 other = config.checked({**config.model_dump(exclude_none=True), name: value})
             except UserError:
                 continue
-            with shapes_only():
-                left = validate_weights(family(other), stored)
+            left = validate_weights(family.with_shapes_only(other), stored)
             tried.append((len(left), name, value, other, left))
         if not tried or (best := min(tried, key=lambda trial: trial[0]))[0] >= len(faults):
             return {}

@@ -24,7 +24,6 @@ from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.model import Model
 from scratchgrad.models.shards import pickled
 from scratchgrad.models.weights import to_hugging_face
-from scratchgrad.random import shapes_only
 
 MAGIC = 0x616B3432  # "ak42"
 HEADER = 256  # bytes, from version 1 on
@@ -66,8 +65,7 @@ def read_llama2c(path: Path) -> Llama:
     Nothing is allocated before that, and arrays are taken from the mapped file one by one.
     """
     places, config = describe_llama2c(path)
-    with shapes_only():
-        model = Llama(config)
+    model = Llama.with_shapes_only(config)
     for parameter in model.parameters():
         parameter.data = np.empty(parameter.shape, np.float32)
     with path.open("rb") as file:
@@ -157,8 +155,7 @@ def _parsed(path: Path, start: bytes) -> Header:
 def _places(header: Header) -> list[Place]:
     """All arrays of a file, in its order."""
     config = header.config
-    with shapes_only():
-        tensors = to_hugging_face(Llama(config).state_dict(), Llama.weight_map(config))
+    tensors = to_hugging_face(Llama.with_shapes_only(config).state_dict(), Llama.weight_map(config))
     shapes = {name: array.shape for name, array in tensors.items()}
     shapes[ANGLES] = (2, config.max_position_embeddings, config.hidden_size // config.num_attention_heads // 2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from scratchgrad import Tensor
@@ -12,8 +12,7 @@ from scratchgrad.backend import Array, array_module
 from scratchgrad.models.auxiliary import AuxOutputs, ExpertLoad
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
-from scratchgrad.nn import Linear, Module, Parameter
-from scratchgrad.random import stacked
+from scratchgrad.nn import Linear, Module, Parameter, shapes_only
 
 Dense = FeedForward | GatedFeedForward
 
@@ -22,7 +21,9 @@ def feed_forward_for(config: ExpertsConfig, new_dense: Callable[[], Dense]) -> M
     """The feed-forward part of a block: a dense one, or a mixture of as many as the config wants."""
     if config.num_local_experts is None:
         return new_dense()
-    return MixtureOfExperts([new_dense() for _ in range(config.num_local_experts)], config)
+    with shapes_only():
+        dense = new_dense()
+    return MixtureOfExperts(dense, config.num_local_experts, config)
 
 
 class MixtureOfExperts(Module):
@@ -35,14 +36,13 @@ class MixtureOfExperts(Module):
     else is in the batch.
     """
 
-    def __init__(self, experts: Sequence[Dense], config: ExpertsConfig) -> None:
-        """experts: alike but for their weights, which are stacked here."""
-        one = experts[0]
-        self.projections, self.num_experts = one.projections, len(experts)
-        self.experts = {name: GroupedLinear([getattr(expert, name) for expert in experts]) for name in one.projections}
-        self.router = Linear(self.experts[one.projections[0]].in_features, self.num_experts, bias=False, std=0.02)
+    def __init__(self, expert: Dense, num_experts: int, config: ExpertsConfig) -> None:
+        """expert: what each of them is like; of its parameters only shapes and initial values are looked at."""
+        self.projections, self.num_experts = expert.projections, num_experts
+        self.experts = {name: GroupedLinear(getattr(expert, name), num_experts) for name in expert.projections}
+        self.router = Linear(self.experts[expert.projections[0]].in_features, num_experts, bias=False, std=0.02)
         self.config = config
-        self.activate = partial(type(one).activate, activation=one.activation)
+        self.activate = partial(type(expert).activate, activation=expert.activation)
 
     def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
         """x (..., hidden); returns x's shape. Says its load and, while training, its loss."""
@@ -95,15 +95,19 @@ class GroupedLinear(Module):
     weight (groups, out_features, in_features); bias (groups * out_features,), or None.
     """
 
-    def __init__(self, layers: Sequence[Module]) -> None:
-        """Stacks the weights of Linears of one size."""
-        parameters = [dict(layer.named_parameters()) for layer in layers]
-        self.weight = Parameter(stacked([p["weight"].data for p in parameters]))
-        biases = [p["bias"].data for p in parameters if "bias" in p]
-        self.bias = Parameter(stacked(biases).reshape(-1)) if biases else None
-        self.groups, _, self.in_features = self.weight.shape
+    def __init__(self, layer: Linear, groups: int) -> None:
+        """layer: what each of them is like."""
+        self.groups, self.in_features = groups, layer.in_features
+        self.weight = _repeated(layer.weight, (groups, *layer.weight.shape))
+        self.bias = None if layer.bias is None else _repeated(layer.bias, (groups * layer.out_features,))
 
     def forward(self, x: Tensor, counts: Array) -> Tensor:
         """x (rows, in_features), the first counts[0] of the first group, and so on; returns (rows, out_features)."""
         bias = None if self.bias is None else self.bias.reshape(self.groups, -1)
         return F.grouped_linear(x, self.weight, bias, counts=counts)
+
+
+def _repeated(parameter: Parameter, shape: tuple[int, ...]) -> Parameter:
+    """A parameter of this shape with the initial values of another."""
+    assert parameter.initializer is not None
+    return Parameter.initialized(shape, parameter.initializer)

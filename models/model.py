@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
-from scratchgrad.nn import Module
+from scratchgrad.nn import Module, shapes_only
 
 Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
 
@@ -50,6 +50,14 @@ class Model(Module):
     def generation_config(self, end: int) -> dict[str, int]:
         """A generation_config.json for text that `end` stands between, as in training."""
         return {"bos_token_id": end, "eos_token_id": end}
+
+    @classmethod
+    def with_shapes_only(cls, config: Any, *, dropout: float = 0.0) -> Self:
+        """The model without memory for its weights, which are drawn or read later; its modules know their names."""
+        with shapes_only():
+            model = cls(config, dropout=dropout)
+        model.set_qualified_names()
+        return model
 
     @staticmethod
     def weight_map(config: Any) -> WeightMap:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from scratchgrad import Tensor, recompute
 from scratchgrad import functional as F
-from scratchgrad.nn import Embedding, Linear, Module, Parameter
+from scratchgrad.nn import Constant, Embedding, Linear, Module, Parameter, shapes_only
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.ops.loss import Reduction
-from scratchgrad.random import filled, shapes_only
 
 CHUNK_TOKENS = 512  # whose logits a module that is no plain Linear makes at a time: 62 MiB of 32,000 in float32
 
@@ -23,7 +22,7 @@ def output_layer(embedding: Embedding, *, is_tied: bool, bias: bool = False, std
     with shapes_only():
         layer = Linear(hidden_size, num_embeddings, bias=False)
     layer.weight = embedding.weight
-    layer.bias = Parameter(filled((num_embeddings,), 0)) if bias else None
+    layer.bias = Parameter.initialized((num_embeddings,), Constant(0)) if bias else None
     return layer
 
 

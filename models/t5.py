@@ -23,7 +23,6 @@ from scratchgrad.models.output import output_layer
 from scratchgrad.models.positions import RelativeBias
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, RMSNorm
-from scratchgrad.random import rescale
 
 
 class T5Config(EncoderDecoderConfig):
@@ -79,19 +78,18 @@ class T5(EncoderDecoder):
         # Initial weights as in the authors' code (mesh_tensorflow) and in Hugging Face's: scores are not divided by
         # sqrt(width), so the queries are drawn that much smaller.
         std, merged_std, wide_std = hidden**-0.5, (heads * width) ** -0.5, config.d_ff**-0.5
-        smaller = math.sqrt(1 / width)
+        query_std = std / math.sqrt(width)
 
         def self_attention(is_causal: bool) -> SelfAttention:
-            part = SelfAttention(
-                hidden, heads, width=width, is_causal=is_causal, scale=1.0, std=std, out_std=merged_std
-            )
-            rescale(part.qkv.weight.data[: heads * width], smaller)
-            return part
+            return SelfAttention(
+                hidden, heads, width=width, is_causal=is_causal, scale=1.0,
+                std=std, query_std=query_std, out_std=merged_std,
+            )  # fmt: skip
 
         def cross_attention() -> CrossAttention:
-            part = CrossAttention(hidden, heads, width=width, scale=1.0, std=std, out_std=merged_std)
-            rescale(part.q_proj.weight.data, smaller)
-            return part
+            return CrossAttention(
+                hidden, heads, width=width, scale=1.0, std=std, query_std=query_std, out_std=merged_std
+            )
 
         def feed_forward() -> FeedForward | GatedFeedForward:
             if config.feed_forward_proj == "relu":
@@ -116,7 +114,7 @@ class T5(EncoderDecoder):
             )
 
         self.embed_tokens = Embedding(config.vocab_size, hidden, std=1.0)
-        self.dropout = Dropout(dropout)
+        self.encoder_dropout, self.decoder_dropout = Dropout(dropout), Dropout(dropout)
         self.encoder_bias, self.decoder_bias = bias(True), bias(False)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)], norm())
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)], norm())

@@ -70,7 +70,7 @@ class Transformer(EncoderDecoder):
 
         self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
         self.positions = F.sinusoidal_positions(config.max_position_embeddings, hidden)
-        self.dropout = Dropout(dropout)
+        self.encoder_dropout, self.decoder_dropout = Dropout(dropout), Dropout(dropout)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)])
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
         self.lm_head = output_layer(self.embed_tokens, is_tied=True)

@@ -1,8 +1,11 @@
 """Random numbers by counter: a draw is a function of where it happens, not of what was drawn before.
 
 Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a key and a counter into bits.
-The key is (seed, purpose), the counter (element block, site, microbatch, step). So a run that is resumed, recomputed or
-spread over other ranks draws the same numbers, with no state to save.
+The key is (seed, purpose), the counter (element block, site, microbatch, step). An element is counted by where it
+stands in the whole array, and a site is the name of the module or the parameter that draws: a process that holds some
+layers of a model, or a slice of its arrays, draws what one process would. A run that is resumed, recomputed or spread
+over other ranks draws the same numbers, with no state to save. What has no name (`F.dropout`, `randn`, a layer outside
+of a model) is counted in the order of the program instead.
 
 Every thread has a state of its own, which begins at seed 0: what one draws moves no other's numbers.
 """
@@ -11,18 +14,23 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cache
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
 from scratchgrad.backend import Array, cuda_empty, cuda_kernel, to_device
+from scratchgrad.gaussian import box_muller
+from scratchgrad.threads import parallel_map, tiles
 
 BLOCK = 8  # elements: two of each of the four words that a counter gives
 GAP = 1 << 13  # elements that cost less to draw than to jump over
+TILE = 1 << 16  # elements whose calculation stays in a core's cache
 CHUNK = 1 << 18  # elements that are drawn at once where gaps are drawn, too
 
 
@@ -41,12 +49,20 @@ class Purpose(IntEnum):
 
 @dataclass
 class RngState:
-    """Where draws happen now. `site` numbers them in the order of the program, and rises by one with each."""
+    """Where draws happen now, as a key says in JAX.
+
+    site: the next one in the order of the program, for what has no name. calls: how often each site that has a name was
+    drawn at since the state began, which is once for each call of a module in a forward pass.
+    """
 
     seed: int = 0
     step: int = 0
     microbatch: int = 0
     site: int = 0
+    calls: dict[int, int] = field(default_factory=dict)
+
+    def copy(self) -> RngState:
+        return replace(self, calls=self.calls.copy())
 
 
 class _Thread(threading.local):
@@ -54,7 +70,6 @@ class _Thread(threading.local):
 
     def __init__(self) -> None:
         self.state = RngState()
-        self.shapes_only = False
 
 
 _here = _Thread()
@@ -64,65 +79,64 @@ def generator(
     seed: int, purpose: Purpose, *, step: int = 0, microbatch: int = 0, site: int = 0, block: int = 0
 ) -> np.random.Generator:
     """NumPy's generator in front of one site's numbers, or of those from `block` on: a block has four words."""
-    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[block, site, microbatch, step]))
+    counter = np.array([block, site, microbatch, step], np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, purpose], np.uint64), counter=counter))
 
 
 def manual_seed(seed: int) -> None:
-    """Start anew from `seed` in this thread: the draws that follow are the same each time."""
+    """Start anew from `seed` in this thread: the draws that follow are the same each time.
+
+    ValueError where the seed is not an integer from 0 to 2^64 - 1.
+    """
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"manual_seed({seed}): a seed is an integer from 0 to 2^64 - 1")
     _here.state = RngState(seed)
 
 
 def get_rng_state() -> RngState:
     """A copy of this thread's state, to come back to with `fork_rng`."""
-    return replace(_here.state)
+    return _here.state.copy()
 
 
 @contextmanager
 def fork_rng(state: RngState) -> Iterator[None]:
     """Inside, this thread draws on from a copy of `state`; afterwards from where it stood before."""
-    before, _here.state = _here.state, replace(state)
+    before, _here.state = _here.state, state.copy()
     try:
         yield
     finally:
         _here.state = before
 
 
-@contextmanager
-def shapes_only() -> Iterator[None]:
-    """Inside, `normal`, `filled` and `stacked` give shapes without memory: read-only, the same zero everywhere.
+def normal(
+    shape: tuple[int, ...],
+    *,
+    name: str | None = None,
+    global_shape: tuple[int, ...] | None = None,
+    offset: tuple[int, ...] | None = None,
+) -> np.ndarray[Any, Any]:
+    """float32 of the standard normal distribution, for initial weights; on the CPU.
 
-    For a model whose weights come from a file: its shapes are known before anything is allocated or drawn.
+    With a name they depend on the seed and the name alone; without, on where the program stands. global_shape, offset:
+    as of `uniform`.
     """
-    before, _here.shapes_only = _here.shapes_only, True
-    try:
-        yield
-    finally:
-        _here.shapes_only = before
+    starts, run = _runs(shape, global_shape, offset)
+    state = _here.state if name is None else RngState(_here.state.seed)
+    site = next_site() if name is None else name_site(name)
 
+    def draw(start: int, count: int) -> np.ndarray[Any, Any]:
+        drawn = np.empty(count, np.float32)
 
-def filled(shape: tuple[int, ...], value: float) -> np.ndarray[Any, Any]:
-    """float32 of one value, for initial weights."""
-    return np.broadcast_to(np.float32(0), shape) if _here.shapes_only else np.full(shape, value, np.float32)
+        def draw_tile(tile: slice) -> None:
+            block, skipped = divmod(start + tile.start, BLOCK)
+            end = skipped + tile.stop - tile.start
+            words = _generator(state, Purpose.INIT, site, block).bit_generator.random_raw(-(-end // 2))
+            drawn[tile] = box_muller(words)[skipped:end]
 
+        parallel_map(draw_tile, tiles(count, TILE))
+        return drawn
 
-def normal(shape: tuple[int, ...], std: float) -> np.ndarray[Any, Any]:
-    """float32 of the normal distribution with mean 0, for initial weights; drawn on the CPU whatever the device."""
-    if _here.shapes_only:
-        return np.broadcast_to(np.float32(0), shape)
-    draws = next_generator(Purpose.INIT).standard_normal(shape, dtype=np.float32)
-    draws *= np.float32(std)
-    return draws
-
-
-def stacked(parts: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Initial weights of several parts of one shape, along a new first axis."""
-    return filled((len(parts), *parts[0].shape), 0) if _here.shapes_only else np.stack(parts)
-
-
-def rescale(weights: np.ndarray[Any, Any], factor: float) -> None:
-    """Multiply initial weights, or some rows of them, in place."""
-    if not _here.shapes_only:
-        weights *= factor
+    return _drawn(draw, starts, run).reshape(shape)
 
 
 def uniform(
@@ -145,8 +159,7 @@ def uniform(
 
         def draw(start: int, count: int) -> np.ndarray[Any, Any]:
             block, skipped = divmod(start, BLOCK)
-            words = {"step": state.step, "microbatch": state.microbatch, "site": site, "block": block}
-            drawn = generator(state.seed, Purpose.DROPOUT, **words).random(skipped + count, dtype=np.float32)
+            drawn = _generator(state, Purpose.DROPOUT, site, block).random(skipped + count, dtype=np.float32)
             return drawn[skipped:]
 
         return _drawn(draw, starts, run).reshape(shape)
@@ -162,17 +175,31 @@ def uniform(
     return out
 
 
-def next_site() -> int:
-    """The number of the next draw in the order of the program."""
+def next_site(name: str | None = None) -> int:
+    """The site of the next draw of a module of this name; without one, the next in the order of the program."""
     state = _here.state
-    state.site += 1
-    return state.site - 1
+    if name is None:
+        state.site += 1
+        return state.site - 1
+    site = name_site(name)
+    calls = state.calls.get(site, 0)
+    state.calls[site] = calls + 1
+    return (site + calls) % 2**64
+
+
+@cache
+def name_site(name: str) -> int:
+    """The 64-bit BLAKE2b hash (RFC 7693) of a name."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def next_generator(purpose: Purpose) -> np.random.Generator:
-    """The generator of the next site of draws."""
-    site, state = next_site(), _here.state
-    return generator(state.seed, purpose, step=state.step, microbatch=state.microbatch, site=site)
+    """The generator of the next site of draws in the order of the program."""
+    return _generator(_here.state, purpose, next_site())
+
+
+def _generator(state: RngState, purpose: Purpose, site: int, block: int = 0) -> np.random.Generator:
+    return generator(state.seed, purpose, step=state.step, microbatch=state.microbatch, site=site, block=block)
 
 
 def _runs(

@@ -6,21 +6,23 @@ Parameters begin as float32 on the CPU; `Module.to` moves and casts them. A laye
 from __future__ import annotations
 
 from scratchgrad import functional as F
+from scratchgrad.nn.init import Constant, Normal, Std
 from scratchgrad.nn.module import Module, Parameter
-from scratchgrad.random import filled, normal
+from scratchgrad.random import next_site
 from scratchgrad.tensor import Tensor
 
 
 class Linear(Module):
     """x @ weight.T + bias.
 
-    weight (out_features, in_features), normal with mean 0 and `std`; bias (out_features,) zeros, or None.
+    weight (out_features, in_features), normal with mean 0 and `std`, which is one number, or ((rows, std), ...) for
+    blocks of rows; bias (out_features,) zeros, or None.
     """
 
-    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, std: float = 0.02) -> None:
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, std: Std = 0.02) -> None:
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(normal((out_features, in_features), std))
-        self.bias = Parameter(filled((out_features,), 0)) if bias else None
+        self.weight = Parameter.initialized((out_features, in_features), Normal(std))
+        self.bias = Parameter.initialized((out_features,), Constant(0)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) floats; returns (..., out_features). ValueError where the last axis is another."""
@@ -30,9 +32,9 @@ class Linear(Module):
 class Embedding(Module):
     """A table that is looked up by integers. weight (num_embeddings, embedding_dim), normal with mean 0 and `std`."""
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: float = 0.02) -> None:
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: Std = 0.02) -> None:
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.weight = Parameter(normal((num_embeddings, embedding_dim), std))
+        self.weight = Parameter.initialized((num_embeddings, embedding_dim), Normal(std))
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids integers of any shape; returns (*ids.shape, embedding_dim). IndexError for an id that has no row."""
@@ -46,7 +48,7 @@ class RMSNorm(Module):
     """
 
     def __init__(self, normalized_shape: int, *, eps: float = 1e-6) -> None:
-        self.weight = Parameter(filled((normalized_shape,), 1))
+        self.weight = Parameter.initialized((normalized_shape,), Constant(1))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,8 +63,8 @@ class LayerNorm(Module):
     """
 
     def __init__(self, normalized_shape: int, *, eps: float = 1e-5) -> None:
-        self.weight = Parameter(filled((normalized_shape,), 1))
-        self.bias = Parameter(filled((normalized_shape,), 0))
+        self.weight = Parameter.initialized((normalized_shape,), Constant(1))
+        self.bias = Parameter.initialized((normalized_shape,), Constant(0))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,6 +75,9 @@ class LayerNorm(Module):
 class Dropout(Module):
     """Zeroes each element with probability p while training, and scales the others by 1 / (1 - p).
 
+    In a model, which elements depends on the seed, the step and the microbatch, on this module's name, on how often it
+    was called before in this forward pass, and on where the element stands in the whole array: not on what other
+    modules drew, nor on which process computes it. A module without a name is counted in the order of the program.
     ValueError where p is not a probability below 1.
     """
 
@@ -81,9 +86,18 @@ class Dropout(Module):
             raise ValueError(f"Dropout(p={p}): p is a probability below 1")
         self.p = p
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x floats of any shape; returns x's shape, or x itself where nothing is dropped."""
-        return F.dropout(x, p=self.p) if self.training and self.p > 0 else x
+    def forward(
+        self, x: Tensor, *, global_shape: tuple[int, ...] | None = None, offset: tuple[int, ...] | None = None
+    ) -> Tensor:
+        """x floats of any shape; returns x's shape, or x itself where nothing is dropped.
+
+        global_shape, offset: x is the part of an array of `global_shape` that begins at `offset` in each axis.
+        ValueError where it does not lie there.
+        """
+        if not self.training or self.p == 0:
+            return x
+        site = next_site(self.qualified_name)
+        return F.dropout(x, p=self.p, site=site, global_shape=global_shape, offset=offset)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

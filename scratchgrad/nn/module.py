@@ -11,28 +11,47 @@ import numpy as np
 
 from scratchgrad.autograd import SCOPE, Scope
 from scratchgrad.backend import device_of, to_device
+from scratchgrad.nn.init import Initializer, initial_values
 from scratchgrad.tensor import Tensor
 
 _calls = count()
 
 
 class Parameter(Tensor):
-    """A tensor that a module owns and an optimizer changes; a leaf unless it is frozen by `requires_grad = False`."""
+    """A tensor that a module owns and an optimizer changes; a leaf unless it is frozen by `requires_grad = False`.
 
-    __slots__ = ()
+    initializer: how it begins (see `nn.init`); None where it was made of given data.
+    """
+
+    __slots__ = ("initializer",)
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
+        self.initializer: Initializer | None = None
+
+    @classmethod
+    def initialized(cls, shape: tuple[int, ...], initializer: Initializer) -> Self:
+        """With initial values, drawn in the order of the program; under `nn.shapes_only` with none yet."""
+        parameter = cls(initial_values(shape, initializer))
+        parameter.initializer = initializer
+        return parameter
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = super().__deepcopy__(memo)
+        twin.initializer = self.initializer
+        return twin
 
 
 class Module:
     """A part of a model. Its parameters are the Parameters found in its attributes, lists, dicts and modules below.
 
     A subclass defines `forward`; calling the module calls it. A parameter that stands in two places is one parameter,
-    and bears the name of the first.
+    and bears the name of the first. qualified_name: its name in the whole model, by which dropout is counted; None
+    until `set_qualified_names`, which `models.build` and `models.load` call.
     """
 
     training = True
+    qualified_name: str | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"{type(self).__name__} defines no forward()")
@@ -56,6 +75,25 @@ class Module:
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def set_qualified_names(self, prefix: str = "") -> None:
+        """Tell this module and all below it their names in the whole model, where this one is called `prefix`.
+
+        A module that stands in two places bears the name of the first.
+        """
+        named = {id(module): (name, module) for name, module in reversed(list(self.named_modules(prefix)))}
+        for name, module in named.values():
+            module.qualified_name = name
+
+    def reset_parameters(self, prefix: str = "") -> None:
+        """Give every parameter its initial values, on the CPU, by the seed and its name in the whole model.
+
+        prefix: what this module is called there, as 'decoder.layers.3'. A Parameter made of given data keeps that.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.initializer is not None:
+                full_name = f"{prefix}.{name}" if prefix else name
+                parameter.data = initial_values(parameter.shape, parameter.initializer, full_name)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         seen: set[int] = set()

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from scratchgrad import Tensor, nn
+from scratchgrad import Tensor, nn, recompute
+from scratchgrad import functional as F
+from scratchgrad.random import RngState, fork_rng
 
 
 class Net(nn.Module):
@@ -87,3 +89,78 @@ def test_layers_are_made_by_pytorchs_names():
 def test_dropout_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match=r"Dropout\(p=.*\): p is a probability below 1"):
         nn.Dropout(p)
+
+
+class Dropping(nn.Module):
+    def __init__(self, count):
+        self.layers = [nn.Dropout(0.4) for _ in range(count)]
+        self.again = self.layers[0]
+
+    def forward(self, x, wrap=lambda block, x: block(x)):
+        for layer in self.layers:
+            x = wrap(lambda h, layer=layer: layer(layer(h)), x)
+        return self.again(x)
+
+
+def named(count, prefix=""):
+    module = Dropping(count)
+    module.set_qualified_names(prefix)
+    return module
+
+
+ones = np.ones((4, 50), np.float32)
+
+
+def test_modules_know_their_names_in_the_whole_model():
+    module = named(2, "decoder")
+    assert [m.qualified_name for _, m in module.named_modules()] == [
+        "decoder", "decoder.layers.0", "decoder.layers.1", "decoder.layers.0",
+    ]  # fmt: skip
+    assert nn.Dropout(0.1).qualified_name is None
+
+
+def test_dropout_is_counted_by_the_modules_name_and_its_calls():
+    whole = named(3)
+    with fork_rng(RngState(7, step=2, microbatch=1)):
+        masks = [layer(Tensor(ones)).data for layer in (*whole.layers, *whole.layers)]
+    assert len({mask.tobytes() for mask in masks}) == 6
+    with fork_rng(RngState(7, step=2, microbatch=1)):
+        F.dropout(Tensor(ones), p=0.5)
+        alone = named(3).layers[2]
+        assert np.array_equal(alone(Tensor(ones)).data, masks[2])
+        assert np.array_equal(alone(Tensor(ones)).data, masks[5])
+    for other in (RngState(8, 2, 1), RngState(7, 3, 1), RngState(7, 2, 0)):
+        with fork_rng(other):
+            assert not np.array_equal(named(3).layers[2](Tensor(ones)).data, masks[2])
+
+
+def test_dropout_of_a_part_is_that_of_the_whole():
+    layer = named(1).layers[0]
+    with fork_rng(RngState(7)):
+        whole = layer(Tensor(ones)).data
+    with fork_rng(RngState(7)):
+        part = layer(Tensor(ones[1:3, 25:]), global_shape=ones.shape, offset=(1, 25)).data
+    assert np.array_equal(part, whole[1:3, 25:])
+
+
+def test_recomputed_modules_drop_the_same_elements_each_time_they_are_called():
+    found = []
+    for wrap in (lambda block, x: block(x), recompute):
+        x = Tensor(ones, requires_grad=True)
+        with fork_rng(RngState(7)):
+            out = named(3)(x, wrap)
+            out.backward(ones)
+        found.append((out.data.tobytes(), x.grad.tobytes()))
+    assert found[0] == found[1]
+    assert 0 < np.count_nonzero(out.data) < 0.2 * out.size
+
+
+def test_dropout_without_a_name_is_counted_in_the_order_of_the_program():
+    def mask(before):
+        with fork_rng(RngState(7)):
+            for _ in range(before):
+                F.dropout(Tensor(ones), p=0.5)
+            return nn.Dropout(0.4)(Tensor(ones)).data
+
+    assert np.array_equal(mask(1), mask(1))
+    assert not np.array_equal(mask(0), mask(1))

@@ -1,5 +1,6 @@
 """Random numbers are a function of where they are drawn."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scratchgrad import functional as F
-from scratchgrad import random
+from scratchgrad import nn, random
 from scratchgrad.backend import to_numpy
+from scratchgrad.gaussian import box_muller
 from scratchgrad.random import Purpose, RngState, fork_rng
 
 
@@ -56,15 +58,17 @@ def parts(draw):
 @example(((3, 400, 1000), (slice(1, 3), slice(9, 11), slice(0, 1000))), 0)
 def test_a_part_has_the_numbers_that_the_whole_array_has_there(part, seed):
     shape, slices = part
-    with fork_rng(RngState(seed, site=4)):
-        whole = random.uniform(shape, "cpu")
-    wanted = whole[slices]
+    offset = tuple(cut.start for cut in slices)
     with fork_rng(RngState(seed)):
-        drawn = random.uniform(
-            wanted.shape, "cpu", site=4, global_shape=shape, offset=tuple(cut.start for cut in slices)
-        )
-    assert drawn.shape == wanted.shape
-    assert np.array_equal(drawn, wanted)
+        wanted = [random.uniform(shape, "cpu", site=4)[slices], random.normal(shape, name="a.weight")[slices]]
+        part = {"global_shape": shape, "offset": offset}
+        drawn = [
+            random.uniform(wanted[0].shape, "cpu", site=4, **part),
+            random.normal(wanted[0].shape, name="a.weight", **part),
+        ]
+    for one, other in zip(drawn, wanted, strict=True):
+        assert one.shape == other.shape
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(("shape", "offset"), [((3,), (6,)), ((3,), (-1,)), ((3, 1), (0, 0)), ((3,), (0, 0))])
@@ -93,16 +97,28 @@ def test_sites_are_numbered_in_order_and_a_state_can_be_returned_to():
     assert len({x.tobytes() for x in (first, second, third)}) == 3
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_is_no_word_of_the_key_is_refused(seed):
+    with pytest.raises(ValueError, match=r"a seed is an integer from 0 to 2\^64 - 1"):
+        random.manual_seed(seed)
+    random.manual_seed(2**64 - 1)
+    random.uniform((3,), "cpu")
+
+
 def test_what_another_thread_draws_moves_no_numbers():
     def drawn(meanwhile):
         random.manual_seed(1)
         random.uniform((4,), "cpu")
         meanwhile()
-        return random.uniform((4,), "cpu").tobytes(), random.normal((4,), 1.0).tobytes()
+        return (
+            random.uniform((4,), "cpu").tobytes(),
+            nn.Linear(4, 4).weight.data.tobytes(),
+            random.normal((4,)).tobytes(),
+        )
 
     def serve():
-        with random.shapes_only():
-            assert not random.normal((4,), 1.0).any()
+        with nn.shapes_only():
+            assert not nn.Linear(4, 4).weight.data.any()
         random.uniform((4,), "cpu")
         random.manual_seed(5)
         assert random.get_rng_state() == RngState(5)
@@ -115,12 +131,60 @@ def test_what_another_thread_draws_moves_no_numbers():
         assert drawn(lambda: None) == drawn(in_a_thread)
 
 
-def test_initial_weights_have_the_spread_that_was_asked_for():
+def test_normal_numbers_are_box_and_mullers():
+    """float64 and the library's log, sin and cos instead of our own."""
+    words = np.random.Philox(key=[0, 0]).random_raw(200_000)
+    words[:2] = [0, 2**64 - 1]  # the longest and the shortest
+    low, high = words & np.uint64(2**32 - 1), words >> np.uint64(32)
+    length = np.sqrt(-2 * np.log((np.floor(low / 256) + 1) / 2**24))
+    angle = (np.floor(high / 256) / 2**23 - 1) * np.pi / 4
+    cosine, sine = np.cos(angle) * np.where(high % np.uint64(2), -1, 1), np.sin(angle)
+    is_upright = high // np.uint64(2) % np.uint64(2)
+    wanted = np.where(is_upright[:, None], np.stack([sine, cosine], 1), np.stack([cosine, sine], 1)) * length[:, None]
+    drawn = box_muller(words)
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn, wanted.reshape(-1), rtol=1e-6, atol=1e-6)
+
+
+def test_normal_numbers_are_those_of_the_paper_at_their_counter():
+    with fork_rng(RngState(5, step=1, microbatch=2)):
+        drawn = random.normal((19,), name="layer.weight")
+    key, site = (5, Purpose.INIT), random.name_site("layer.weight")
+    words = [word for block in (1, 2, 3) for word in philox_block(key, (block, site, 0, 0))]
+    assert np.array_equal(drawn, box_muller(np.array(words, np.uint64))[:19])
+
+
+def test_the_site_of_a_name_is_blake2b():
+    """By Python's hashlib and by coreutils' `b2sum -l 64`, whose bytes are read with the lowest first."""
+    assert random.name_site("decoder.layers.3.attention_dropout") == 0x07A03BF1508F1BA8
+
+
+def test_normal_numbers_have_the_moments_and_the_tails_of_the_distribution():
     random.manual_seed(0)
-    weights = random.normal((300, 300), 0.02)
-    assert weights.dtype == np.float32
-    assert abs(weights.std() / 0.02 - 1) < 0.01
-    assert abs(weights.mean()) < 2e-4
+    drawn = random.normal((4000, 1000)).astype(np.float64)
+    deviation = len(drawn.reshape(-1)) ** -0.5
+    for power, moment, spread in ((1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)):
+        assert abs((drawn**power).mean() - moment) < 5 * spread * deviation, power
+    for bound in (0.5, 1, 2, 3, 4):
+        share = math.erfc(bound / 2**0.5)
+        assert abs((np.abs(drawn) > bound).mean() - share) < 5 * share**0.5 * deviation, bound
+    for lag in (1, 2, 7, 8, 1000):  # neighbours, blocks, rows
+        flat = drawn.reshape(-1)
+        assert abs((flat[lag:] * flat[:-lag]).mean()) < 5 * deviation, lag
+
+
+def test_what_has_a_name_does_not_depend_on_what_was_drawn_before():
+    random.manual_seed(3)
+    first = random.normal((5, 4), name="a"), random.next_site("drop"), random.next_site("drop")
+    random.manual_seed(3)
+    random.uniform((7,), "cpu")
+    random.next_site("other")
+    again = random.normal((5, 4), name="a"), random.next_site("drop"), random.next_site("drop")
+    assert np.array_equal(first[0], again[0])
+    assert first[1:] == again[1:] == (random.name_site("drop"), random.name_site("drop") + 1)
+    assert not np.array_equal(first[0], random.normal((5, 4), name="b"))
+    random.manual_seed(4)
+    assert not np.array_equal(first[0], random.normal((5, 4), name="a"))
 
 
 @pytest.mark.gpu
