@@ -44,10 +44,10 @@ class Job:
             assert time.monotonic() < end, f"it did not say {text!r}:\n{self.output}"
             time.sleep(0.01)
 
-    def end(self) -> int:
+    def end(self, patience: float = PATIENCE) -> int:
         """Its exit code, once it has ended by itself."""
         try:
-            return self.process.wait(PATIENCE)
+            return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             pytest.fail(f"the job hangs:\n{self.output}")
 

@@ -25,12 +25,16 @@ def test_the_bench_of_experts(tmp_path, command):
     assert min(seconds.values()) > 0
 
 
-def test_the_bench_of_decoding(tmp_path, command):
+@pytest.mark.parametrize("peers", ["", pytest.param("torch", marks=pytest.mark.slow)])
+def test_the_bench_of_decoding(tmp_path, command, peers):
+    if peers:
+        pytest.importorskip("torch", reason="the extra `bench` is not installed: no PyTorch to compare with")
     options = ["--model", "toy", "--tokens", 20, "--rounds", 1, "--prompts", "1,3", "--json", "figures.json"]
-    done = command("scratchgrad-bench", "decode", *options, *(["--against", "torch"] if find_spec("torch") else []))
+    done = command("scratchgrad-bench", "decode", *options, "--against", peers)
     assert done.returncode == 0, done.stderr.decode()
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [result["prompts"] for result in figures if result["system"] == "scratchgrad"] == [1, 3]
+    assert len(figures) == (4 if peers else 2)
     assert all(result["tokens_per_s"] > 0 for result in figures)
     assert all(result["bare_per_s"] > 10 for result in figures if result["system"] == "scratchgrad")
 

@@ -48,7 +48,7 @@ def test_a_dry_run_foretells_the_peak_memory(tmp_path, start, recipe):
 
 def test_torch_does_the_same_work(tmp_path):
     pytest.importorskip("torch", reason="the extra `bench` is not installed: no PyTorch to compare with")
-    prepare_job(tmp_path, SHAPES["toy"], Settings(16, 256, threads=2, steps=3))
+    prepare_job(tmp_path, SHAPES["toy"], Settings(16, 256, threads=2, steps=1))
     ours, theirs = (measure(WORKERS[name], tmp_path).losses for name in ("scratchgrad", "torch"))
     assert ours == pytest.approx(theirs, rel=1e-4)
 
@@ -56,7 +56,7 @@ def test_torch_does_the_same_work(tmp_path):
 def test_the_bench_tells_time_and_memory_and_a_profile_accounts_for_the_whole_step(tmp_path, start):
     arguments = ("--model", "toy", "--steps", 2, "--rounds", 2, "--profile", "--json", "figures.json")
     job = start("scratchgrad-bench", "train", *arguments, "--plot", "profile.png")
-    assert job.end() == 0, job.output
+    assert job.end(patience=300) == 0, job.output  # where others use the cores, it measures again
     assert "round 2/2  scratchgrad: " in job.output
     assert "scaled_dot_product" in job.output
     assert (tmp_path / "profile.png").read_bytes().startswith(b"\x89PNG")
