@@ -45,6 +45,7 @@ class Purpose(IntEnum):
     MASK = 5
     SPANS = 6
     TASK = 7
+    MIXTURE = 8
 
 
 @dataclass

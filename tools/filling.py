@@ -10,11 +10,11 @@ from scratchgrad import Tensor, no_grad
 from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.errors import UserError
 from scratchgrad.models import BertForMaskedLM
+from scratchgrad.tools.data import TextLayout
+from scratchgrad.tools.data.text_layout import MASK
 from scratchgrad.tools.generation import evaluating
 from scratchgrad.tools.sampling import log_probabilities
 from scratchgrad.tools.tokenizer import Tokenizer
-
-MASK, BEGIN, END = "[MASK]", "[CLS]", "[SEP]"
 
 
 class Candidate(NamedTuple):
@@ -30,12 +30,9 @@ def fill_masks(
     Each mask is told with all others in place. Special tokens are no candidates. UserError where the text has no mask
     or is longer than the context, or the tokenizer lacks a token that BERT needs.
     """
-    missing = [name for name in (MASK, BEGIN, END) if name not in tokenizer.special_tokens]
-    if missing:
-        raise UserError(f"the tokenizer has no token {missing[0]}, which a model that fills masks was trained with")
-    begin, end, mask = (tokenizer.special_tokens[name] for name in (BEGIN, END, MASK))
-    ids = np.array([begin, *tokenizer.encode(text, (MASK, END)), end])
-    places, context = np.flatnonzero(ids == mask), model.config.max_position_embeddings
+    layout = TextLayout(tokenizer)
+    ids = np.array(layout.masked(text))
+    places, context = np.flatnonzero(ids == layout.special(MASK)), model.config.max_position_embeddings
     if not len(places):
         raise UserError(f"there is nothing to fill in: the prompt has no {MASK}, as in --prompt 'the {MASK} sat'")
     if len(ids) > context:

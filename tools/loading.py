@@ -11,6 +11,7 @@ from scratchgrad.files import DamagedFiles, verify_manifest
 from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.models import EncoderDecoder, Model
 from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.data import TextLayout
 from scratchgrad.tools.runs import checkpoint_before
 from scratchgrad.tools.tokenizer import Tokenizer
 
@@ -29,11 +30,8 @@ class LanguageModel:
 
         Names of special tokens are ordinary text, but for the sentinels of T5 in a text that is to be answered.
         """
-        if isinstance(self.model, EncoderDecoder):
-            sentinels = [name for name in self.tokenizer.special_tokens if name.startswith("<extra_id_")]
-            return [*self.tokenizer.encode(text, sentinels), self.tokenizer.end_of_text]
-        begin = self.begin if self.begin is not None else self.tokenizer.end_of_text
-        return [begin, *self.tokenizer.encode(text)]
+        layout = TextLayout(self.tokenizer, begin=self.begin)
+        return layout.source(text) if isinstance(self.model, EncoderDecoder) else layout.prompt(text)
 
 
 def verified(folder: Path) -> Path:

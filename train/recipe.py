@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model, ModelConfig, Objective, config_from_dict, family_of
-from scratchgrad.train.data.tasks import TASKS
+from scratchgrad.tools.text import source_class, source_names
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -26,11 +26,12 @@ class TokenizerRecipe(Section):
 
 
 class DataRecipe(Section):
-    source: Literal["stdlib", "files", "reverse", "numbers"] = Field(
+    source: str = Field(
         "stdlib", description="the Python standard library's sources, files, or pairs of texts of a task"
     )
     files: list[str] = Field(
-        [], description="globs of .txt .md .py .jsonl .jsonl.gz, for pairs of .tsv .jsonl .jsonl.gz; for source: files"
+        [],
+        description="globs of .txt .md .py .jsonl, for pairs of .tsv .jsonl, or of these with .gz; for source: files",
     )
     pairs: Count = Field(20_000, description="how many are made of a task")
     validation: Share = Field(0.05, description="the share of documents, or of pairs, that is never trained on")
@@ -133,14 +134,14 @@ class Recipe(Section):
                 f"train.objective = {asked}: a {self.family.architecture} can be trained for "
                 f"{', '.join(trained_for) or 'none of the objectives that make targets from text'}"
             )
-        source = self.data.source
-        if self.objective == "pairs" and source == "stdlib":
+        source, wanted = self.data.source, ("source", "target") if self.objective == "pairs" else ("text",)
+        given = source_class(source).fields
+        if given is not None and given != wanted:
+            fitting = [name for name in source_names() if source_class(name).fields in (None, wanted)]
             raise ValueError(
-                f"train.objective = pairs needs pairs of texts: data.source = {' or '.join(TASKS)}, or files with "
-                "data.files of .tsv or .jsonl"
+                f"data.source = {source} has {' and '.join(given)}, and train.objective = {self.objective} needs "
+                f"{' and '.join(wanted)}: data.source = {' or '.join(fitting)}"
             )
-        if self.objective != "pairs" and source in TASKS:
-            raise ValueError(f"data.source = {source} makes pairs of texts, for train.objective = pairs")
         return self
 
     @property

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from scratchgrad import manual_seed, models, optim
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model
 from scratchgrad.models.block import Block
+from scratchgrad.tools.data import Prepared, TextLayout, TokenizedExample, TokenStore, prepare
+from scratchgrad.tools.text import Example, build_source, source_settings
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.data import (
     Batches,
-    FilePairs,
-    FilesSource,
-    GeneratedPairs,
     MaskedNextSentence,
     MaskedTokens,
     NextToken,
     Objective,
     PairBatches,
     Pairs,
-    Prepared,
-    Source,
     Spans,
-    StdlibSource,
     TrainBatches,
     Validation,
     validation_batches,
@@ -39,14 +38,33 @@ OBJECTIVES: dict[models.Objective, type[Objective]] = {
 }
 
 
-def build_source(recipe: Recipe) -> Source:
-    data = recipe.data
-    if data.source == "stdlib":
-        return StdlibSource(data.validation)
-    if data.source == "files":
-        kind = FilePairs if recipe.objective == "pairs" else FilesSource
-        return kind(data.files, data.validation)
-    return GeneratedPairs(data.source, data.pairs, data.validation)
+def prepare_data(recipe: Recipe, say: Callable[[str], None]) -> Prepared:
+    """The recipe's text as token stores, with the tokenizer that made them."""
+    data, is_pairs = recipe.data, recipe.objective == "pairs"
+    source = build_source(data.source, **{name: getattr(data, name) for name in source_settings(data.source)})
+    return prepare(
+        [source],
+        Path(data.cache_dir),
+        fields=("source", "target") if is_pairs else ("text",),
+        encoder=_pair_encoder if is_pairs else _document_encoder,
+        encoding="source and target" if is_pairs else "document",
+        validation=data.validation,
+        vocab_size=recipe.tokenizer.vocab_size,
+        pattern=recipe.tokenizer.pattern,
+        tokenizer_path=Path(recipe.tokenizer.path) if recipe.tokenizer.path is not None else None,
+        special_tokens=special_tokens(recipe),
+        say=say,
+    )
+
+
+def _document_encoder(tokenizer: Tokenizer) -> Callable[[Example], TokenizedExample]:
+    layout = TextLayout(tokenizer)
+    return lambda example: layout.document(example.text())
+
+
+def _pair_encoder(tokenizer: Tokenizer) -> Callable[[Example], TokenizedExample]:
+    layout = TextLayout(tokenizer)
+    return lambda example: layout.source_and_target(example.text("source"), example.text("target"))
 
 
 def special_tokens(recipe: Recipe) -> tuple[str, ...]:
@@ -98,12 +116,18 @@ def build_schedule(train: TrainRecipe) -> optim.Schedule:
 
 def build_objective(recipe: Recipe, prepared: Prepared, split: str) -> Objective:
     """What the model is asked about the tokens of a split, 'train' or 'validation'."""
-    train, tokens = recipe.train, prepared.tokens(split)
+    train, tokens = recipe.train, store_of(prepared, split).tokens
     return OBJECTIVES[recipe.objective].of(train.context, tokens, prepared.tokenizer, train.seed)
 
 
+def store_of(prepared: Prepared, split: str) -> TokenStore:
+    """The store of the recipe's source."""
+    (store,) = prepared.train if split == "train" else prepared.validation
+    return store
+
+
 def build_pairs(recipe: Recipe, prepared: Prepared, split: str) -> Pairs:
-    return Pairs(prepared.tokens(split), prepared.tokenizer, recipe.train.context)
+    return Pairs(store_of(prepared, split), prepared.tokenizer, recipe.train.context)
 
 
 def build_batches(recipe: Recipe, prepared: Prepared) -> Batches:
@@ -111,7 +135,7 @@ def build_batches(recipe: Recipe, prepared: Prepared) -> Batches:
     if recipe.objective == "pairs":
         return PairBatches(build_pairs(recipe, prepared, "train"), train.batch_size, train.seed)
     objective = build_objective(recipe, prepared, "train")
-    return TrainBatches(prepared.tokens("train"), objective, train.batch_size, train.seed)
+    return TrainBatches(store_of(prepared, "train").tokens, objective, train.batch_size, train.seed)
 
 
 def build_validation(recipe: Recipe, prepared: Prepared) -> Validation:
@@ -120,4 +144,6 @@ def build_validation(recipe: Recipe, prepared: Prepared) -> Validation:
     if recipe.objective == "pairs":
         return validation_pairs(build_pairs(recipe, prepared, "validation"), train.batch_size, train.eval_tokens)
     objective = build_objective(recipe, prepared, "validation")
-    return validation_batches(prepared.tokens("validation"), objective, lengths, train.batch_size, train.eval_tokens)
+    return validation_batches(
+        store_of(prepared, "validation").tokens, objective, lengths, train.batch_size, train.eval_tokens
+    )

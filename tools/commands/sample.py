@@ -18,7 +18,7 @@ from scratchgrad.tools.filling import fill_masks
 from scratchgrad.tools.loading import load_language_model
 from scratchgrad.tools.runs import model_directory, newest_run
 from scratchgrad.tools.sampling import Sampling
-from scratchgrad.tools.text_files import read_prompts
+from scratchgrad.tools.text import read_prompts
 
 LONGEST = 4096  # tokens, where nothing is said: a context may be a million, and its cache would be made at once
 LARGEST_PROMPT = 1 << 24  # bytes; the context of any model that runs here is smaller

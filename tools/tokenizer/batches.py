@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchgrad.errors import UserError
+from scratchgrad.tools.tokenizer.processes import map_in_processes
 
 Encode = Callable[[str], list[int]]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-_work: Callable[[Any], Any] | None = None  # of a worker process, for as long as it lives
 
 
 class Batch(NamedTuple):
@@ -22,17 +18,6 @@ class Batch(NamedTuple):
 
     ids: np.ndarray[Any, np.dtype[np.uint32]]
     mask: np.ndarray[Any, np.dtype[np.bool_]]
-
-
-def map_in_processes(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int
-) -> Iterator[Result]:
-    """`work` of each item, in their order; a process takes `chunk` of them at a time.
-
-    Workers are forks: they have `work`, with a tokenizer in it and what its cache holds, without a copy.
-    """
-    with multiprocessing.get_context("fork").Pool(workers, initializer=_adopt, initargs=(work,)) as pool:
-        yield from pool.imap(_worked, items, chunksize=chunk)
 
 
 def encode_in_processes(encode: Encode, texts: Sequence[str], workers: int) -> list[list[int]]:
@@ -69,13 +54,3 @@ def truncate(ids: Sequence[int], length: int, *, side: str = "right") -> list[in
     if length < 0 or side not in ("left", "right"):
         raise UserError(f"length {length} must not be negative, and the side '{side}' must be 'left' or 'right'")
     return list(ids[:length] if side == "right" else ids[max(0, len(ids) - length) :])
-
-
-def _adopt(work: Callable[[Any], Any]) -> None:
-    global _work
-    _work = work
-
-
-def _worked(item: Any) -> Any:
-    assert _work is not None
-    return _work(item)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
 from scratchgrad.tools.tokenizer.base import encodable
 from scratchgrad.tools.tokenizer.blocks import blocks_of_text
 from scratchgrad.tools.tokenizer.patterns import cutter
+from scratchgrad.tools.tokenizer.processes import map_in_processes
 
 SHARD = 4 << 20  # characters, at least, that a worker counts at a time
 LONGEST_PIECE = 512  # characters: a longer one is data in disguise (a base64 block, a ruler) and is not learnt from
@@ -49,15 +48,14 @@ def count_pieces(
     cutter(pattern)  # a bad pattern is told here, not by a worker
     total: Counter[str] = Counter()
     size = 0
-    with multiprocessing.get_context("fork").Pool(workers) if workers > 1 else nullcontext() as pool:
-        shards = _shards(texts, shard)
-        for counted in pool.imap(count, shards) if pool is not None else map(count, shards):
-            total.update(counted.counts)
-            if len(total) > most:
-                total = _without_the_rarest(total, most // 2)
-            size += counted.text_bytes
-            if progress is not None:
-                progress(size)
+    shards = _shards(texts, shard)
+    for counted in map_in_processes(count, shards, workers, 1) if workers > 1 else map(count, shards):
+        total.update(counted.counts)
+        if len(total) > most:
+            total = _without_the_rarest(total, most // 2)
+        size += counted.text_bytes
+        if progress is not None:
+            progress(size)
     return PieceCounts(total, size)
 
 

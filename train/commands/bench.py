@@ -22,7 +22,6 @@ from scratchgrad.train.bench import training as training_bench
 from scratchgrad.train.bench.job import Precision
 from scratchgrad.train.bench.memory import bench_memory
 from scratchgrad.train.bench.pictures import draw_profile, draw_recomputation, draw_sides
-from scratchgrad.train.data.sources import StdlibSource
 
 OURS = "scratchgrad"
 PROFILED = 3  # steps
@@ -155,8 +154,7 @@ def experts(model: str, shape: Shape, steps: int, threads: int, count: int, per_
 @click.option("--vocab-size", type=click.IntRange(min=257), default=32000, show_default=True)
 def tokenizer(peers: list[str], rounds: int, english: tuple[str, ...], megabytes: float, vocab_size: int) -> Report:
     """Training and warm encoding on one thread: the standard library's code, and English where files are given."""
-    code = (document.text for document in StdlibSource(0.0).documents())
-    texts = bench_texts(code, english, int(megabytes * 1e6))
+    texts = bench_texts(english, int(megabytes * 1e6))
     rows = tokenizer_bench.bench_tokenizer(texts, peers, vocab_size=vocab_size, rounds=rounds, say=say)
     beside = [heading for peer in peers for heading in (peer, "ours is")]
     shown = table(f"one thread, a vocabulary of {vocab_size:,}", "", OURS, *beside)

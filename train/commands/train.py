@@ -15,14 +15,14 @@ from scratchgrad.errors import UserError
 from scratchgrad.parallel import Announcement, Communicator, announced, connect, threads_per_rank
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
+from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
-from scratchgrad.train.data import Prepared, prepare
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.loop import train
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
 from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
-from scratchgrad.train.setup import build_batches, build_source, build_validation, special_tokens
+from scratchgrad.train.setup import build_batches, build_validation, prepare_data
 from scratchgrad.train.watchdog import Watchdog, ends_the_job
 
 NEWEST = "the newest"
@@ -104,15 +104,7 @@ def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
     set_threads(threads_per_rank(neighbours, recipe.train.threads))
     set_precision(recipe.train.precision)
     use_device(recipe.train.device, world.rank if world is not None else 0)
-    return prepare(
-        build_source(recipe),
-        Path(recipe.data.cache_dir),
-        vocab_size=recipe.tokenizer.vocab_size,
-        pattern=recipe.tokenizer.pattern,
-        tokenizer_path=Path(recipe.tokenizer.path) if recipe.tokenizer.path is not None else None,
-        special_tokens=special_tokens(recipe),
-        say=say,
-    )
+    return prepare_data(recipe, say)
 
 
 def _train(
@@ -161,7 +153,7 @@ def _go_back(run: Run, checkpoint: str | None, comm: Communicator) -> None:
 
 def _dry_run(recipe: Recipe, prepared: Prepared, comm: Communicator) -> None:
     batches = build_batches(recipe, prepared)
-    text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.tokens("train")), comm)
+    text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.train[0].tokens), comm)
     if comm.rank == 0:
         click.echo(text)
 

@@ -1,84 +1,37 @@
-"""Pairs of texts, to learn one from the other: where they come from, and the batches that they make.
-
-A token file holds them as documents: a source, its target, the next source, and so on.
-"""
+"""Pairs of texts, to learn one from the other: the batches that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.random import Purpose, generator
-from scratchgrad.tools.text_files import PAIR_SUFFIXES, find_text_files, read_pairs
+from scratchgrad.tools.data import TokenStore
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.data.batches import Validation, in_full_batches
 from scratchgrad.train.data.objective import IGNORE_INDEX, Batch, Ids
-from scratchgrad.train.data.sources import Document, is_chosen
-from scratchgrad.train.data.tasks import TASKS, Pair
 
 PAD = "<pad>"  # fills up what is shorter than its neighbours, and starts what the decoder reads
 
 
-class GeneratedPairs:
-    """The first `count` pairs of a task, the same ones on every machine."""
-
-    def __init__(self, task: str, count: int, validation: float) -> None:
-        self.name, self.validation = f"{task}-{count}", validation
-        self._task, self._count = TASKS[task], count
-
-    def files(self) -> list[Path]:
-        return []
-
-    def documents(self) -> Iterator[Document]:
-        pairs = (self._task(generator(0, Purpose.TASK, step=number)) for number in range(self._count))
-        return _documents(pairs, self.validation)
-
-
-class FilePairs:
-    """The user's own: lines of .tsv files, source and target with a tab between; records of .jsonl and .jsonl.gz, with
-    fields `source` and `target`.
-    """
-
-    name = "pairs"
-
-    def __init__(self, globs: Sequence[str], validation: float) -> None:
-        self._globs, self.validation = globs, validation
-
-    def files(self) -> list[Path]:
-        return find_text_files(self._globs, PAIR_SUFFIXES)
-
-    def documents(self) -> Iterator[Document]:
-        return _documents((pair for path in self.files() for pair in read_pairs(path)), self.validation)
-
-
-def _documents(pairs: Iterator[Pair], validation: float) -> Iterator[Document]:
-    """A pair is put into validation by a hash of its source: a source that occurs twice is not on both sides."""
-    for source, target in pairs:
-        is_validation = is_chosen(source, validation)
-        yield Document(source, source, is_validation)
-        yield Document(source, target, is_validation)
-
-
 class Pairs:
-    """The pairs of a token file, sources and targets each with the end of a text behind them.
+    """The pairs of a token store, sources and targets each with the end of a text behind them.
 
     UserError where there is none, or one of them is longer than `context`.
     """
 
-    def __init__(self, tokens: Ids, tokenizer: Tokenizer, context: int) -> None:
-        self._pad, self._end = tokenizer.special_tokens[PAD], tokenizer.end_of_text
-        self._tokens = tokens
-        self._starts = np.flatnonzero(tokens == self._end) + 1  # a source has an even number, its target the next
-        self._lengths = np.diff(self._starts, append=len(tokens) + 1)  # each with one token more, for the end
-        if not len(self._starts):
+    def __init__(self, store: TokenStore, tokenizer: Tokenizer, context: int) -> None:
+        self._pad, self._store = tokenizer.special_tokens[PAD], store
+        if not len(store):
             raise UserError(
                 "there is no pair to train on, or none for validation: add pairs, or choose another data.validation"
             )
-        too_long = int((self._lengths.reshape(-1, 2).max(axis=1) > context).sum())
+        targets = np.add.reduceat(store.is_target, store.offsets[:-1], dtype=np.int64)
+        self._lengths = np.stack([np.diff(store.offsets) - targets, targets])  # (2, pairs)
+        too_long = int((self._lengths.max(axis=0) > context).sum())
         if too_long:
             raise UserError(
                 f"{too_long} of {len(self)} pairs are longer than train.context = {context} tokens; the longest text "
@@ -86,29 +39,29 @@ class Pairs:
             )
 
     def __len__(self) -> int:
-        return len(self._starts) // 2
+        return len(self._store)
 
     @property
     def target_tokens(self) -> int:
-        return int(self._lengths[1::2].sum())
+        return int(self._lengths[1].sum())
 
     def batch(self, numbers: Sequence[int] | Ids) -> Batch:
         """ids (rows, longest source), mask (rows, 1, 1, longest source), targets (rows, longest target) of these pairs.
 
         The mask is True where a source has a token.
         """
-        at = 2 * np.asarray(numbers)
-        ids, targets = self._texts(at, self._pad), self._texts(at + 1, IGNORE_INDEX)
-        mask = np.arange(ids.shape[1]) < self._lengths[at][:, None]
+        pairs = [self._store[int(number)] for number in numbers]
+        ids = _filled_up([pair.ids[~pair.is_target] for pair in pairs], self._pad)
+        targets = _filled_up([pair.ids[pair.is_target] for pair in pairs], IGNORE_INDEX)
+        mask = np.arange(ids.shape[1]) < self._lengths[0][np.asarray(numbers)][:, None]
         return {"ids": ids, "mask": mask[:, None, None], "targets": targets}
 
-    def _texts(self, numbers: Ids, filling: int) -> Ids:
-        lengths = self._lengths[numbers]
-        texts = np.full((len(numbers), lengths.max()), filling, np.int64)
-        for text, start, length in zip(texts, self._starts[numbers], lengths, strict=True):
-            text[: length - 1] = self._tokens[start : start + length - 1]
-            text[length - 1] = self._end
-        return texts
+
+def _filled_up(texts: Sequence[Ids], filling: int) -> Ids:
+    rows = np.full((len(texts), max(map(len, texts))), filling, np.int64)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = text
+    return rows
 
 
 class PairBatches:

@@ -1,0 +1,99 @@
+"""Files of text: found by globs, read whole or in chunks, and refused where they are no text.
+
+UserError where a file is empty, binary, not UTF-8, or not a whole gzip file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from scratchgrad.errors import UserError
+
+CHUNK = 1 << 20  # bytes that a streamed file is read in
+LONGEST_LINE = 256 << 20  # bytes
+
+
+def find_files(globs: Sequence[str], suffixes: tuple[str, ...]) -> list[Path]:
+    """The files that the globs match, each once, in the order of their names.
+
+    UserError for a glob without any, and for a file whose name has none of the endings.
+    """
+    found: set[str] = set()
+    for pattern in globs:
+        matches = [match for match in glob.glob(pattern, recursive=True) if Path(match).is_file()]
+        if not matches:
+            raise UserError(f"no file matches '{pattern}'")
+        found.update(matches)
+    for match in sorted(found):
+        if not match.endswith(suffixes):
+            raise UserError(f"'{match}': only {', '.join(suffixes)} files are read")
+    return [Path(match) for match in sorted(found)]
+
+
+def read_whole(path: Path) -> str:
+    return "".join(read_chunks(path))
+
+
+def read_chunks(path: Path) -> Iterator[str]:
+    """The text of a file as the chunks that it is read in, for files larger than memory."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    done = 0
+    with _opened(path) as file:
+        while raw := file.read(CHUNK):
+            if b"\0" in raw:
+                raise UserError(f"'{path}' is binary: it has a zero byte at {done + raw.index(0)}")
+            held = len(decoder.getstate()[0])
+            try:
+                yield decoder.decode(raw)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, error, done - held) from None
+            done += len(raw)
+    if not done:
+        raise UserError(f"'{path}' is empty: leave it out")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error, done - len(error.object)) from None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The number of each line that is not blank, from 1 on, and its text. Only \\n and \\r\\n end a line."""
+    number = 0
+    with _opened(path) as file:
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise UserError(f"'{path}', line {number}: a line of more than {LONGEST_LINE:,} bytes")
+            if b"\0" in line:
+                raise UserError(f"'{path}' is binary: line {number} has a zero byte")
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, error, file.tell() - len(line)) from None
+            if text.strip():
+                yield number, text.removesuffix("\n").removesuffix("\r")
+    if not number:
+        raise UserError(f"'{path}' is empty: leave it out")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as raw:
+            yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError, shift: int) -> UserError:
+    place, byte = error.start + shift, error.object[error.start]
+    return UserError(f"'{path}' is not UTF-8: byte {place} is 0x{byte:02x}; convert it first")

@@ -1,0 +1,75 @@
+"""What a file holds, by the ending of its name: a text, records, or lines.
+
+.txt, .md and .py are one text each. .jsonl holds a record in each line, an object whose names are the fields of an
+example. .tsv holds one in each line too, its fields with tabs between. Each may be compressed: .jsonl.gz.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchgrad.errors import UserError
+from scratchgrad.tools.text.example import Example
+from scratchgrad.tools.text.files import read_chunks, read_lines, read_whole
+
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
+RECORD_SUFFIXES = (".tsv", ".tsv.gz", *JSON_SUFFIXES)
+TEXT_SUFFIXES = (".txt", ".md", ".py", ".txt.gz", ".md.gz", ".py.gz", *JSON_SUFFIXES)
+SUFFIXES = (*TEXT_SUFFIXES, ".tsv", ".tsv.gz")
+
+
+def read_examples(path: Path, fields: Sequence[str] = ("text",)) -> Iterator[Example]:
+    """The examples in a file, one by one; UserError where it cannot be read, or holds no such examples.
+
+    fields: what is wanted of each. They name the columns of a .tsv; a record has the names of its own.
+    """
+    if path.name.endswith(JSON_SUFFIXES):
+        for number, record in _json_records(path):
+            yield Example(f"{path.as_posix()}:{number}", record)
+    elif path.name.endswith((".tsv", ".tsv.gz")):
+        yield from _columns(path, fields)
+    elif tuple(fields) == ("text",):
+        yield Example(path.as_posix(), {"text": read_whole(path)})
+    else:
+        raise UserError(f"'{path}' is one text; fields {', '.join(fields)} are read from {', '.join(RECORD_SUFFIXES)}")
+
+
+def read_prompts(path: Path) -> Iterator[str]:
+    """Every line that is not blank, or the field `prompt` of every record; UserErrors as of `read_examples`."""
+    if path.name.endswith(JSON_SUFFIXES):
+        yield from (example.text("prompt") for example in read_examples(path, ("prompt",)))
+    else:
+        yield from (line for _, line in read_lines(path))
+
+
+def stream_texts(path: Path) -> Iterator[Iterator[str]]:
+    """Every text in a file as the chunks that it is read in, for files larger than memory; the same UserErrors."""
+    if path.name.endswith(JSON_SUFFIXES):
+        yield from (iter([example.text()]) for example in read_examples(path))
+    else:
+        yield read_chunks(path)
+
+
+def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in read_lines(path):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"'{path}', line {number}: not JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise UserError(f"'{path}', line {number}: a record is an object, as in {{\"text\": ...}}")
+        yield number, record
+
+
+def _columns(path: Path, fields: Sequence[str]) -> Iterator[Example]:
+    for number, line in read_lines(path):
+        values = line.split("\t")
+        if len(values) != len(fields):
+            raise UserError(
+                f"'{path}', line {number}: {len(values)} columns where {len(fields)} are needed: {', '.join(fields)}, "
+                "with a tab between"
+            )
+        yield Example(f"{path.as_posix()}:{number}", dict(zip(fields, values, strict=True)))

@@ -1,0 +1,26 @@
+"""The user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchgrad.tools.text.example import Example
+from scratchgrad.tools.text.files import find_files
+from scratchgrad.tools.text.reading import SUFFIXES, read_examples
+from scratchgrad.tools.text.source import Source
+
+
+@dataclass(frozen=True)
+class FilesSource(Source):
+    """files: globs. What each file holds is told by its name, see `read_examples`."""
+
+    files: Sequence[str]
+
+    def paths(self) -> list[Path]:
+        return find_files(self.files, SUFFIXES)
+
+    def examples(self, fields: Sequence[str] = ("text",)) -> Iterator[Example]:
+        for path in self.paths():
+            yield from read_examples(path, fields)
