@@ -24,7 +24,7 @@ from scratchgrad.train import metrics
 from scratchgrad.train.data import Pairs
 from scratchgrad.train.data.objective import IGNORE_INDEX, Batch
 from scratchgrad.train.recipe_files import load_recipe
-from scratchgrad.train.setup import build_source
+from scratchgrad.train.setup import prepare_data, store_of
 from tests.jobs import MPIRUN, SCRIPTS
 
 RANKS = 2
@@ -60,9 +60,8 @@ def exact_match(run: Path) -> float:
     """The share of validation pairs whose whole target the model writes, choosing the likeliest token each time."""
     recipe, folder = load_recipe(str(run / "recipe.yaml")), newest_checkpoint(run)
     model, tokenizer = models.load(folder), tokenizers.load(folder)
-    texts = [document.text for document in build_source(recipe).documents() if document.is_validation]
-    stream = np.concatenate([[tokenizer.end_of_text, *tokenizer.encode(text)] for text in texts])
-    pairs = Pairs(stream, tokenizer, recipe.train.context)
+    prepared = prepare_data(recipe, lambda _: None)
+    pairs = Pairs(store_of(prepared, "validation"), tokenizer, recipe.train.context)
     batch = pairs.batch(range(len(pairs)))
     targets = batch["targets"]
     return float(((written(model, batch) == targets) | (targets == IGNORE_INDEX)).all(axis=1).mean())

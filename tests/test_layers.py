@@ -26,6 +26,21 @@ ENGINE = [
     ("optim", "files", "testing", "drawing"),
 ]
 
+TOOLS = {  # what a part of tools may import, beside itself
+    "text": set(),
+    "runs": set(),
+    "tokenizer": {"text"},
+    "data": {"text", "tokenizer"},
+    "curation": {"text", "tokenizer"},
+    "generation": {"text", "tokenizer", "data"},
+    "loading": {"tokenizer", "data", "runs"},
+}
+TOOLS["conversion"] = TOOLS["evaluation"] = TOOLS["serving"] = {*TOOLS} - {"curation"}
+TOOLS["reporting"] = {*TOOLS["evaluation"], "evaluation", "serving"}
+TOOLS["planning"] = set()
+TOOLS["commands"] = {*TOOLS}
+TOOLS["bench"] = {*TOOLS}
+
 
 def modules(root: Path) -> dict[str, Path]:
     """Import name -> file. A room stands at the top level and is imported from inside `scratchgrad`."""
@@ -65,6 +80,14 @@ def floor_of(name: str) -> int | None:
     )
 
 
+def part_of(name: str) -> str | None:
+    """Of a module of tools: the part that it belongs to."""
+    parts = name.split(".")
+    if parts[1:2] != ["tools"] or len(parts) < 3:
+        return None
+    return "generation" if parts[2] in ("beam_search", "filling", "sampling", "streaming") else parts[2]
+
+
 def faults(root: Path) -> list[str]:
     known, found = modules(root), []
     edges = {}
@@ -79,6 +102,9 @@ def faults(root: Path) -> list[str]:
             low, high = floor_of(name), floor_of(other)
             if here == there == "scratchgrad" and low is not None and high is not None and high > low:
                 found.append(f"{name} imports {other}, which stands above it")
+            part, asked = part_of(name), part_of(other)
+            if part and asked and part != asked and asked not in TOOLS.get(part, {*TOOLS}):
+                found.append(f"{name} imports {other}, which {part} stands below or beside")
     while leaves := [name for name, out in edges.items() if not out]:
         for leaf in leaves:
             del edges[leaf]
@@ -97,6 +123,11 @@ def test_every_part_of_the_engine_stands_on_a_floor():
         if room_of(name) == "scratchgrad" and "." in name
     }
     assert {part for part in parts if floor_of(f"scratchgrad.{part}") is None} == set()
+
+
+def test_every_part_of_tools_has_its_place():
+    parts = {part_of(name) for name in modules(Path(__file__).parents[1])} - {None}
+    assert parts - TOOLS.keys() == set()
 
 
 def importers_of(package: str, root: Path) -> set[str]:
@@ -133,18 +164,28 @@ def test_an_import_of_a_kernel_from_elsewhere_is_seen(tmp_path, line):
 
 
 @pytest.mark.parametrize(("where", "line"), [
-    ("models/a.py", "from scratchgrad.train import loop"), ("models/a.py", "from ..tools import text"),
-    ("tools/text.py", "import scratchgrad.train.loop"), ("scratchgrad/tensor.py", "from scratchgrad.models import a"),
+    ("models/a.py", "from scratchgrad.train import loop"), ("models/a.py", "from ..tools.text import a"),
+    ("tools/text/a.py", "import scratchgrad.train.loop"), ("scratchgrad/tensor.py", "from scratchgrad.models import a"),
     ("scratchgrad/tensor.py", "def f():\n    from scratchgrad.ops import one"), ("scratchgrad/backend.py", "from . import tensor"),
     ("train/loop.py", "from models import a"), ("scratchgrad/nn.py", "from scratchgrad.files import f"),
     ("models/a.py", "from scratchgrad.models import b"),
+    ("tools/text/a.py", "from scratchgrad.tools.tokenizer import x"), ("tools/text/a.py", "from scratchgrad.tools import runs"),
+    ("tools/tokenizer.py", "from scratchgrad.tools.data import x"), ("tools/tokenizer.py", "from .data import x"),
+    ("tools/data.py", "def f():\n    from scratchgrad.tools.generation import x"), ("tools/data.py", "import scratchgrad.tools.runs"),
+    ("tools/generation.py", "from scratchgrad.tools.evaluation import x"),
+    ("tools/evaluation.py", "from scratchgrad.tools.serving import x"), ("tools/serving.py", "from scratchgrad.tools import reporting"),
+    ("tools/runs.py", "from scratchgrad.tools.commands import x"),
 ])  # fmt: skip
 def test_a_planted_fault_is_seen(tmp_path, where, line):
     good = {
         "scratchgrad/backend.py": "", "scratchgrad/tensor.py": "from scratchgrad.backend import x", "scratchgrad/files.py": "",
         "scratchgrad/ops/__init__.py": "", "scratchgrad/ops/one.py": "from scratchgrad.tensor import x", "scratchgrad/nn.py": "",
         "models/a.py": "from scratchgrad.nn import x", "models/b.py": "from scratchgrad.models.a import x",
-        "tools/text.py": "from scratchgrad.models.b import x", "train/loop.py": "from scratchgrad.tools.text import x",
+        "tools/text/a.py": "from scratchgrad.models.b import x", "train/loop.py": "from scratchgrad.tools.text.a import x",
+        "tools/tokenizer.py": "from scratchgrad.tools.text.a import x", "tools/data.py": "from scratchgrad.tools.tokenizer import x",
+        "tools/generation.py": "from scratchgrad.tools.data import x", "tools/evaluation.py": "from scratchgrad.tools.generation import x",
+        "tools/serving.py": "from scratchgrad.tools.generation import x", "tools/runs.py": "",
+        "tools/reporting.py": "from scratchgrad.tools import evaluation, serving", "tools/commands.py": "from . import reporting, runs",
     }  # fmt: skip
     for name, text in good.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from scratchgrad.errors import UserError
 from scratchgrad.files import DamagedFiles, atomic_directory, verify_manifest, write_manifest
+from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.tools.data.tokenized import Array, TokenizedExample
 
 FORMAT = 1
 TOKENS, OFFSETS, IS_TARGET = "tokens", "offsets", "is_target"
+KINDS = "biuf"  # of the dtypes of columns
 BLOCK = 1 << 22  # elements that are looked at or written at once
 
 
@@ -37,23 +38,19 @@ class TokenStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         facts = verify_manifest(folder, sizes_only=True)
+        if facts.get("format") != FORMAT:
+            raise DamagedFiles(f"'{folder}' is no token store, or one of another version")
         try:
-            if facts["format"] != FORMAT:
-                raise UserError(f"'{folder}' is a token store of another version: remove it, and prepare it again")
             self.vocab_size, self._examples, size = (int(facts[n]) for n in ("vocab_size", "examples", "tokens"))
-            lengths = {"token": size, "example": self._examples}
-            self.tokens = self._map(TOKENS, token_dtype(self.vocab_size), size)
-            self.offsets = self._map(OFFSETS, np.dtype("<i8"), self._examples + 1)
-            self.is_target = (
-                np.broadcast_to(np.True_, size) if facts["all_targets"] else self._map(IS_TARGET, np.dtype(bool), size)
-            )
-            self.columns = {
-                str(name): self._map(name, np.dtype(column["dtype"]), lengths[column["of"]])
-                for name, column in facts["columns"].items()
-            }
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DamagedFiles(f"'{folder}/manifest.json' does not describe a token store: {error}") from None
-        self._is_per_token = {name: column["of"] == "token" for name, column in facts["columns"].items()}
+            all_targets, columns = bool(facts["all_targets"]), _columns_of(facts["columns"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise DamagedFiles(f"'{folder / MANIFEST}' does not describe a token store") from None
+        self._is_per_token = {name: of == "token" for name, (of, _) in columns.items()}
+        lengths = {"token": size, "example": self._examples}
+        self.tokens = self._map(TOKENS, token_dtype(self.vocab_size), size)
+        self.offsets = self._map(OFFSETS, np.dtype("<i8"), self._examples + 1)
+        self.is_target = np.broadcast_to(np.True_, size) if all_targets else self._map(IS_TARGET, np.dtype(bool), size)
+        self.columns = {name: self._map(name, dtype, lengths[of]) for name, (of, dtype) in columns.items()}
         self._check_offsets()
 
     def __len__(self) -> int:
@@ -118,6 +115,15 @@ class TokenStore:
                 )
 
 
+def _columns_of(facts: dict[str, dict[str, str]]) -> dict[str, tuple[str, np.dtype[Any]]]:
+    """Of each column in a manifest what it is of, token or example, and its dtype; ValueError where it is no column."""
+    columns = {name: (column["of"], np.dtype(column["dtype"])) for name, column in facts.items()}
+    for name, (of, dtype) in columns.items():
+        if not name.isidentifier() or of not in ("token", "example") or dtype.kind not in KINDS:
+            raise ValueError(f"column '{name}' of {of}, {dtype}")
+    return columns
+
+
 class TokenStoreWriter:
     """Appends examples to the files of a store; made by `write_token_store`."""
 
@@ -177,7 +183,7 @@ class TokenStoreWriter:
         for name, column in columns.items():
             if name in (TOKENS, OFFSETS, IS_TARGET) or not name.isidentifier():
                 raise ValueError(f"{where}: a column cannot be called '{name}'")
-            if column.shape not in ((), ids.shape) or column.dtype.kind not in "biuf":
+            if column.shape not in ((), ids.shape) or column.dtype.kind not in KINDS:
                 raise ValueError(
                     f"{where}: column '{name}' is {column.dtype} {column.shape}, not a number, or one a token"
                 )

@@ -52,7 +52,8 @@ def _in_order(crew: list[_Worker], items: Iterator[Item], chunk: int) -> Iterato
         while wanted not in done:
             ready = wait([worker.connection for worker in busy])
             for worker in [worker for worker in busy if worker.connection in ready]:
-                number, done[number] = worker.results()
+                number, results = worker.results()
+                done[number] = results
                 busy.remove(worker)
                 idle.append(worker)
         yield from done.pop(wanted)
@@ -115,4 +116,7 @@ def _serve(work: Callable[[Any], Any], connection: Connection, others: list[Conn
         except Exception as error:
             error.add_note("in a worker process:\n" + traceback.format_exc())
             answer = number, [], error
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except OSError:
+            return

@@ -1,0 +1,220 @@
+"""Files and tasks as examples: read whole or in chunks with the same texts and complaints, found by their names."""
+
+import gzip
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchgrad import UserError
+from scratchgrad.tools.text import (
+    Example,
+    build_source,
+    files,
+    read_examples,
+    read_prompts,
+    source,
+    source_class,
+    source_names,
+    source_settings,
+    stream_texts,
+)
+from scratchgrad.tools.text.sources.numbers import in_words
+
+ROOT = Path(__file__).parents[2]
+PAIRS = [("eins", "one"), ("zwei Äpfel", "two apples"), ("drei", "three"), ("vier\u2028fünf\x0c", "four")]
+UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+TEENS = ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+
+def texts(path):
+    return [example.text() for example in read_examples(path)]
+
+
+def streamed(path):
+    return ["".join(chunks) for chunks in stream_texts(path)]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), st.integers(1, 5))
+def test_chunks_make_the_text(tmp_path_factory, text, size):
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "a.txt").write_bytes(text.encode())
+    (folder / "a.txt.gz").write_bytes(gzip.compress(text.encode()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "CHUNK", size)
+        for path in sorted(folder.iterdir()):
+            assert streamed(path) == [text] == texts(path)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r"), min_size=1), min_size=1))
+def test_prompts_are_cut_at_the_ends_of_lines_and_nowhere_else(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("prompts") / "a.txt"
+    for end in ("\n", "\r\n"):
+        path.write_bytes(end.join(lines).encode())
+        assert list(read_prompts(path)) == [line for line in lines if line.strip()]
+
+
+def test_records_are_examples_with_their_line_in_the_name(tmp_path):
+    lines = "".join(json.dumps({"text": f"text {i}", "label": i}) + "\n\n" for i in range(5)).encode()
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines))
+    for path in (tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"):
+        assert streamed(path) == [f"text {i}" for i in range(5)]
+        wanted = [Example(f"{path.as_posix()}:{2 * i + 1}", {"text": f"text {i}", "label": i}) for i in range(5)]
+        assert list(read_examples(path, ("text", "label"))) == wanted
+
+
+def test_files_are_documents_and_so_are_the_records_of_jsonl(tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.md").write_text("two 🙂")
+    lines = "".join(json.dumps({"text": word, "more": 1}) + "\n" for word in ("three", "four")) + "\n"
+    (tmp_path / "c.jsonl").write_text(lines)
+    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    examples = list(build_source("files", files=[f"{tmp_path}/*.txt", f"{tmp_path}/*"]).examples())
+    assert [example.text() for example in examples] == ["one", "two 🙂", "three", "four", "three", "four"]
+
+
+def test_the_columns_of_a_tsv_have_the_names_of_the_fields_that_are_asked_for(tmp_path):
+    (tmp_path / "a.tsv").write_bytes("".join(f"{a}\t{b}\n" for a, b in PAIRS).encode() + b"\n" + b"drei\tthree\r\n")
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps({"source": a, "target": b}) + "\n" for a, b in PAIRS))
+    (tmp_path / "c.tsv.gz").write_bytes(gzip.compress(b"x\ty\n"))
+    examples = build_source("files", files=[f"{tmp_path}/*"]).examples(("source", "target"))
+    assert [(e.text("source"), e.text("target")) for e in examples] == [*PAIRS, PAIRS[2], *PAIRS, ("x", "y")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize(("name", "raw"), [
+    ("empty.txt", b""), ("binary.txt", b"abc\0d"), ("latin.txt", "aß café".encode("latin-1")), ("cut.txt", "abß".encode()[:-1]),
+    ("bad.txt", "ß🙂".encode() + b"\xff"), ("bad.jsonl", b'{"text": "a"}\n{"text"\n'), ("other.jsonl", b'{"body": 1}\n'),
+    ("empty.jsonl", b""), ("cut.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 50)[:-12]), ("no.jsonl.gz", b"no gzip"),
+])  # fmt: skip
+def test_the_complaint_is_that_of_reading_the_file_whole(tmp_path, monkeypatch, name, raw, size):
+    path = tmp_path / name
+    path.write_bytes(raw)
+    monkeypatch.setattr(files, "CHUNK", size)
+    with pytest.raises(UserError) as whole:
+        texts(path)
+    with pytest.raises(UserError) as in_chunks:
+        streamed(path)
+    assert str(in_chunks.value) == str(whole.value)
+    assert len(str(whole.value).replace(str(tmp_path), "")) < 300
+
+
+@pytest.mark.parametrize(("name", "raw", "words"), [
+    ("a.tsv", "one\ttwo\nthree\n", "a.tsv', line 2: 1 columns where 2 are needed: source, target, with a tab between"),
+    ("a.tsv", "one\ttwo\tthree\n", "line 1: 3 columns"), ("a.tsv", "", "is empty"), ("a.jsonl", "{\n", "line 1: not JSON"),
+    ("a.jsonl", '\n{"source": "x"}\n', 'a.jsonl:2\': an example needs a field "target" that holds a string; its fields: source'),
+    ("a.jsonl", '{"source": 1, "target": "y"}\n', 'needs a field "source" that holds a string'),
+    ("a.jsonl", "[1]\n", "a.jsonl', line 1: a record is an object"),
+    ("a.txt", "one\ttwo\n", "is one text; fields source, target are read from .tsv"),
+    ("a.csv", "one,two\n", "a.csv': only .txt, .md"),
+])  # fmt: skip
+def test_files_that_hold_no_pairs_are_told(tmp_path, name, raw, words):
+    (tmp_path / name).write_text(raw)
+    examples = build_source("files", files=[f"{tmp_path}/*"]).examples(("source", "target"))
+    with pytest.raises(UserError, match=re.escape(words)):
+        [(example.text("source"), example.text("target")) for example in examples]
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "a"}\n' + b"x" * 100)
+    monkeypatch.setattr(files, "LONGEST_LINE", 50)
+    with pytest.raises(UserError, match="line 2: a line of more than 50 bytes"):
+        streamed(path)
+
+
+def test_a_field_that_holds_nothing_is_a_field_that_is_missing():
+    example = Example("a.jsonl:3", {"text": "x", "label": None, "score": 0})
+    assert (example.value("score"), example.text()) == (0, "x")
+    for field in ("label", "title"):
+        with pytest.raises(
+            UserError, match=f"'a.jsonl:3': an example needs a field \"{field}\"; its fields: text, label"
+        ):
+            example.value(field)
+
+
+def test_the_standard_library_is_prose_about_programs():
+    names = [example.name for example in build_source("stdlib").examples()]
+    assert names == sorted(names)
+    assert "argparse.py" in names
+    assert not [name for name in names if "site-packages" in name or "/test/" in name or name.startswith("encodings")]
+
+
+def test_sources_are_found_by_the_names_of_their_files():
+    assert source_names() == ["files", "numbers", "reverse", "stdlib"]
+    assert {name: source_class(name).fields for name in source_names()} == {
+        "files": None, "numbers": ("source", "target"), "reverse": ("source", "target"), "stdlib": ("text",),
+    }  # fmt: skip
+    assert [build_source("reverse", pairs=3).name, build_source("stdlib").name] == ["reverse", "stdlib"]
+    assert (source_settings("files"), source_settings("reverse")) == (["files"], ["pairs"])
+
+
+@pytest.mark.parametrize(("name", "told", "words"), [
+    ("web", {}, "there is no source 'web'; there are: files, numbers, reverse, stdlib"),
+    ("os", {}, "there is no source 'os'"), ("../source", {}, "there is no source"),
+    ("files", {}, "source 'files' needs files"), ("files", {"files": []}, "source 'files' needs files"),
+    ("stdlib", {"pairs": 3}, "source 'stdlib' has no setting 'pairs'; it has: none"),
+])  # fmt: skip
+def test_a_source_that_cannot_be_built_is_told(name, told, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        build_source(name, **told)
+
+
+def test_the_worked_example_of_the_documentation(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "data.md").read_text()
+    (written,) = re.findall(r"```python\n# tools/text/sources/squares.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "more_sources").mkdir()
+    (tmp_path / "more_sources" / "__init__.py").write_text("")
+    (tmp_path / "more_sources" / "squares.py").write_text(written)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(source, "PACKAGE", "more_sources")
+    assert source_names() == ["squares"]
+    examples = list(build_source("squares", pairs=50).examples())
+    assert len(examples) == 50
+    assert all(int(e.text("source")) ** 2 == int(e.text("target")) for e in examples)
+    assert examples == list(build_source("squares", pairs=50).examples())
+    for name in ("more_sources", "more_sources.squares"):
+        sys.modules.pop(name)
+
+
+def reads(words: str) -> int:
+    """A number in words, by its parts alone."""
+    total = part = 0
+    small = {word: number for number, word in enumerate([*UNITS, *TEENS])}
+    small |= {word: 20 + 10 * number for number, word in enumerate(TENS)}
+    for word in words.replace("-", " ").split():
+        if word == "thousand":
+            total, part = 1000 * part, 0
+        elif word == "hundred":
+            part *= 100
+        else:
+            part += small[word]
+    return total + part
+
+
+@given(st.integers(0, 999_999))
+@settings(max_examples=300)
+def test_a_number_in_words_is_that_number(number):
+    assert reads(in_words(number)) == number
+
+
+def test_numbers_are_read_as_in_english():
+    said = {0: "zero", 17: "seventeen", 40: "forty", 115: "one hundred fifteen", 7041: "seven thousand forty-one",
+            300_000: "three hundred thousand", 999_999: "nine hundred ninety-nine thousand nine hundred ninety-nine"}  # fmt: skip
+    assert {number: in_words(number) for number in said} == said
+
+
+@pytest.mark.parametrize(("task", "answer"), [("reverse", lambda s: s[::-1]), ("numbers", lambda s: str(reads(s)))])
+def test_a_task_has_the_right_answers_and_is_the_same_every_time(task, answer):
+    made = [(e.text("source"), e.text("target")) for e in build_source(task, pairs=1000).examples()]
+    assert all(target == answer(source) for source, target in made)
+    again = build_source(task, pairs=500).examples()
+    assert [(e.text("source"), e.text("target")) for e in again] == made[:500]
+    assert len({len(source) for source, _ in made}) >= 10
+    assert len({source for source, _ in made}) > 600
