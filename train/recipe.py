@@ -34,11 +34,13 @@ class DataRecipe(Section):
         description="globs of .txt .md .py .jsonl, for pairs of .tsv .jsonl, or of these with .gz; for source: files",
     )
     pairs: Count = Field(20_000, description="how many are made of a task")
-    validation: Share = Field(0.05, description="the share of documents, or of pairs, that is never trained on")
+    validation: Share = Field(0.05, description="the share of the text that is never trained on")
     cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
 
     @model_validator(mode="after")
     def _files_for_files(self) -> Self:
+        if self.source not in source_names():
+            raise ValueError(f"data.source = {self.source!r} is not known; it is one of: {', '.join(source_names())}")
         if self.source == "files" and not self.files:
             raise ValueError("data.source = files needs data.files, a list of globs")
         if self.source != "files" and self.files:

@@ -50,5 +50,5 @@ def test_what_cannot_be_filled_is_said(bert):
         fill_masks(bert, tokenizer, "the cat")
     with pytest.raises(UserError, match="has 32 tokens, and the model's context holds 24"):
         fill_masks(bert, tokenizer, "[MASK]" * 30)
-    with pytest.raises(UserError, match=r"no token \[MASK\]"):
+    with pytest.raises(UserError, match=r"no special token \[MASK\]"):
         fill_masks(bert, train_bpe(["a text"], 262), "the [MASK]")

@@ -198,7 +198,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path):
 
 def test_an_example_that_lacks_a_field_is_told_with_its_line(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"source": "a", "target": "b"}\n' * 9 + '{"source": "a"}\n')
-    with pytest.raises(UserError, match=r"a\.jsonl:10': an example needs a field .target\."):
+    with pytest.raises(UserError, match=r"a\.jsonl:10': an example needs a field .target.;"):
         prepared(tmp_path / "cache", build_source("files", files=[f"{tmp_path}/*.jsonl"]), encoding="pair")
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 

@@ -111,7 +111,7 @@ def test_the_complaint_is_that_of_reading_the_file_whole(tmp_path, monkeypatch, 
     ("a.jsonl", '\n{"source": "x"}\n', 'a.jsonl:2\': an example needs a field "target" that holds a string; its fields: source'),
     ("a.jsonl", '{"source": 1, "target": "y"}\n', 'needs a field "source" that holds a string'),
     ("a.jsonl", "[1]\n", "a.jsonl', line 1: a record is an object"),
-    ("a.txt", "one\ttwo\n", "is one text; fields source, target are read from .tsv"),
+    ("a.txt", "one\ttwo\n", "is one text; fields source, target are read from .jsonl and .tsv"),
     ("a.csv", "one,two\n", "a.csv': only .txt, .md"),
 ])  # fmt: skip
 def test_files_that_hold_no_pairs_are_told(tmp_path, name, raw, words):

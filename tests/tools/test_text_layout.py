@@ -79,7 +79,7 @@ def test_masks_are_tokens_in_a_text_whose_masks_are_filled():
 @pytest.mark.parametrize(("laid_out", "words"), [
     (lambda layout: layout.padding, "has no token that fills rows up"),
     (lambda layout: layout.sentences("a"), r"has no special token \[CLS\], which this model's texts need; it has: <\|endof"),
-    (lambda layout: layout.masked("a"), r"has no special token \[CLS\]"),
+    (lambda layout: layout.masked("a"), r"has no special token \[MASK\]"),
 ])  # fmt: skip
 def test_a_tokenizer_that_lacks_a_token_is_told(laid_out, words):
     with pytest.raises(UserError, match=words):

@@ -67,7 +67,7 @@ class TextLayout:
 
     def masked(self, text: str) -> list[int]:
         """[CLS] text [SEP]; [MASK] and [SEP] are allowed in it."""
-        self.special(CLS), self.special(MASK)
+        self.special(MASK)
         return self.with_special_tokens(self.tokenizer.encode(text, (MASK, SEP))).ids
 
     def sentences(self, first: str, second: str | None = None, max_length: int | None = None) -> TokenizedExample:

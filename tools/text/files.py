@@ -23,7 +23,7 @@ LONGEST_LINE = 256 << 20  # bytes
 def find_files(globs: Sequence[str], suffixes: tuple[str, ...]) -> list[Path]:
     """The files that the globs match, each once, in the order of their names.
 
-    UserError for a glob without any, and for a file whose name has none of the endings.
+    UserError for a glob without any, and for a file whose name has none of the endings, with .gz behind it or not.
     """
     found: set[str] = set()
     for pattern in globs:
@@ -32,9 +32,14 @@ def find_files(globs: Sequence[str], suffixes: tuple[str, ...]) -> list[Path]:
             raise UserError(f"no file matches '{pattern}'")
         found.update(matches)
     for match in sorted(found):
-        if not match.endswith(suffixes):
-            raise UserError(f"'{match}': only {', '.join(suffixes)} files are read")
+        if kind_of(Path(match)) not in suffixes:
+            raise UserError(f"'{match}': only {', '.join(suffixes)} files are read, and these with .gz")
     return [Path(match) for match in sorted(found)]
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says what a file holds, compressed or not: .jsonl of a.jsonl.gz."""
+    return Path(path.name.removesuffix(".gz")).suffix
 
 
 def read_whole(path: Path) -> str:

@@ -13,12 +13,11 @@ from typing import Any
 
 from scratchgrad.errors import UserError
 from scratchgrad.tools.text.example import Example
-from scratchgrad.tools.text.files import read_chunks, read_lines, read_whole
+from scratchgrad.tools.text.files import kind_of, read_chunks, read_lines, read_whole
 
-JSON_SUFFIXES = (".jsonl", ".jsonl.gz")
-RECORD_SUFFIXES = (".tsv", ".tsv.gz", *JSON_SUFFIXES)
-TEXT_SUFFIXES = (".txt", ".md", ".py", ".txt.gz", ".md.gz", ".py.gz", *JSON_SUFFIXES)
-SUFFIXES = (*TEXT_SUFFIXES, ".tsv", ".tsv.gz")
+RECORDS = (".jsonl", ".tsv")
+TEXT_SUFFIXES = (".txt", ".md", ".py", ".jsonl")
+SUFFIXES = (*TEXT_SUFFIXES, ".tsv")
 
 
 def read_examples(path: Path, fields: Sequence[str] = ("text",)) -> Iterator[Example]:
@@ -26,20 +25,20 @@ def read_examples(path: Path, fields: Sequence[str] = ("text",)) -> Iterator[Exa
 
     fields: what is wanted of each. They name the columns of a .tsv; a record has the names of its own.
     """
-    if path.name.endswith(JSON_SUFFIXES):
+    if kind_of(path) == ".jsonl":
         for number, record in _json_records(path):
             yield Example(f"{path.as_posix()}:{number}", record)
-    elif path.name.endswith((".tsv", ".tsv.gz")):
+    elif kind_of(path) == ".tsv":
         yield from _columns(path, fields)
     elif tuple(fields) == ("text",):
         yield Example(path.as_posix(), {"text": read_whole(path)})
     else:
-        raise UserError(f"'{path}' is one text; fields {', '.join(fields)} are read from {', '.join(RECORD_SUFFIXES)}")
+        raise UserError(f"'{path}' is one text; fields {', '.join(fields)} are read from {' and '.join(RECORDS)}")
 
 
 def read_prompts(path: Path) -> Iterator[str]:
     """Every line that is not blank, or the field `prompt` of every record; UserErrors as of `read_examples`."""
-    if path.name.endswith(JSON_SUFFIXES):
+    if kind_of(path) == ".jsonl":
         yield from (example.text("prompt") for example in read_examples(path, ("prompt",)))
     else:
         yield from (line for _, line in read_lines(path))
@@ -47,7 +46,7 @@ def read_prompts(path: Path) -> Iterator[str]:
 
 def stream_texts(path: Path) -> Iterator[Iterator[str]]:
     """Every text in a file as the chunks that it is read in, for files larger than memory; the same UserErrors."""
-    if path.name.endswith(JSON_SUFFIXES):
+    if kind_of(path) == ".jsonl":
         yield from (iter([example.text()]) for example in read_examples(path))
     else:
         yield read_chunks(path)
