@@ -19,7 +19,7 @@ from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_llama2c
 from scratchgrad.models.mixtral import Mixtral, MixtralConfig
 from scratchgrad.models.mixture import MixtureOfExperts
-from scratchgrad.models.model import Model, Objective, Scores
+from scratchgrad.models.model import Model
 from scratchgrad.models.output import output_cross_entropy, token_log_probs
 from scratchgrad.models.t5 import T5, T5Config
 from scratchgrad.models.transformer import Transformer, TransformerConfig
@@ -47,8 +47,6 @@ __all__ = [
     "MixtureOfExperts",
     "Model",
     "ModelConfig",
-    "Objective",
-    "Scores",
     "T5Config",
     "Transformer",
     "TransformerConfig",

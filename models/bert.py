@@ -8,18 +8,16 @@ from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.backend import array_module
 from scratchgrad.models.attention import AttentionInputs, SelfAttention, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
 from scratchgrad.models.mixture import feed_forward_for
-from scratchgrad.models.model import Model, Objective
+from scratchgrad.models.model import Model
 from scratchgrad.models.positions import LearnedPositions
 from scratchgrad.models.weights import Piece, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class BertConfig(ExpertsConfig):
@@ -59,8 +57,13 @@ class BertConfig(ExpertsConfig):
         return self
 
     @property
-    def classes(self) -> int:
+    def num_labels(self) -> int:
         return 2 if self.id2label is None else len(self.id2label)
+
+    @property
+    def is_regression(self) -> bool:
+        """Are labels of whole texts numbers, and no classes?"""
+        return self.problem_type == "regression" or (self.problem_type is None and self.num_labels == 1)
 
 
 class Bert(Model):
@@ -71,7 +74,6 @@ class Bert(Model):
     """
 
     config_class = BertConfig
-    objectives: ClassVar[tuple[Objective, ...]] = ()
     has_pooler = True
     tied: ClassVar[tuple[str, ...]] = ()  # names of an output layer that is the embedding
     base_prefix = "bert."
@@ -180,21 +182,6 @@ class BertModel(Bert):
         return hidden_states, self.pooled_output(hidden_states)
 
 
-def select_targets(hidden_states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The hidden states (count, hidden_size) and targets (count,) of the tokens whose target is not IGNORE_INDEX.
-
-    hidden_states (..., hidden_size); targets integers of its leading shape.
-    """
-    flat = targets.data.reshape(-1)
-    places = array_module(flat).flatnonzero(flat != IGNORE_INDEX)
-    return F.take(hidden_states.reshape(-1, hidden_states.shape[-1]), places), Tensor(flat[places])
-
-
 def weight_and_bias(ours: str, theirs: list[str], rows: int) -> WeightMap:
     """The maps of a part's weight and of its bias; their parts stand below each other, each of as many rows."""
     return {f"{ours}.{kind}": [Piece(f"{part}.{kind}", rows) for part in theirs] for kind in ("weight", "bias")}
-
-
-def two_axes(mask: Tensor | None) -> Tensor | None:
-    """mask (batch, 1, 1, time) as (batch, time)."""
-    return None if mask is None else mask[:, 0, 0]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from scratchgrad import Tensor
-from scratchgrad import functional as F
-from scratchgrad.models.auxiliary import AuxOutputs
-from scratchgrad.models.bert import Bert, BertConfig, select_targets, two_axes, weight_and_bias
-from scratchgrad.models.output import output_cross_entropy
+from scratchgrad.models.bert import Bert, BertConfig, weight_and_bias
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Dropout, Linear, Module
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class BertClassifier(Bert):
@@ -20,11 +16,11 @@ class BertClassifier(Bert):
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
         self.classifier_dropout = Dropout(dropout)
-        self.classifier = Linear(config.hidden_size, config.classes, std=config.initializer_range)
+        self.classifier = Linear(config.hidden_size, config.num_labels, std=config.initializer_range)
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
-        return {**super().weight_map(config), **weight_and_bias("classifier", ["classifier"], config.classes)}
+        return {**super().weight_map(config), **weight_and_bias("classifier", ["classifier"], config.num_labels)}
 
 
 class BertForSequenceClassification(BertClassifier):
@@ -32,36 +28,10 @@ class BertForSequenceClassification(BertClassifier):
 
     architecture = "BertForSequenceClassification"
 
-    def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
-        super().__init__(config, dropout=dropout)
-        self.is_regression = config.problem_type == "regression" or (
-            config.problem_type is None and config.classes == 1
-        )
-
     def head(self, hidden_states: Tensor) -> Tensor:
         """hidden_states (batch, time, hidden_size); logits (batch, classes)."""
         logits: Tensor = self.classifier(self.classifier_dropout(self.pooled_output(hidden_states)))
         return logits
-
-    def loss(  # type: ignore[override]
-        self,
-        ids: Tensor,
-        targets: Tensor,
-        token_types: Tensor | None = None,
-        mask: Tensor | None = None,
-        aux: AuxOutputs | None = None,
-    ) -> Tensor:
-        """The sum over texts; targets (batch,) integers, IGNORE_INDEX for one that does not count.
-
-        For numbers the sum of squared differences; targets (batch,) floats, or (batch, classes).
-        """
-        aux = aux if aux is not None else AuxOutputs()
-        logits = self.head(self.hidden_states(ids, token_types, two_axes(mask), aux))
-        if self.is_regression:
-            loss = F.mse_loss(logits.reshape(*targets.shape), targets, reduction="sum")
-        else:
-            loss = F.cross_entropy(logits, targets, reduction="sum")
-        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
 
 class BertForTokenClassification(BertClassifier):
@@ -74,20 +44,6 @@ class BertForTokenClassification(BertClassifier):
         """hidden_states (..., hidden_size); logits (..., classes)."""
         logits: Tensor = self.classifier(self.classifier_dropout(hidden_states))
         return logits
-
-    def loss(  # type: ignore[override]
-        self,
-        ids: Tensor,
-        targets: Tensor,
-        token_types: Tensor | None = None,
-        mask: Tensor | None = None,
-        aux: AuxOutputs | None = None,
-    ) -> Tensor:
-        """The sum of -log p(target) over all targets that are not IGNORE_INDEX; ids and targets (batch, time)."""
-        aux = aux if aux is not None else AuxOutputs()
-        hidden_states = self.classifier_dropout(self.hidden_states(ids, token_types, two_axes(mask), aux))
-        loss = output_cross_entropy(self.classifier, *select_targets(hidden_states, targets))
-        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
 
 class BertForQuestionAnswering(Bert):
@@ -106,20 +62,6 @@ class BertForQuestionAnswering(Bert):
         """hidden_states (batch, time, hidden_size); logits (batch, 2, time) of the first and of the last token."""
         logits: Tensor = self.spans(hidden_states).swapaxes(1, 2)
         return logits
-
-    def loss(  # type: ignore[override]
-        self,
-        ids: Tensor,
-        targets: Tensor,
-        token_types: Tensor | None = None,
-        mask: Tensor | None = None,
-        aux: AuxOutputs | None = None,
-    ) -> Tensor:
-        """The sum of -log p(target); targets (batch, 2): the positions of the first and of the last token."""
-        aux = aux if aux is not None else AuxOutputs()
-        logits = self.head(self.hidden_states(ids, token_types, two_axes(mask), aux))
-        loss = F.cross_entropy(logits, targets, reduction="sum")
-        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:

@@ -15,10 +15,11 @@ BOOKKEEPING = {
     "_name_or_path", "architectures", "attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "bos_token_id",
     "chunk_size_feed_forward", "classifier_dropout", "dense_act_fn", "dropout_rate", "dtype", "embd_pdrop",
     "eos_token_id", "gradient_checkpointing", "hidden_dropout_prob", "id2label", "initializer_factor",
-    "initializer_range", "is_encoder_decoder", "is_gated_act", "label2id", "n_ctx", "output_attentions",
-    "output_hidden_states", "output_past", "output_router_logits", "pad_token_id", "pretraining_tp", "problem_type",
-    "resid_pdrop", "return_dict", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
-    "summary_type", "summary_use_proj", "task_specific_params", "torch_dtype", "transformers_version", "use_cache",
+    "initializer_range", "is_encoder_decoder", "is_gated_act", "label2id", "label_smoothing", "n_ctx",
+    "output_attentions", "output_hidden_states", "output_past", "output_router_logits", "pad_token_id",
+    "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "summary_activation", "summary_first_dropout",
+    "summary_proj_to_labels", "summary_type", "summary_use_proj", "task_specific_params", "torch_dtype",
+    "transformers_version", "use_cache",
 }  # fmt: skip
 
 # More than any model has, and few enough that a config.json that lies about them costs nothing.

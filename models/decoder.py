@@ -13,15 +13,11 @@ from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.model import Model
-from scratchgrad.models.output import output_cross_entropy
 from scratchgrad.nn import Embedding, Module
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
 
 class Decoder(Model):
     """A family sets the modules below, and encodes positions: in `embed`, in `attention_inputs`, or in both."""
-
-    objectives = ("causal",)
 
     embed_tokens: Embedding
     decoder: Stack
@@ -75,12 +71,6 @@ class Decoder(Model):
         """The logits (1, vocabulary) of the token after `prompt`, and a cache that holds the prompt."""
         cache = self.new_cache(len(prompt))
         return self.decode(Tensor(to_device(np.array([prompt]), self.device)), cache), cache
-
-    def loss(self, ids: Tensor, targets: Tensor, aux: AuxOutputs | None = None) -> Tensor:  # type: ignore[override]
-        """The sum of -log p(target) over all targets that are not IGNORE_INDEX; ids and targets (batch, time)."""
-        aux = aux if aux is not None else AuxOutputs()
-        loss = output_cross_entropy(self.lm_head, self.hidden_states(ids, aux=aux), targets)
-        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
     def new_cache(self, capacity: int | None = None) -> Cache:
         """Room for `capacity` tokens, by default for the whole context."""

@@ -16,7 +16,6 @@ from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import Cache
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.model import Model
-from scratchgrad.models.output import output_cross_entropy
 from scratchgrad.nn import Dropout, Embedding, Module
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 
@@ -67,7 +66,6 @@ class EncoderDecoder(Model):
     lm_head: Module  # hidden states -> logits; tied, a Linear whose weight is the embedding's
 
     output_scale = 1.0  # of the decoder's hidden states
-    label_smoothing = 0.0  # the share of a target that is spread over the vocabulary; in training alone
     max_positions: int | None = None  # None where positions have no end
 
     def embed(self, input_ids: Tensor, positions: Tensor) -> Tensor:
@@ -170,23 +168,6 @@ class EncoderDecoder(Model):
     def generation_config(self, end: int) -> dict[str, int]:
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         return {"decoder_start_token_id": start, "eos_token_id": end, "pad_token_id": pad}
-
-    def loss(  # type: ignore[override]
-        self, ids: Tensor, targets: Tensor, mask: Tensor | None = None, aux: AuxOutputs | None = None
-    ) -> Tensor:
-        """The sum of -log p(target) over all targets that are not IGNORE_INDEX, smoothed in training.
-
-        ids (batch, source length) and targets (batch, time) integers; mask (batch, 1, 1, source length).
-        """
-        aux = aux if aux is not None else AuxOutputs()
-        attention_mask = None if mask is None else mask[:, 0, 0]
-        encoder_hidden_states = self.encode(ids, attention_mask, aux)
-        hidden_states = self.decoder_hidden_states(
-            self.shift_right(targets), encoder_hidden_states, attention_mask, aux=aux
-        )
-        smoothing = self.label_smoothing if self.training else 0.0
-        loss = output_cross_entropy(self.lm_head, hidden_states, targets, label_smoothing=smoothing)
-        return aux.add_to(loss, int((targets.data != IGNORE_INDEX).sum()))
 
     def shift_right(self, targets: Tensor) -> Tensor:
         """The decoder_input_ids for targets (batch, time): decoder_start_token_id, then all targets but the last.

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
-from scratchgrad import Tensor
 from scratchgrad.backend import Device, device_of
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module, shapes_only
 
-Objective = Literal["causal", "masked", "masked_next_sentence", "spans", "pairs"]
-
-Scores = dict[str, tuple[int, int]]
-
 
 class Model(Module):
     """A family defines its config, its modules, and `weight_map`. It is built as Family(config, dropout=0.1).
 
-    architecture: its name in Hugging Face's config.json. objectives: what a recipe can train it for, the first one
-    if it names none. base_prefix: what stands before tensor names in Hugging Face's files, unless the bare model was
-    saved without its head. buffers: patterns of tensor names in such files that this model does not need. older_names:
-    substrings of tensor names in older files, and what they are called now.
+    architecture: its name in Hugging Face's config.json. base_prefix: what stands before tensor names in Hugging
+    Face's files, unless the bare model was saved without its head. buffers: patterns of tensor names in such files that
+    this model does not need. older_names: substrings of tensor names in older files, and what they are called now.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     architecture: ClassVar[str]
-    objectives: ClassVar[tuple[Objective, ...]]
     base_prefix: ClassVar[str] = ""
     buffers: ClassVar[tuple[str, ...]] = ()
     older_names: ClassVar[dict[str, str]] = {}
@@ -35,17 +28,6 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
-
-    def loss(self, **batch: Any) -> Tensor:
-        """The sum over all targets that are not IGNORE_INDEX, with the losses of `aux`, an AuxOutputs; one number."""
-        raise TypeError(f"{type(self).__name__} defines no loss()")
-
-    def scores(self, **batch: Tensor) -> Scores:
-        """What evaluations tell beside the loss: by name how often the model is right, and of how many times.
-
-        Integers, which add up over the parts of a batch.
-        """
-        return {}
 
     def generation_config(self, end: int) -> dict[str, int]:
         """A generation_config.json for text that `end` stands between, as in training."""

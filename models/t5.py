@@ -68,7 +68,6 @@ class T5Config(EncoderDecoderConfig):
 class T5(EncoderDecoder):
     config_class = T5Config
     architecture = "T5ForConditionalGeneration"
-    objectives = ("spans", "pairs")
     # Google's files hold positions for cross-attention, which has none.
     buffers = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)
 

@@ -25,13 +25,12 @@ from scratchgrad.nn import Dropout, Embedding, LayerNorm
 
 
 class TransformerConfig(EncoderDecoderConfig):
-    """The paper's base model: d_model 512, d_ff 2048, 8 heads, 6 layers. label_smoothing: section 5.4."""
+    """The paper's base model: d_model 512, d_ff 2048, 8 heads, 6 layers."""
 
     model_type: Literal["transformer"] = "transformer"
     max_position_embeddings: int = Field(gt=0)
     d_model: int = Field(gt=0, multiple_of=2)
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
 
     def hugging_face_refusal(self) -> str | None:
         return "Hugging Face has no class for the Transformer as it was first described"
@@ -46,7 +45,6 @@ class TransformerConfig(EncoderDecoderConfig):
 class Transformer(EncoderDecoder):
     config_class = TransformerConfig
     architecture = "Transformer"
-    objectives = ("pairs",)
 
     def __init__(self, config: TransformerConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
@@ -74,7 +72,7 @@ class Transformer(EncoderDecoder):
         self.encoder = Stack([block(False) for _ in range(config.num_layers)])
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
         self.lm_head = output_layer(self.embed_tokens, is_tied=True)
-        self.label_smoothing, self.max_positions = config.label_smoothing, config.max_position_embeddings
+        self.max_positions = config.max_position_embeddings
 
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         out: Tensor = self.embed_tokens(ids) * math.sqrt(self.config.d_model) + self.positions[positions]

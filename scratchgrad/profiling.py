@@ -100,7 +100,7 @@ def profile() -> Iterator[Profile]:
     """Inside, every op and every step of a backward pass is timed; outside, this costs nothing.
 
     with profile() as profiled:
-        model.loss(**batch).backward()
+        loss_of(model, batch).backward()
     print(profiled.rows)
     """
     before, profiled = WATCH.get(), Profile()
@@ -109,6 +109,12 @@ def profile() -> Iterator[Profile]:
         yield profiled
     finally:
         WATCH.set(before)
+
+
+def mark(name: str) -> None:
+    """What happened since the last event, outside of any op, is called `name` in the profile that is being taken."""
+    if isinstance(profiled := WATCH.get(), Profile):
+        profiled.mark(name)
 
 
 def product_flops(name: str, values: Sequence[Any]) -> int:

@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from scratchgrad import Tensor, models, no_grad
-from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.tools.runs import newest_checkpoint
 from scratchgrad.train import metrics
-from scratchgrad.train.data import Pairs
-from scratchgrad.train.data.objective import IGNORE_INDEX, Batch
+from scratchgrad.train.batches import Batch
+from scratchgrad.train.data import build_objective, prepare_data
 from scratchgrad.train.recipe_files import load_recipe
-from scratchgrad.train.setup import prepare_data, store_of
 from tests.jobs import MPIRUN, SCRIPTS
 
 RANKS = 2
@@ -58,11 +57,10 @@ def fullest_expert(run: Path) -> float:
 
 def exact_match(run: Path) -> float:
     """The share of validation pairs whose whole target the model writes, choosing the likeliest token each time."""
-    recipe, folder = load_recipe(str(run / "recipe.yaml")), newest_checkpoint(run)
-    model, tokenizer = models.load(folder), tokenizers.load(folder)
+    recipe, model = load_recipe(str(run / "recipe.yaml")), models.load(newest_checkpoint(run))
     prepared = prepare_data(recipe, lambda _: None)
-    pairs = Pairs(store_of(prepared, "validation"), tokenizer, recipe.train.context)
-    batch = pairs.batch(range(len(pairs)))
+    objective = build_objective(recipe, prepared.tokenizer)
+    batch = objective.batches(prepared.validation, [1.0]).sample(10**9)
     targets = batch["targets"]
     return float(((written(model, batch) == targets) | (targets == IGNORE_INDEX)).all(axis=1).mean())
 
@@ -72,8 +70,8 @@ def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
     rows, longest = batch["targets"].shape
     tokens = [np.full((rows, 1), model.config.decoder_start_token_id)]
     with no_grad():
-        mask = Tensor(batch["mask"][:, 0, 0])
-        memory, cache = model.eval().encode(Tensor(batch["ids"]), mask), model.new_cache(longest)
+        mask = Tensor(batch["attention_mask"])
+        memory, cache = model.eval().encode(Tensor(batch["input_ids"]), mask), model.new_cache(longest)
         for _ in range(longest):
             tokens.append(model.decode(Tensor(tokens[-1]), cache, memory, mask).data.argmax(-1)[:, None])
     return np.concatenate(tokens[1:], axis=1)

@@ -26,12 +26,12 @@ from scratchgrad.tools.tokenizer import save as save_tokenizer
 
 @dataclass
 class Progress:
-    """Where a run stands. `fit` is the state of early stopping and of the fit warnings."""
+    """How far a run is. tokens: of training text, seen so far. early_stopping: its state."""
 
     step: int = 0
     tokens: int = 0
     val_loss: float | None = None  # of the last evaluation
-    fit: dict[str, Any] = field(default_factory=dict)
+    early_stopping: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: Tokenizer, progress: Progress) -> Path:
@@ -58,7 +58,10 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progres
         raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")
     model.load_state_dict(saved.to(device).state_dict())
     optimizer.load_state_dict(map_tensors(folder / "optimizer.safetensors"))
-    return Progress(**json.loads((folder / "trainer.json").read_bytes()))
+    try:
+        return Progress(**json.loads((folder / "trainer.json").read_bytes()))
+    except TypeError:
+        raise UserError(f"'{folder}' was written by another version of scratchgrad: start a new run") from None
 
 
 def prune_checkpoints(run: Path, keep_last: int, keep_best: bool) -> None:

@@ -8,30 +8,36 @@ import time
 from pathlib import Path
 
 from scratchgrad.parallel import Communicator
-from scratchgrad.train.data import Batches
-from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
+from scratchgrad.train.batches import Batches
+from scratchgrad.train.loop import train_step
+from scratchgrad.train.microbatches import Microbatches
+from scratchgrad.train.objectives import Objective
 from scratchgrad.train.run import Run
 
 
-def dry_run(run: Run, batches: Batches, text_tokens: int, comm: Communicator) -> str:
-    """Take two steps of the run (the first one warms up) and tell parameters, tokens, memory and time."""
+def dry_run(run: Run, objective: Objective, batches: Batches, text_tokens: int, comm: Communicator) -> str:
+    """Take two steps of the run (the first one warms up): parameters, tokens, memory and time, a line each.
+
+    text_tokens: of the whole training text.
+    """
     settings, optimizer = run.recipe.train, run.optimizer
     microbatches = Microbatches.of(settings.batch_size, settings.microbatches, comm)
     for step in range(2):
         began = time.perf_counter()
-        batch = sum_gradients(run.model, batches, step, settings.seed, microbatches, comm, [])
-        descend(optimizer, batch.tokens, settings.max_grad_norm)
+        train_step(
+            run.model, objective, optimizer, batches, step,
+            seed=settings.seed, max_grad_norm=settings.max_grad_norm, microbatches=microbatches, comm=comm, flags=[],
+        )  # fmt: skip
         seconds = time.perf_counter() - began
-    parameters = run.model_size
-    steps = settings.steps
-    tokens = steps * batch.tokens
+    parameters, steps, step_tokens = run.model_size, settings.steps, batches.num_tokens(microbatches.numbers_of_step(1))
+    epochs = ", ".join(f"{times:.2f}" for times in batches.epochs(steps * settings.batch_size))
     state = 4 * parameters * (1 + len(optimizer.state_names))
     return "\n".join([
         f"parameters          {parameters:,}",
         f"training text       {text_tokens:,} tokens",
-        f"tokens of the run   {tokens:,}: {steps:,} steps of {batch.tokens:,}; {tokens / text_tokens:.2f} epochs",
+        f"tokens of the run   {steps * step_tokens:,}: {steps:,} steps of {step_tokens:,}; {epochs} epochs",
         f"memory of a rank    {peak_memory() / 1e6:,.0f} MB at most, {state / 1e6:,.0f} MB of it weights and optimizer",
-        f"time of a step      {seconds:.3f} s ({batch.tokens / seconds:,.0f} tokens/s on {comm.size} rank(s))",
+        f"time of a step      {seconds:.3f} s ({step_tokens / seconds:,.0f} tokens/s on {comm.size} rank(s))",
         f"time of the run     {_readable(seconds * steps)}, without evaluations and checkpoints",
     ])  # fmt: skip
 
@@ -39,7 +45,7 @@ def dry_run(run: Run, batches: Batches, text_tokens: int, comm: Communicator) ->
 def peak_memory() -> int:
     """The most memory that this process has held so far, in bytes.
 
-    On Linux from VmHWM: what getrusage tells there begins with the size of the process that started this one.
+    On Linux from VmHWM: getrusage's number there starts with the size of the process that started this one.
     """
     import resource
 

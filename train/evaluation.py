@@ -1,47 +1,44 @@
-"""How well the model tells text that it is not trained on: nats per token, bits per byte, and its own scores."""
+"""How well the model predicts text that it is not trained on: nats per target, bits per byte, and its own scores."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import numpy as np
 
 from scratchgrad import fixed_weights, no_grad
 from scratchgrad.models import Model
-from scratchgrad.parallel import Communicator, tree_sum
-from scratchgrad.train.data import Validation, on_device
-from scratchgrad.train.gradients import Microbatches
+from scratchgrad.parallel import Communicator
+from scratchgrad.train.batches import Validation
+from scratchgrad.train.microbatches import LossSums, Microbatches
+from scratchgrad.train.objectives import Objective, on_device
 
 
-def evaluate(model: Model, validation: Validation, microbatches: Microbatches, comm: Communicator) -> dict[str, float]:
+def evaluate(
+    model: Model, objective: Objective, validation: Validation, microbatches: Microbatches, comm: Communicator
+) -> dict[str, float]:
     """What metrics.jsonl says of an evaluation: the same bits on any number of ranks.
 
-    val_loss: nats per target token. val_bpb: bits per byte of the text that the targets spell, where they spell all of
-    it; compares across tokenizers. And the share of right answers for each of the model's scores, as val_<name>.
+    val_loss: nats per target. val_bpb: bits per byte of the text that the targets spell, where they spell all of it;
+    compares across tokenizers. And of each of the objective's scores the share that is right, as val_<name>. Losses and
+    scores come out of one forward pass.
     """
-    losses = []
-    right: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
     model.eval()
+    totals = []
     with no_grad(), fixed_weights():
         for batch in validation.batches:
+            sums = LossSums()
             for microbatch in microbatches.mine:
-                part = on_device(
-                    {name: array[microbatches.rows_of(microbatch)] for name, array in batch.items()}, model.device
-                )
-                losses.append(model.loss(**part).item())
-                for name, (hits, tries) in model.scores(**part).items():
-                    right[name] += hits
-                    asked[name] += tries
+                rows = microbatches.rows_of(microbatch)
+                part = on_device({name: array[rows] for name, array in batch.items()}, model.device)
+                sums.add(objective.loss(model, part))
+            totals.append(sums.all_reduce(comm))
     model.train()
-    all_losses = comm.all_gatherv(np.array(losses, np.float64).reshape(-1, len(microbatches.mine)).T)
-    loss = math.fsum(tree_sum(batch) for batch in np.concatenate(all_losses).T.tolist())
-    gathered = comm.all_gather(np.array([*right.values(), *asked.values()], np.float64))
-    told = {"val_loss": loss / validation.tokens}
+    loss, num_targets = math.fsum(total.loss for total in totals), sum(total.num_targets for total in totals)
+    evaluation = {"val_loss": loss / max(1, num_targets)}
     if validation.text_bytes is not None:
-        told["val_bpb"] = loss / math.log(2) / validation.text_bytes
-    hits_and_tries = gathered.sum(axis=0).reshape(2, -1).T  # of integers: in any order the same
-    return told | {
-        f"val_{name}": hits / tries for name, (hits, tries) in zip(right, hits_and_tries.tolist(), strict=True)
-    }
+        evaluation["val_bpb"] = loss / math.log(2) / validation.text_bytes
+    for name in totals[0].scores:
+        right, asked = np.sum([total.scores[name] for total in totals], axis=0).tolist()
+        evaluation[f"val_{name}"] = right / max(1, asked)
+    return evaluation

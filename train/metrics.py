@@ -45,7 +45,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def cut_back(path: Path, step: int) -> None:
+def truncate(path: Path, step: int) -> None:
     """Keep the whole rows up to `step`."""
     kept = [row for row in read(path) if row["step"] <= step]
     with atomic_file(path) as file:

@@ -47,11 +47,11 @@ class ProgressDisplay:
             done = row["step"] - self._first
             left = (now - self._began) / done * (self._steps - row["step"])
             validation = f"  {_validation(row)}" if "val_loss" in row else ""
-            self.say(f"step {row['step']}/{self._steps}  {text}{validation}  {left:.0f} s left")
+            self.print(f"step {row['step']}/{self._steps}  {text}{validation}  {left:.0f} s left")
         elif "val_loss" in row:
-            self.say(f"step {row['step']}: {_validation(row)}")
+            self.print(f"step {row['step']}: {_validation(row)}")
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """A plain line, above the bar where there is one."""
         if not self._speaks:
             return

@@ -4,48 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from scratchgrad.errors import UserError
-from scratchgrad.models import Model, ModelConfig, Objective, config_from_dict, family_of
-from scratchgrad.tools.text import source_class, source_names
-
-Count = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from scratchgrad.models import Model, ModelConfig, config_from_dict, family_of
+from scratchgrad.train.data_recipe import DataRecipe
+from scratchgrad.train.objectives import Objective, objective_for, objectives
+from scratchgrad.train.section import Count, Fraction, NotNegative, Section
 
 
 class TokenizerRecipe(Section):
     vocab_size: Annotated[int, Field(ge=257)] = Field(2048, description="how many tokens to learn")
     pattern: str = Field("gpt4", description="gpt2, gpt4, or a regular expression that cuts text into pieces")
     path: str | None = Field(None, description="a tokenizer.json to use instead of learning one")
-
-
-class DataRecipe(Section):
-    source: str = Field(
-        "stdlib", description="the Python standard library's sources, files, or pairs of texts of a task"
-    )
-    files: list[str] = Field(
-        [],
-        description="globs of .txt .md .py .jsonl, for pairs of .tsv .jsonl, or of these with .gz; for source: files",
-    )
-    pairs: Count = Field(20_000, description="how many are made of a task")
-    validation: Share = Field(0.05, description="the share of the text that is never trained on")
-    cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
-
-    @model_validator(mode="after")
-    def _files_for_files(self) -> Self:
-        if self.source not in source_names():
-            raise ValueError(f"data.source = {self.source!r} is not known; it is one of: {', '.join(source_names())}")
-        if self.source == "files" and not self.files:
-            raise ValueError("data.source = files needs data.files, a list of globs")
-        if self.source != "files" and self.files:
-            raise ValueError("data.files is read only with data.source = files")
-        return self
 
 
 class TrainRecipe(Section):
@@ -55,7 +26,11 @@ class TrainRecipe(Section):
         "float32", description="of the operands of matrix products; weights and sums are float32. bf16 is for the CPU"
     )
     threads: Count | None = Field(None, description="of each rank; by default its share of the cores")
-    objective: Objective | None = Field(None, description="what the model is asked; by default what its family is for")
+    objective: str | None = Field(
+        None,
+        description="what the model is trained for: a file in train/objectives; by default its architecture's own",
+    )
+    label_smoothing: Fraction = Field(0.0, description="the share of a target that is spread over all classes")
     steps: Count = Field(1000, description="of the optimizer")
     batch_size: Count = Field(16, description="sequences in a global batch")
     context: Annotated[int, Field(gt=1)] = Field(256, description="tokens in a sequence")
@@ -65,17 +40,17 @@ class TrainRecipe(Section):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="at its peak, after the warm-up")
     weight_decay: NotNegative = Field(0.1, description="not on norms and biases")
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of sgd")
+    momentum: Fraction = Field(0.9, description="of sgd")
     schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"
     )
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="longer gradients are shortened to it")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Fraction = 0.0
     recompute: Literal["none", "full", "every", "attention"] = Field(
         "none", description="what to run again rather than remember: blocks, or their attention alone"
     )
@@ -130,20 +105,7 @@ class Recipe(Section):
                 f"train.context = {self.train.context} is longer than model.max_position_embeddings = "
                 f"{config.max_position_embeddings}"
             )
-        trained_for, asked = self.family.objectives, self.train.objective
-        if not trained_for or asked not in (None, *trained_for):
-            raise ValueError(
-                f"train.objective = {asked}: a {self.family.architecture} can be trained for "
-                f"{', '.join(trained_for) or 'none of the objectives that make targets from text'}"
-            )
-        source, wanted = self.data.source, ("source", "target") if self.objective == "pairs" else ("text",)
-        given = source_class(source).fields
-        if given is not None and given != wanted:
-            fitting = [name for name in source_names() if source_class(name).fields in (None, wanted)]
-            raise ValueError(
-                f"data.source = {source} has {' and '.join(given)}, and train.objective = {self.objective} needs "
-                f"{' and '.join(wanted)}: data.source = {' or '.join(fitting)}"
-            )
+        self.data.check_fields(self.objective, self.objective_class.fields)
         return self
 
     @property
@@ -151,8 +113,12 @@ class Recipe(Section):
         return family_of(self.model.get("model_type"), self.model.get("architectures"))
 
     @property
-    def objective(self) -> Objective:
-        return self.train.objective or self.family.objectives[0]
+    def objective(self) -> str:
+        return objective_for(self.family, self.train.objective)
+
+    @property
+    def objective_class(self) -> type[Objective]:
+        return objectives()[self.objective]
 
     def model_config_for(self, vocab_size: int, pad: int | None = None) -> ModelConfig:
         """The model's config, with the tokenizer's vocabulary and the training context where it names none.

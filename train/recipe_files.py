@@ -1,4 +1,4 @@
-"""Recipes in YAML: found by name, overridden on the command line, complained about in one sentence a mistake."""
+"""Recipes in YAML: found by name, overridden on the command line, refused with one sentence a mistake."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from scratchgrad.errors import UserError
 from scratchgrad.train.recipe import Recipe
+from scratchgrad.train.renamed import refuse_old_names
 
 LARGEST_RECIPE = 1 << 20  # bytes
 
@@ -56,6 +57,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def build_recipe(values: dict[str, Any], overrides: Sequence[str], name: str) -> Recipe:
     for override in overrides:
         _override(values, override)
+    refuse_old_names(values, name)
     try:
         return Recipe(**values)
     except ValidationError as error:
@@ -128,7 +130,7 @@ def _known_keys() -> list[str]:
 
 
 def _sentence(fault: Any) -> str:
-    key = ".".join(map(str, fault["loc"]))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
     if fault["type"] == "extra_forbidden":
         return f"{key} is not a known key{_hint(key)}"
     if fault["type"] == "missing":

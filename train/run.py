@@ -1,4 +1,4 @@
-"""A training run: its folder, what is trained in it, and where it stands."""
+"""A training run: its folder, its model and optimizer, and its progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.setup import build_model, build_optimizer
 
-DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Run:
         return sum(parameter.size for parameter in self.model.parameters())
 
     def restore(self, checkpoint: Path) -> None:
-        """Stand where the checkpoint stands. The one before it is named where this one is damaged."""
+        """Load a checkpoint; UserError where it is damaged, which names the one before it."""
         try:
             self.progress = load_checkpoint(checkpoint, self.model, self.optimizer)
         except DamagedFiles as damage:
@@ -57,15 +57,15 @@ class Run:
             raise UserError(f"{damage}; {offer}") from None
 
 
-def make_folder(recipe: Recipe, name: str, comm: Communicator) -> Path:
-    """The folder of a new run, with its recipe in it: made by rank 0, told to the others.
+def create_run_dir(recipe: Recipe, name: str, comm: Communicator) -> Path:
+    """The folder of a new run, with its recipe in it: made by rank 0, broadcast to the others.
 
     Without `log.run_dir` it is the next free `runs/<name>-NNN`.
     """
     answer: dict[str, str] = {}
     if comm.rank == 0:
         try:
-            answer["folder"] = str(_make_folder(recipe, name))
+            answer["folder"] = str(_create_run_dir(recipe, name))
         except (UserError, OSError) as error:
             answer["fault"] = str(error)
     answer = comm.broadcast(answer)
@@ -74,7 +74,7 @@ def make_folder(recipe: Recipe, name: str, comm: Communicator) -> Path:
     return Path(answer["folder"])
 
 
-def _make_folder(recipe: Recipe, name: str) -> Path:
+def _create_run_dir(recipe: Recipe, name: str) -> Path:
     if recipe.log.run_dir is None:
         folder = next_run_dir(Path("runs"), name)
     else:
@@ -90,10 +90,10 @@ def _make_folder(recipe: Recipe, name: str) -> Path:
 
 
 @contextmanager
-def claimed(folder: Path, comm: Communicator) -> Iterator[None]:
-    """For one job at a time: UserError on every rank while another one trains in this folder.
+def lock_run(folder: Path, comm: Communicator) -> Iterator[None]:
+    """Inside, no other job trains in this folder: UserError on every rank while one does.
 
-    The kernel takes the claim back from a process that dies, however it dies.
+    The kernel releases the lock of a process that dies, however it dies.
     """
     file, fault = None, ""
     if comm.rank == 0:
@@ -115,12 +115,12 @@ def claimed(folder: Path, comm: Communicator) -> Iterator[None]:
 
 
 @contextmanager
-def tells_disk_faults(folder: Path) -> Iterator[None]:
-    """No room, or no permission any more: a UserError, and not a traceback. What was written before is whole."""
+def report_disk_errors(folder: Path) -> Iterator[None]:
+    """A full disk or a lost permission becomes a UserError, not a traceback. What was written before is whole."""
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_FAULTS:
+        if error.errno not in DISK_ERRORS:
             raise
         raise UserError(
             f"'{error.filename or folder}' could not be written: {error.strerror}; the checkpoints so far are whole. "
@@ -133,9 +133,9 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
         file.write(to_yaml(recipe).encode())
 
 
-def forget_after(folder: Path, step: int) -> None:
-    """Cut the record of a run back to `step`: what came later will be done again."""
-    metrics.cut_back(folder / "metrics.jsonl", step)
+def truncate_run(folder: Path, step: int) -> None:
+    """Remove the metrics and checkpoints of later steps than `step`: they will be made again."""
+    metrics.truncate(folder / "metrics.jsonl", step)
     for unfinished in (folder / "checkpoints").glob(".tmp-*"):
         shutil.rmtree(unfinished)
     for later, checkpoint in checkpoints(folder):

@@ -1,4 +1,4 @@
-"""When a checkpoint is due, and how all ranks come through the writing of it together."""
+"""When a checkpoint is due, and how it is written while all ranks wait."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Communicator
 from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
-from scratchgrad.train.run import Run, tells_disk_faults
+from scratchgrad.train.run import Run, report_disk_errors
 
 
-class Saver:
+class CheckpointSaver:
     """Rank 0 writes, the others wait; if it fails, it fails on all of them, with the reason."""
 
     def __init__(self, run: Run, comm: Communicator) -> None:
@@ -30,7 +30,7 @@ class Saver:
         if self._comm.rank == 0:
             run, settings = self._run, self._run.recipe.checkpoint
             try:
-                with tells_disk_faults(run.folder):
+                with report_disk_errors(run.folder):
                     save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress)
                     prune_checkpoints(run.folder, settings.keep_last, settings.keep_best)
             except UserError as error:

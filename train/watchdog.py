@@ -103,7 +103,7 @@ class Watchdog:
 
 
 @contextmanager
-def ends_the_job(comm: Communicator, watchdog: Watchdog | None = None) -> Iterator[None]:
+def abort_on_error(comm: Communicator, watchdog: Watchdog | None = None) -> Iterator[None]:
     """An exception on one rank would leave the others waiting: say what happened and where, then end all of them.
 
     A UserError is one sentence and exit code 2, anything else a traceback and 1. A world of one just raises.

@@ -17,6 +17,7 @@ from scratchgrad import Tensor, UserError, fixed_weights, manual_seed, models, p
 from scratchgrad import functional as F
 from scratchgrad.dispatch import KERNELS
 from scratchgrad.kernels import cpu
+from scratchgrad.models.output import output_cross_entropy
 from scratchgrad.threads import threads, tiles
 
 kernels = cpu.bf16
@@ -168,7 +169,7 @@ def test_only_needed_gradients_are_made(in_bf16):
     assert F.linear_cross_entropy(x.detach(), weight, ids[:60]).node is None
 
 
-def small_llama() -> models.Model:
+def small_llama() -> models.Llama:
     manual_seed(0)
     return models.build(models.config_from_dict({
         "model_type": "llama", "vocab_size": 300, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -180,7 +181,7 @@ def gradients(recompute_every: int = 0) -> dict[str, np.ndarray]:
     model = small_llama()
     model.recompute_every = recompute_every
     text = np.random.default_rng(1).integers(0, 300, (4, 33))
-    loss = model.loss(Tensor(text[:, :-1]), Tensor(text[:, 1:]))
+    loss = output_cross_entropy(model.lm_head, model.hidden_states(Tensor(text[:, :-1])), Tensor(text[:, 1:]))
     loss.backward()
     return {"loss": loss.data, **{name: p.grad for name, p in model.named_parameters()}}
 

@@ -11,6 +11,7 @@ import pytest
 
 from scratchgrad import Tensor, manual_seed, models, no_grad
 from scratchgrad.models import Decoder
+from tests.models.losses import loss_of
 from tests.models.parity import CLOSE, Example
 
 
@@ -18,7 +19,7 @@ def check_example(example: Example, folder: Path) -> None:
     """Logits, loss and all gradients of the model that a folder with the example's config and weights holds."""
     model = example.model(folder)
     assert isinstance(model, Decoder)
-    example.check(model, model(Tensor(example.batch["ids"])))
+    example.check(model, model(Tensor(example.batch["input_ids"])))
 
 
 def check_both_directions(model: Decoder, folder: Path) -> None:
@@ -55,7 +56,7 @@ def check_recomputation(build: Callable[[], Decoder], every: int) -> None:
         model = build()
         model.recompute_every = recompute_every
         manual_seed(7)
-        loss = model.loss(Tensor(ids), Tensor(ids[:, ::-1].copy()))
+        loss = loss_of(model, input_ids=ids, targets=ids[:, ::-1].copy()).loss
         loss.backward()
         return [loss.data.tobytes(), *(p.grad.tobytes() for p in model.parameters())]
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from scratchgrad import Tensor, manual_seed, models, no_grad
 from scratchgrad.models import Cache, EncoderDecoder
+from tests.models.losses import loss_of
 from tests.models.parity import Example
 
 Batch = dict[str, np.ndarray]
@@ -15,19 +16,21 @@ Batch = dict[str, np.ndarray]
 def batch(vocab_size: int) -> Batch:
     """Two texts, the second of seven tokens, each with a target, the first of six."""
     rng = np.random.default_rng(1)
-    mask = np.ones((2, 1, 1, 12), bool)
-    mask[1, ..., 7:] = False
+    mask = np.ones((2, 12), bool)
+    mask[1, 7:] = False
     targets = rng.integers(0, vocab_size, (2, 10))
     targets[0, 6:] = -100
-    return {"ids": rng.integers(0, vocab_size, (2, 12)), "targets": targets, "mask": mask}
+    return {"input_ids": rng.integers(0, vocab_size, (2, 12)), "targets": targets, "attention_mask": mask}
 
 
 def logits(model: EncoderDecoder, batch: Batch) -> Tensor:
-    return model(Tensor(batch["ids"]), model.shift_right(Tensor(batch["targets"])), Tensor(batch["mask"][:, 0, 0]))
+    return model(
+        Tensor(batch["input_ids"]), model.shift_right(Tensor(batch["targets"])), Tensor(batch["attention_mask"])
+    )
 
 
-def loss(model: EncoderDecoder, batch: Batch) -> Tensor:
-    return model.loss(**{name: Tensor(array) for name, array in batch.items()})
+def loss(model: EncoderDecoder, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    return loss_of(model, label_smoothing=label_smoothing, **batch).loss
 
 
 def check(example: Example, folder: Path) -> None:
@@ -62,15 +65,19 @@ def check_padding(model: EncoderDecoder) -> None:
     """What only fills a source up, or a target, changes nothing of what counts."""
     whole = batch(model.config.vocab_size)
     other = {name: array.copy() for name, array in whole.items()}
-    other["ids"][1, 7:] = (other["ids"][1, 7:] + 1) % model.config.vocab_size
-    short = {"ids": whole["ids"][1:, :7], "targets": whole["targets"][1:], "mask": whole["mask"][1:, ..., :7]}
+    other["input_ids"][1, 7:] = (other["input_ids"][1, 7:] + 1) % model.config.vocab_size
+    short = {
+        "input_ids": whole["input_ids"][1:, :7],
+        "targets": whole["targets"][1:],
+        "attention_mask": whole["attention_mask"][1:, :7],
+    }
     with no_grad():
         a, b, c = (logits(model, some).data for some in (whole, other, short))
-        unpadded = model(Tensor(short["ids"]), model.shift_right(Tensor(short["targets"]))).data
+        unpadded = model(Tensor(short["input_ids"]), model.shift_right(Tensor(short["targets"]))).data
     np.testing.assert_allclose(a, b, atol=1e-5)
     np.testing.assert_allclose(a[1], c[0], atol=1e-5)
     np.testing.assert_allclose(unpadded, c, atol=1e-5)
-    other["ids"][1, 6] = (other["ids"][1, 6] + 1) % model.config.vocab_size
+    other["input_ids"][1, 6] = (other["input_ids"][1, 6] + 1) % model.config.vocab_size
     with no_grad():
         assert np.abs(logits(model, other).data[1] - a[1]).max() > 1e-3
 
@@ -87,10 +94,10 @@ def check_causality(model: EncoderDecoder) -> None:
 
 def check_cache(model: EncoderDecoder) -> None:
     given = batch(model.config.vocab_size)
-    mask, read = Tensor(given["mask"][:, 0, 0]), model.shift_right(Tensor(given["targets"]))
+    mask, read = Tensor(given["attention_mask"]), model.shift_right(Tensor(given["targets"]))
     with no_grad():
         wanted = logits(model, given).data
-        memory, cache = model.encode(Tensor(given["ids"]), mask), model.new_cache(10)
+        memory, cache = model.encode(Tensor(given["input_ids"]), mask), model.new_cache(10)
         first = model.decode(read[:, :4], cache, memory, mask).data
         steps = [model.decode(read[:, t : t + 1], cache, None).data for t in range(4, 10)]
         alone = model.decode(read, None, memory, mask).data
@@ -102,11 +109,11 @@ def check_cache(model: EncoderDecoder) -> None:
 def check_joined_caches(model: EncoderDecoder) -> None:
     """Texts of unlike lengths, each with a source of its own, go on as one batch as each does alone."""
     given = batch(model.config.vocab_size)
-    mask, read = Tensor(given["mask"][:, 0, 0]), model.shift_right(Tensor(given["targets"]))
+    mask, read = Tensor(given["attention_mask"]), model.shift_right(Tensor(given["targets"]))
     lengths = (3, 6)
     with no_grad():
         wanted = logits(model, given).data
-        memory, caches = model.encode(Tensor(given["ids"]), mask), []
+        memory, caches = model.encode(Tensor(given["input_ids"]), mask), []
         for row, length in enumerate(lengths):
             cache = model.new_cache(length)
             model.decode(read[row : row + 1, :length], cache, memory[row : row + 1], mask[row : row + 1])
@@ -120,11 +127,13 @@ def check_joined_caches(model: EncoderDecoder) -> None:
 
 
 def check_loss(model: EncoderDecoder, smoothing: float) -> None:
-    """In training with the model's smoothing, in evaluation without."""
+    """Smoothed in training, and not in evaluation."""
     given = batch(model.config.vocab_size)
     with no_grad():
         scores = logits(model, given).data.astype(np.float64)
-        in_training, in_evaluation = loss(model, given).item(), loss(model.eval(), given).item()
+        in_training, in_evaluation = (
+            loss(model.train(is_training), given, smoothing).item() for is_training in (True, False)
+        )
     log_p = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
     places = [place for place in np.ndindex(given["targets"].shape) if given["targets"][place] >= 0]
     told = -sum(log_p[place][given["targets"][place]] for place in places)

@@ -39,9 +39,9 @@ def bert(architecture: str, classes: int = 2) -> Example:
     elif architecture == "BertForQuestionAnswering":
         targets = dict(zip(("start_positions", "end_positions"), targets["labels"].T, strict=True))
     out = model(
-        input_ids=torch.tensor(batch["ids"]),
-        token_type_ids=torch.tensor(batch["token_types"]),
-        attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
+        input_ids=torch.tensor(batch["input_ids"]),
+        token_type_ids=torch.tensor(batch["token_type_ids"]),
+        attention_mask=torch.tensor(batch["attention_mask"]).long(),
         **targets,
     )
     out.loss.backward()
@@ -97,7 +97,7 @@ def causal(model: Any) -> Example:
     return Example(
         {**model.config.to_dict(), "architectures": [type(model).__name__]},
         {name: parameter.detach().numpy() for name, parameter in parameters.items()},
-        {"ids": ids, "targets": targets},
+        {"input_ids": ids, "targets": targets},
         logits.detach().numpy(),
         loss.item(),
         {name: parameter.grad.numpy() for name, parameter in parameters.items()},
@@ -107,19 +107,19 @@ def causal(model: Any) -> Example:
 def marked_texts(architecture: str, classes: int) -> dict[str, np.ndarray]:
     """What the loss of this architecture takes."""
     rng = np.random.default_rng(0)
-    mask = np.ones((2, 1, 1, 11), bool)
-    mask[1, ..., 7:] = False
+    mask = np.ones((2, 11), bool)
+    mask[1, 7:] = False
     batch = {
-        "ids": rng.integers(1, 30, (2, 11)),
-        "token_types": np.repeat([[0, 1]], [4, 7], 1).repeat(2, 0),
-        "mask": mask,
+        "input_ids": rng.integers(1, 30, (2, 11)),
+        "token_type_ids": np.repeat([[0, 1]], [4, 7], 1).repeat(2, 0),
+        "attention_mask": mask,
     }
     if architecture == "BertForQuestionAnswering":
         return {**batch, "targets": np.array([[2, 5], [0, 6]])}
     if architecture == "BertForSequenceClassification":
         return {**batch, "targets": np.array([1, 2]) if classes > 1 else np.array([0.5, -1.5], np.float32)}
     targets = rng.integers(0, classes if architecture == "BertForTokenClassification" else 30, (2, 11))
-    batch["targets"] = np.where(mask[:, 0, 0] & (rng.random((2, 11)) < 0.5), targets, -100)
+    batch["targets"] = np.where(mask & (rng.random((2, 11)) < 0.5), targets, -100)
     if architecture == "BertForPreTraining":
         batch["next_sentence_targets"] = np.array([1, 0])
     return batch
@@ -141,8 +141,8 @@ def t5(feed_forward_proj: str = "relu", is_tied: bool = True) -> Example:
         model.lm_head.weight = torch.nn.Parameter(torch.randn(30, 8))
     batch = source_and_target()
     labels = torch.tensor(batch["targets"])
-    mask = torch.tensor(batch["mask"][:, 0, 0]).long()
-    out = model(input_ids=torch.tensor(batch["ids"]), attention_mask=mask, labels=labels)
+    mask = torch.tensor(batch["attention_mask"]).long()
+    out = model(input_ids=torch.tensor(batch["input_ids"]), attention_mask=mask, labels=labels)
     out.loss.backward()
     parameters = dict(model.named_parameters())
     return Example(
@@ -178,10 +178,10 @@ def transformer() -> Example:
         elif parameter.ndim == 1:
             nn.init.uniform_(parameter, 0.5, 1.5)  # norms that would be missed
     batch = source_and_target()
-    ids, targets = torch.tensor(batch["ids"]), torch.tensor(batch["targets"])
+    ids, targets = torch.tensor(batch["input_ids"]), torch.tensor(batch["targets"])
     read = torch.cat([torch.full((len(targets), 1), 3), targets[:, :-1]], 1)
     read = torch.where(read < 0, 2, read)
-    hidden = torch.tensor(~batch["mask"][:, 0, 0])
+    hidden = torch.tensor(~batch["attention_mask"])
     positions = torch.tensor(F.sinusoidal_positions(16, 8).data)
 
     def embed(ids: torch.Tensor) -> torch.Tensor:
@@ -214,9 +214,9 @@ def mixtral() -> Example:
     )  # fmt: skip
     model = MixtralForCausalLM(config)
     rng = np.random.default_rng(0)
-    batch = {"ids": rng.integers(0, 30, (2, 11)), "targets": rng.integers(0, 30, (2, 11))}
+    batch = {"input_ids": rng.integers(0, 30, (2, 11)), "targets": rng.integers(0, 30, (2, 11))}
     batch["targets"][0, :3] = -100
-    out = model(input_ids=torch.tensor(batch["ids"]))
+    out = model(input_ids=torch.tensor(batch["input_ids"]))
     loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), torch.tensor(batch["targets"]).flatten())
     loss = loss + config.router_aux_loss_coef * out.aux_loss
     loss.backward()
@@ -268,10 +268,10 @@ def source_and_target() -> dict[str, np.ndarray]:
     """Two texts of unlike lengths, each with a translation."""
     rng = np.random.default_rng(0)
     ids, targets = rng.integers(0, 30, (2, 11)), rng.integers(0, 30, (2, 9))
-    mask = np.ones((2, 1, 1, 11), bool)
-    mask[1, ..., 7:] = False
+    mask = np.ones((2, 11), bool)
+    mask[1, 7:] = False
     targets[0, 6:] = -100
-    return {"ids": ids, "targets": targets, "mask": mask}
+    return {"input_ids": ids, "targets": targets, "attention_mask": mask}
 
 
 FAMILIES: dict[str, Callable[[], Example]] = {

@@ -14,6 +14,7 @@ from scratchgrad import Tensor, models
 from scratchgrad.files import write_tensors
 from scratchgrad.models import Model
 from scratchgrad.models.weights import to_hugging_face
+from tests.models.losses import loss_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -22,7 +23,7 @@ CLOSE = 1e-4  # of logits and of gradients of the mean loss: the roundings of fl
 
 @dataclass
 class Example:
-    """config: a config.json. weights: a model.safetensors. batch: what `loss` takes. The rest is what the other says.
+    """config: a config.json. weights: a model.safetensors. batch: what the loss takes. The rest is what the other says.
 
     gradients: of the mean loss over targets, by the names of the weights.
     """
@@ -77,8 +78,8 @@ class Example:
     def check(self, model: Model, logits: Tensor) -> None:
         """`logits` are what `model` says of the example's batch; its loss and all its gradients are looked at here."""
         np.testing.assert_allclose(logits.data, self.logits, rtol=0, atol=CLOSE)
-        counted = int((self.batch["targets"] != -100).sum())
-        loss = model.loss(**{name: Tensor(array) for name, array in self.batch.items()}) / counted
+        output = loss_of(model, label_smoothing=self.config.get("label_smoothing", 0.0), **self.batch)
+        loss = output.loss / output.num_targets
         loss.backward()
         np.testing.assert_allclose(loss.item(), self.loss, rtol=0, atol=CLOSE)
         ours = {name: parameter.grad for name, parameter in model.named_parameters()}

@@ -10,6 +10,7 @@ from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
 from scratchgrad.files import write_tensors
 from scratchgrad.models import BertConfig, BertForPreTraining
 from tests.models import make_fixtures
+from tests.models.losses import loss_of
 from tests.models.parity import Example
 
 SMALL = {
@@ -32,13 +33,13 @@ def small(architecture="BertForPreTraining", dropout: float = 0.0, **changes):
 def texts(**more):
     """Two texts, the second of nine tokens."""
     rng = np.random.default_rng(1)
-    mask = np.ones((2, 1, 1, 12), bool)
-    mask[1, ..., 9:] = False
-    targets = np.where((rng.random((2, 12)) < 0.4) & mask[:, 0, 0], rng.integers(0, 40, (2, 12)), -100)
+    mask = np.ones((2, 12), bool)
+    mask[1, 9:] = False
+    targets = np.where((rng.random((2, 12)) < 0.4) & mask, rng.integers(0, 40, (2, 12)), -100)
     batch = {
-        "ids": rng.integers(2, 40, (2, 12)),
-        "token_types": rng.integers(0, 2, (2, 12)),
-        "mask": mask,
+        "input_ids": rng.integers(2, 40, (2, 12)),
+        "token_type_ids": rng.integers(0, 2, (2, 12)),
+        "attention_mask": mask,
         "targets": targets,
     }
     return {name: Tensor(array) for name, array in {**batch, **more}.items()}
@@ -46,7 +47,7 @@ def texts(**more):
 
 def outputs(model, batch) -> Tensor:
     """All that the model says, in one row, in transformers' order."""
-    out = model(Tensor(batch["ids"]), Tensor(batch["token_types"]), Tensor(batch["mask"][:, 0, 0]))
+    out = model(Tensor(batch["input_ids"]), Tensor(batch["token_type_ids"]), Tensor(batch["attention_mask"]))
     parts = out if isinstance(out, tuple) else (out,)
     if model.architecture == "BertForQuestionAnswering":
         parts = out[:, 0], out[:, 1]
@@ -82,9 +83,9 @@ def test_what_we_save_opens_in_transformers_with_equal_logits_and_comes_back(arc
     theirs = getattr(transformers, architecture).from_pretrained(tmp_path).eval()
     with torch.no_grad():
         aux = theirs(
-            input_ids=torch.tensor(batch["ids"]),
-            token_type_ids=torch.tensor(batch["token_types"]),
-            attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
+            input_ids=torch.tensor(batch["input_ids"]),
+            token_type_ids=torch.tensor(batch["token_type_ids"]),
+            attention_mask=torch.tensor(batch["attention_mask"]).long(),
         )
     wanted = np.concatenate([part.numpy().ravel() for part in aux.values()])
     np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-4)
@@ -119,7 +120,7 @@ def test_recomputation_keeps_every_bit_also_with_dropout(every):
         model = small(dropout=0.2)
         model.recompute_every = recompute_every
         manual_seed(7)
-        loss = model.loss(**batch)
+        loss = loss_of(model, **batch).loss
         loss.backward()
         return [loss.data.tobytes(), *(p.grad.tobytes() for p in model.parameters())]
 
@@ -130,11 +131,12 @@ def test_the_loss_is_that_of_tokens_and_as_many_times_that_of_pairs():
     model, batch = small(), texts(next_sentence_targets=np.array([0, 1]))
     targets = batch["targets"].data
     with no_grad():
-        loss = model.loss(**batch).item()
+        loss = loss_of(model, **batch).loss.item()
         tokens, pairs = (
-            part.data.astype(np.float64) for part in model(batch["ids"], batch["token_types"], batch["mask"][:, 0, 0])
+            part.data.astype(np.float64)
+            for part in model(batch["input_ids"], batch["token_type_ids"], batch["attention_mask"])
         )
-        without_pairs = model.loss(**texts()).item()
+        without_pairs = loss_of(model, **texts()).loss.item()
     log_p, log_pairs = (x - np.log(np.exp(x).sum(-1, keepdims=True)) for x in (tokens, pairs))
     of_tokens = -sum(log_p[i][targets[i]] for i in np.ndindex(2, 12) if targets[i] >= 0)
     of_pairs = -(log_pairs[0, 0] + log_pairs[1, 1]) / 2
@@ -145,7 +147,7 @@ def test_the_loss_is_that_of_tokens_and_as_many_times_that_of_pairs():
 @pytest.mark.parametrize("architecture", ["BertForPreTraining", "BertForMaskedLM", "BertForTokenClassification"])
 def test_a_batch_in_which_nothing_is_asked_costs_nothing(architecture):
     model = small(architecture)
-    loss = model.loss(**texts(targets=np.full((2, 12), -100)))
+    loss = loss_of(model, **texts(targets=np.full((2, 12), -100))).loss
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
@@ -153,7 +155,7 @@ def test_a_batch_in_which_nothing_is_asked_costs_nothing(architecture):
 
 def test_what_fills_a_text_up_changes_nothing_and_both_sides_count():
     model, batch = small("BertForMaskedLM"), texts()
-    ids, types, mask = batch["ids"], batch["token_types"], batch["mask"][:, 0, 0]
+    ids, types, mask = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"]
 
     def changed(place: int) -> Tensor:
         other = ids.data.copy()
@@ -231,7 +233,7 @@ def test_the_weights_of_another_head_are_refused(tmp_path):
 
 def test_gradients_reach_every_parameter():
     model = small()
-    model.loss(**texts(next_sentence_targets=np.array([0, 1]))).backward()
+    loss_of(model, **texts(next_sentence_targets=np.array([0, 1]))).loss.backward()
     assert isinstance(model, BertForPreTraining)
     assert all(np.abs(p.grad).max() > 1e-6 for p in model.parameters())
 
@@ -257,7 +259,7 @@ def test_files_as_they_were_once_published_open(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": ["BertForMaskedLM"]}))
     tokens = models.load(tmp_path)
     batch = texts()
-    ids, types, mask = batch["ids"], batch["token_types"], batch["mask"][:, 0, 0]
+    ids, types, mask = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"]
     with no_grad():
         np.testing.assert_array_equal(tokens(ids, types, mask).data, model(ids, types, mask)[0].data)
     old["cls.predictions.decoder.weight"][3, 3] += 1

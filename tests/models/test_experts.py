@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from scratchgrad import Tensor, manual_seed, models
-from scratchgrad.models import AuxOutputs
+from scratchgrad import manual_seed, models
 from scratchgrad.models.experts import OWN_TYPE
+from tests.models.losses import loss_of
 
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 ENCODER_DECODER = {"d_model": 16, "d_ff": 24, "num_layers": 1, "num_decoder_layers": 2, "num_heads": 4}
@@ -65,12 +65,12 @@ def test_recomputation_keeps_every_bit_and_every_expert_and_router_learns(name, 
         model = built(name)
         model.recompute_every = recompute_every
         manual_seed(7)
-        aux = AuxOutputs()
-        loss = model.loss(Tensor(ids), Tensor(targets_of(name)), aux=aux)
+        output = loss_of(model, input_ids=ids, targets=targets_of(name))
+        loss = output.loss
         loss.backward()
         return (
             model,
-            aux.metrics(),
+            output.metrics,
             [loss.item(), *(p.grad.tobytes() for p in model.parameters() if p.grad is not None)],
         )
 

@@ -11,6 +11,7 @@ from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.positions import EAGER_ANGLES, RotaryEmbedding
 from scratchgrad.nn import Linear
 from tests.models import decoders, make_fixtures
+from tests.models.losses import loss_of
 from tests.models.parity import Example
 
 SMALL = {
@@ -52,7 +53,7 @@ def test_the_gradient_of_the_loss_is_right_for_every_parameter():
         for name, tensor in zip(names, tensors, strict=True):
             module, _, attribute = name.rpartition(".")
             setattr(holders[module], attribute, tensor)
-        return model.loss(Tensor(ids), Tensor(targets))
+        return loss_of(model, input_ids=ids, targets=targets).loss
 
     gradcheck(loss, *(Tensor(p.data, requires_grad=True) for p in parameters), rtol=1e-5, fast_mode=True)
 
@@ -97,7 +98,7 @@ def test_the_loss_is_the_negative_log_probability_of_the_logits():
     targets[0, :4] = -100
     with no_grad():
         logits = model(Tensor(ids)).data.astype(np.float64)
-        loss = model.loss(Tensor(ids), Tensor(targets)).item()
+        loss = loss_of(model, input_ids=ids, targets=targets).loss.item()
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     wanted = -sum(log_p[i][targets[i]] for i in np.ndindex(2, 9) if targets[i] >= 0)
     assert loss == pytest.approx(wanted, rel=1e-6)

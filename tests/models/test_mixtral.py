@@ -30,7 +30,7 @@ def check(example: Example, folder):
     model = example.model(folder)
     assert model.config.router_aux_loss_coef == 0.1
     with no_grad():
-        logits = model(Tensor(example.batch["ids"]))
+        logits = model(Tensor(example.batch["input_ids"]))
     example.check(model, logits)
     assert any("gate.weight" in name and np.abs(g).max() > 1e-3 for name, g in example.gradients.items())
 

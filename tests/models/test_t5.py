@@ -49,8 +49,8 @@ def test_what_we_save_opens_in_transformers_with_equal_logits(version, tmp_path)
     theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         wanted = theirs(
-            input_ids=torch.tensor(batch["ids"]),
-            attention_mask=torch.tensor(batch["mask"][:, 0, 0]).long(),
+            input_ids=torch.tensor(batch["input_ids"]),
+            attention_mask=torch.tensor(batch["attention_mask"]).long(),
             decoder_input_ids=torch.tensor(model.shift_right(Tensor(batch["targets"])).data),
         ).logits.numpy()
     np.testing.assert_allclose(logits.data, wanted, rtol=0, atol=1e-4)
@@ -66,7 +66,7 @@ def test_transformers_writes_what_we_write(tmp_path):
     """Its generate() begins as generation_config.json says."""
     torch = pytest.importorskip("torch", reason="the extra parity is not installed")
     transformers = pytest.importorskip("transformers", reason="the extra parity is not installed")
-    model, ids = small(V1_1), encoder_decoders.batch(40)["ids"][1:]
+    model, ids = small(V1_1), encoder_decoders.batch(40)["input_ids"][1:]
     end = 39
     models.save(model, tmp_path, model.generation_config(end))
     theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()

@@ -86,13 +86,12 @@ def test_texts_of_unlike_lengths_go_on_as_one_batch():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
 def test_the_loss_is_smoothed_in_training_alone(smoothing):
-    encoder_decoders.check_loss(small(label_smoothing=smoothing), smoothing)
+    encoder_decoders.check_loss(small(), smoothing)
 
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"d_model": 18}, "model.d_model = 18 is not divisible by 4 attention heads"),
     ({"d_model": 15}, "model.d_model = 15"),
-    ({"label_smoothing": 1.0}, "model.label_smoothing = 1.0"),
     ({"num_layer": 2}, "did you mean model.num_layers"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(changes, words):

@@ -18,12 +18,12 @@ def test_numbers_come_back_to_the_last_bit(tmp_path):
     assert [row["loss"] for row in metrics.read(path)] == losses.tolist()
 
 
-def test_the_half_line_of_a_killed_run_is_not_a_row_and_goes_when_it_is_cut_back(tmp_path):
+def test_the_half_line_of_a_killed_run_is_not_a_row_and_goes_when_it_is_truncate(tmp_path):
     path = tmp_path / "metrics.jsonl"
     rows = [{"step": step, "loss": 0.1 * step} for step in range(1, 8)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 8, "lo')
     assert metrics.read(path) == rows
-    metrics.cut_back(path, 5)
+    metrics.truncate(path, 5)
     assert path.read_text() == "".join(json.dumps(row) + "\n" for row in rows[:5])
     with metrics.MetricsWriter(path) as writer:
         writer.write({"step": 6})

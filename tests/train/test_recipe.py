@@ -61,7 +61,7 @@ def test_overrides_are_yaml_values():
     (["train.dropout=1"], "train.dropout = 1"),
     (["data.source=files"], "data.source = files needs data.files"),
     (["data.files=[a.txt]"], "data.files is read only with data.source = files"),
-    (["data.source=web"], "data.source = 'web'"),
+    (["data.source=web"], "data.source = 'web' is not known; it is one of: files, numbers, reverse, stdlib"),
     (["data.validation=0"], "data.validation = 0"),
     (["tokenizer.vocab_size=100"], "tokenizer.vocab_size = 100"),
     (["model.num_attention_heads=3"], "model.hidden_size = 128 is not divisible by 3 attention heads"),
@@ -70,8 +70,16 @@ def test_overrides_are_yaml_values():
     (["model.model_type=mamba"], "model.model_type = 'mamba' is not known; it is one of: "),
     (["model.architectures=[LlamaModel]"], "model.architectures = ['LlamaModel'] is not known for model_type llama; it is a list of one of: LlamaForCausalLM"),
     (["model.architectures=LlamaForCausalLM"], "it is a list of one of"),
-    (["train.objective=masked"], "train.objective = masked: a LlamaForCausalLM can be trained for causal"),
-    (["train.objective=guess"], "train.objective = 'guess': input should be 'causal'"),
+    (["train.objective=masked_lm"], "train.objective = masked_lm: a LlamaForCausalLM can be trained for causal_lm"),
+    (["train.objective=guess"], "train.objective = 'guess' is not known; it is one of: causal_lm, masked_lm, "),
+    (["train.label_smoothing=1"], "train.label_smoothing = 1"),
+    (["data.source=reverse"], "data.source = reverse has source and target, and train.objective = causal_lm reads text: data.source = files or stdlib"),
+    (["data.filez=[a.txt]"], "data.filez is not a known key; did you mean data.files?"),
+    (["data.sources=[{source: files}]"], "data.sources[0].source = files needs data.sources[0].files"),
+    (["data.sources=[{source: stdlib, wait: 2}]"], "data.sources[0].wait is not a known key; did you mean data.sources[0].weight?"),
+    (["data.sources=[{source: stdlib, weight: 0}]"], "data.sources[0].weight = 0"),
+    (["data.source=files", "data.files=[a.txt]", "data.sources=[{source: stdlib}]"], "data.sources stands instead of data.source"),
+    (["data.sources=[{source: stdlib}, {source: numbers}]"], "data.source = numbers has source and target"),
     (["steps=4"], "'steps=4' is not an override; they look like train.steps=40"),
     (["train.steps"], "is not an override"),
     (["train.steps=[1"], "'[1' is not a YAML value"),
@@ -150,9 +158,41 @@ def test_the_id_of_padding_goes_into_every_config_that_has_a_place_for_it():
 
 
 def test_the_architecture_of_a_recipe_says_what_it_is_trained_for():
-    assert load_recipe("bert-toy", ["train.objective=null"]).objective == "masked_next_sentence"
+    assert load_recipe("bert-toy", ["train.objective=null"]).objective == "masked_lm_next_sentence"
     tokens = load_recipe("bert-toy", ["model.architectures=[BertForMaskedLM]", "train.objective=null"])
-    assert (tokens.family.architecture, tokens.objective) == ("BertForMaskedLM", "masked")
-    assert "BertModel can be trained for none of the objectives" in said(
-        ["model.architectures=[BertModel]"], "bert-toy"
-    )
+    assert (tokens.family.architecture, tokens.objective) == ("BertForMaskedLM", "masked_lm")
+    assert load_recipe("t5-toy", ["data.source=numbers", "train.objective=seq2seq"]).objective == "seq2seq"
+
+
+@pytest.mark.parametrize(("overrides", "words"), [
+    (["train.shards=8"], "toy.yaml: train.shards is now called train.microbatches"),
+    (["data.held_out=0.1"], "data.held_out is now called data.validation"),
+    (["model.label_smoothing=0.1"], "model.label_smoothing is now called train.label_smoothing"),
+    (["train.objective=causal"], "train.objective = causal is now called causal_lm"),
+    (["train.objective=masked"], "train.objective = masked is now called masked_lm"),
+    (["train.objective=masked_next_sentence"], "masked_next_sentence is now called masked_lm_next_sentence"),
+    (["train.objective=spans"], "train.objective = spans is now called span_corruption"),
+    (["train.objective=pairs"], "train.objective = pairs is now called seq2seq"),
+    (["train.shards=8", "data.held_out=0.1"], "called train.microbatches; data.held_out is now called"),
+])  # fmt: skip
+def test_an_old_name_is_refused_with_the_new_one(overrides, words):
+    told = said(overrides)
+    assert words in told
+    assert len(told) < 300
+
+
+def test_a_run_whose_recipe_has_old_names_is_not_resumed_and_says_why(tmp_path):
+    values = yaml.safe_load(to_yaml(load_recipe("toy.yaml")))
+    values["train"]["shards"] = values["train"].pop("microbatches")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    assert "train.shards is now called train.microbatches" in said(name=tmp_path / "recipe.yaml")
+
+
+def test_several_sources_have_weights_and_come_back_from_what_is_printed(tmp_path):
+    sources = "data.sources=[{source: files, files: [a.txt], weight: 2}, {source: stdlib}]"
+    recipe = load_recipe("toy.yaml", [sources])
+    assert recipe.data.weights == [2.0, 1.0]
+    assert [source.build().name for source in recipe.data.all_sources] == ["files", "stdlib"]
+    (tmp_path / "again.yaml").write_text(to_yaml(recipe))
+    assert load_recipe(str(tmp_path / "again.yaml")) == recipe
+    assert load_recipe("toy.yaml").data.weights == [1.0]

@@ -57,10 +57,10 @@ import sys, time
 from pathlib import Path
 from scratchgrad import UserError
 from scratchgrad.parallel import connect
-from scratchgrad.train.watchdog import Watchdog, ends_the_job
+from scratchgrad.train.watchdog import Watchdog, abort_on_error
 kind, who = sys.argv[1], int(sys.argv[2])
 comm = connect()
-with Watchdog(Path("."), comm, deadline=2.0) as watchdog, ends_the_job(comm, watchdog):
+with Watchdog(Path("."), comm, deadline=2.0) as watchdog, abort_on_error(comm, watchdog):
     for step in range(1000):
         watchdog.phase("step", step)
         comm.barrier()

@@ -54,6 +54,7 @@ def prepare(
     cache_dir: Path,
     *,
     fields: Sequence[str],
+    text_fields: Sequence[str] | None = None,
     encoder: Callable[[Tokenizer], Encode],
     encoding: str,
     validation: float,
@@ -66,9 +67,10 @@ def prepare(
     """Encode the examples of each source; with the tokenizer of `tokenizer_path`, or with one that is trained on the
     training text of all. Nothing is done that was done before with the same outcome.
 
-    fields: of the examples, that are read. encoder: what makes, of a tokenizer, the way to encode an example; encoding:
-    a name for it, another one wherever the same example would be encoded otherwise. validation: the share of each
-    source. special_tokens: more of them that the tokenizer must have, or gets.
+    fields: of the examples, that are read. text_fields: those that hold text or lists of words, by default all.
+    encoder: what makes, of a tokenizer, the way to encode an example; encoding: a name for it, another one wherever the
+    same example would be encoded otherwise. validation: the share of each source. special_tokens: more of them that the
+    tokenizer must have, or gets.
     """
     settings: dict[str, Any] = {"format": FORMAT, "encoding": encoding, "fields": list(fields), "share": validation}
     given = _given(tokenizer_path, special_tokens) if tokenizer_path is not None else None
@@ -83,7 +85,7 @@ def prepare(
             folder = cache_dir / f"{'+'.join(source.name for source in sources)[:80]}-{fingerprint[:12]}"
             if not folder.exists():
                 with atomic_directory(folder) as unfinished:
-                    work = _Work(sources, tuple(fields), validation, say)
+                    work = _Work(sources, tuple(fields), tuple(text_fields or fields), validation, say)
                     tokenizer = given or work.learn(vocab_size, pattern, special_tokens)
                     work.build(unfinished, tokenizer, encoder(tokenizer))
     except OSError as error:
@@ -118,8 +120,15 @@ def _given(path: Path, special_tokens: Sequence[str]) -> Tokenizer:
 class _Work:
     """What is done where nothing was done before."""
 
-    def __init__(self, sources: Sequence[Source], fields: tuple[str, ...], share: float, say: Say) -> None:
-        self._sources, self._fields, self._say = sources, fields, say
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        fields: tuple[str, ...],
+        text_fields: tuple[str, ...],
+        share: float,
+        say: Say,
+    ) -> None:
+        self._sources, self._fields, self._text_fields, self._say = sources, fields, text_fields, say
         self._began = time.monotonic()
         self._names = ", ".join(source.name for source in sources)
         self._splits = [train_validation_split(source.examples(fields), share, fields) for source in sources]
@@ -184,8 +193,9 @@ class _Work:
                     yield from self._texts(example)
 
     def _texts(self, example: Example) -> list[str]:
-        values = (example.fields.get(field) for field in self._fields)
-        return [value for value in values if isinstance(value, str)]
+        values = (example.fields.get(field) for field in self._text_fields)
+        texts = (" ".join(map(str, value)) if isinstance(value, list) else value for value in values)
+        return [text for text in texts if isinstance(text, str)]
 
 
 def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], sums_file: Path) -> str:

@@ -8,31 +8,35 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from scratchgrad import Tensor, fixed_weights, models, no_grad, optim, set_precision, set_threads
 from scratchgrad import functional as F
 from scratchgrad.parallel import connect
-from scratchgrad.profiling import Profile, profile
+from scratchgrad.profiling import profile
+from scratchgrad.train.batches import Batch
 from scratchgrad.train.dry_run import peak_memory
-from scratchgrad.train.gradients import Microbatches, descend, sum_gradients
+from scratchgrad.train.loop import train_step
+from scratchgrad.train.microbatches import Microbatches
+from scratchgrad.train.objectives import objective_for, objectives
 from scratchgrad.train.setup import set_recompute
 
 PEAK_SIZE, PEAK_REPEATS = 2_048, 4
 
 
-class Steps:
-    """The batches of a job, read as the trainer reads its text."""
+class JobRows:
+    """The batches of a job, from its files: arrays (steps, batch, time)."""
 
     def __init__(self, folder: Path) -> None:
-        self._arrays = {name: np.load(folder / f"{name}.npy") for name in ("ids", "targets")}
+        arrays = {"input_ids": np.load(folder / "ids.npy"), "targets": np.load(folder / "targets.npy")}
+        self._rows = {name: array.reshape(-1, array.shape[-1]) for name, array in arrays.items()}
 
-    def rows(self, step: int, first: int, last: int) -> dict[str, np.ndarray[Any, Any]]:
-        return {name: array[step, first:last] for name, array in self._arrays.items()}
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        return {name: array[numbers] for name, array in self._rows.items()}
 
 
 def main(folder: Path) -> None:
@@ -42,20 +46,22 @@ def main(folder: Path) -> None:
     set_precision(settings["precision"])
     model = models.load(folder)
     set_recompute(model, settings["recompute"], settings["recompute_every"])
-    batches = Steps(folder)
+    batches = JobRows(folder)
     optimizer = optim.AdamW(
         model.named_parameters(), settings["learning_rate"], betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1
     )
     microbatches = Microbatches.of(settings["batch"], comm.size, comm)
 
-    def take_step(step: int, told: Profile | None = None) -> float:
-        batch = sum_gradients(model, batches, step, 0, microbatches, comm, [])
-        if told is not None:
-            told.mark("sum over microbatches and ranks")
-        descend(optimizer, batch.tokens, settings["max_grad_norm"])
-        if told is not None:
-            told.mark("norm and optimizer")
-        return batch.loss / batch.tokens
+    kind = objectives()[objective_for(type(model))]
+    objective = kind.__new__(kind)  # for its loss alone: there is no text to be laid out
+
+    def take_step(step: int) -> float:
+        totals, _ = train_step(
+            model, objective, optimizer, batches, step,
+            seed=0, max_grad_norm=settings["max_grad_norm"], microbatches=microbatches, comm=comm, flags=[],
+        )  # fmt: skip
+        loss: float = totals.loss / totals.num_targets
+        return loss
 
     with profile() as first:
         losses = [take_step(0)]
@@ -71,7 +77,7 @@ def main(folder: Path) -> None:
     if settings["profiled"]:
         with profile() as told:
             for step in range(settings["profiled"]):
-                take_step(step, told)
+                take_step(step)
         parts = settings["profiled"]
         measured["profile"] = [
             asdict(

@@ -17,13 +17,13 @@ from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
+from scratchgrad.train.data import build_batches, build_objective, build_validation, prepare_data
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.loop import train
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
-from scratchgrad.train.run import Run, claimed, forget_after, make_folder, tells_disk_faults, write_recipe
-from scratchgrad.train.setup import build_batches, build_validation, prepare_data
-from scratchgrad.train.watchdog import Watchdog, ends_the_job
+from scratchgrad.train.run import Run, create_run_dir, lock_run, report_disk_errors, truncate_run, write_recipe
+from scratchgrad.train.watchdog import Watchdog, abort_on_error
 
 NEWEST = "the newest"
 SECONDS_TO_TELL = 1.0  # rank 0 has to tell a mistake before another rank's end makes the launcher end them all
@@ -68,7 +68,7 @@ def main(
             time.sleep(SECONDS_TO_TELL)
             sys.exit(2)
         raise
-    with ends_the_job(comm):
+    with abort_on_error(comm):
         name = recipe_name(arguments[0]) if resume is None else ""
         if is_dry:
             _dry_run(recipe, prepared, comm)
@@ -117,27 +117,28 @@ def _train(
 ) -> None:
     settings = recipe.train
     tokenizer = prepared.tokenizer
-    batches, validation = build_batches(recipe, prepared), build_validation(recipe, prepared)
+    objective = build_objective(recipe, tokenizer)
+    batches, validation = build_batches(recipe, objective, prepared), build_validation(recipe, objective, prepared)
     goes_on = folder is not None
-    folder = folder if folder is not None else make_folder(recipe, name, comm)
+    folder = folder if folder is not None else create_run_dir(recipe, name, comm)
     with (
-        claimed(folder, comm),
+        lock_run(folder, comm),
         Watchdog(folder, comm, settings.watchdog_seconds) as watchdog,
-        ends_the_job(comm, watchdog),
-        tells_disk_faults(folder),
+        abort_on_error(comm, watchdog),
+        report_disk_errors(folder),
     ):
         run = Run(folder, recipe, tokenizer)
         if goes_on:
-            _go_back(run, checkpoint, comm)
+            _resume(run, checkpoint, comm)
         if comm.rank == 0:
             say(f"{folder}: {run.model_size:,} parameters, {comm.size} rank(s) of {threads()} thread(s)")
-        finished = train(run, batches, validation, comm, watchdog)
+        finished = train(run, objective, batches, validation, comm, watchdog)
     if comm.rank == 0 and finished:
         say(f"run {folder}\nloss plot {folder / 'loss.png'}\nto sample: scratchgrad-sample --run {folder}")
 
 
-def _go_back(run: Run, checkpoint: str | None, comm: Communicator) -> None:
-    """Stand at the checkpoint that the run goes on from, on every rank, with nothing on record that comes later."""
+def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
+    """Load the checkpoint that the run goes on from, on every rank, and remove what came later."""
     present = {path.name: path for _, path in checkpoints(run.folder)}
     if checkpoint is not None and checkpoint not in present:
         raise UserError(f"'{run.folder}' has no checkpoint '{checkpoint}'; it has: {', '.join(present) or 'none'}")
@@ -146,14 +147,18 @@ def _go_back(run: Run, checkpoint: str | None, comm: Communicator) -> None:
     comm.barrier()  # nothing is removed before all have read it
     if comm.rank == 0:
         say(f"going on from step {run.progress.step}" + ("" if present else ": there is no checkpoint yet"))
-        forget_after(run.folder, run.progress.step)
+        truncate_run(run.folder, run.progress.step)
         write_recipe(run.folder, run.recipe)
     comm.barrier()
 
 
 def _dry_run(recipe: Recipe, prepared: Prepared, comm: Communicator) -> None:
-    batches = build_batches(recipe, prepared)
-    text = dry_run(Run(Path(), recipe, prepared.tokenizer), batches, len(prepared.train[0].tokens), comm)
+    objective = build_objective(recipe, prepared.tokenizer)
+    batches, text_tokens = (
+        build_batches(recipe, objective, prepared),
+        sum(len(store.tokens) for store in prepared.train),
+    )
+    text = dry_run(Run(Path(), recipe, prepared.tokenizer), objective, batches, text_tokens, comm)
     if comm.rank == 0:
         click.echo(text)
 

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from scratchgrad.train.fit import EarlyStopping
+from scratchgrad.train.early_stopping import EarlyStopping
 
 
 def warnings(watch, pairs):
-    return [warning.partition(":")[0] for pair in pairs for warning in watch.see(*pair)]
+    return [warning.partition(":")[0] for pair in pairs for warning in watch.update(*pair)]
 
 
 def test_it_stops_after_patience_evaluations_without_a_better_loss():
     watch = EarlyStopping(patience=2)
     stops = []
     for loss in (3.0, 2.0, 2.1, 1.9, 1.9, 1.95):
-        watch.see(1.0, loss)
+        watch.update(1.0, loss)
         stops.append(watch.stops)
     assert stops == [False, False, False, False, False, True]
 
@@ -23,7 +23,7 @@ def test_it_stops_after_patience_evaluations_without_a_better_loss():
 def test_without_patience_it_never_stops():
     watch = EarlyStopping(patience=None)
     for loss in range(50):
-        watch.see(1.0, float(loss))
+        watch.update(1.0, float(loss))
     assert not watch.stops
 
 
@@ -44,10 +44,10 @@ def test_a_run_that_learns_gets_no_warning():
 def test_a_run_that_was_resumed_says_and_stops_as_one_that_was_not(cut):
     pairs = [(3 - 0.1 * i, 3 + 0.1 * i) for i in range(5)] + [(2.5, 3.5)] * 5
     through = EarlyStopping(patience=7)
-    said = [through.see(*pair) for pair in pairs]
+    said = [through.update(*pair) for pair in pairs]
     first = EarlyStopping(patience=7)
-    resumed_said = [first.see(*pair) for pair in pairs[:cut]]
+    resumed_said = [first.update(*pair) for pair in pairs[:cut]]
     second = EarlyStopping(patience=7, state=json.loads(json.dumps(first.state_dict())))
-    resumed_said += [second.see(*pair) for pair in pairs[cut:]]
+    resumed_said += [second.update(*pair) for pair in pairs[cut:]]
     assert resumed_said == said
     assert second.stops == through.stops

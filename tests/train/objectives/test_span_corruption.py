@@ -6,18 +6,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchgrad import UserError
+from scratchgrad.models import T5Config
+from scratchgrad.tools.data import TextLayout
 from scratchgrad.tools.tokenizer import train_bpe
-from scratchgrad.train.data import Spans, TrainBatches
+from scratchgrad.train.objectives import objectives
+from tests.train.objectives.small import text_store, windows_of
 
-TOKENIZER = train_bpe(["some text"], 400, special_tokens=("<|endoftext|>", *Spans.special_tokens))
+SpanCorruption = objectives()["span_corruption"]
+TOKENIZER = train_bpe(["some text"], 400, special_tokens=("<|endoftext|>", *SpanCorruption.special_tokens))
+CONFIG = T5Config.checked({"vocab_size": 400, "d_model": 8, "d_ff": 8, "num_layers": 1, "num_heads": 1, "d_kv": 8})
 END, FIRST = TOKENIZER.end_of_text, TOKENIZER.special_tokens["<extra_id_0>"]
 contexts = st.integers(4, 600)
 
 
-def rows_of(spans: Spans, numbers: range):
+def spans_of(context: int, seed: int):
+    return SpanCorruption(TextLayout(TOKENIZER), CONFIG, context=context, seed=seed)
+
+
+def rows_of(spans, numbers: range):
     """Windows of ordinary tokens, all different."""
-    windows = np.arange(len(numbers) * spans.window).reshape(len(numbers), -1) + 1000
-    return windows, spans.rows(windows, numbers)
+    windows = windows_of(np.arange(len(numbers) * spans.window) + 1000, spans.window, numbers)
+    return np.stack([window.ids for window in windows]), spans.batch(windows)
 
 
 def put_back(ids: list[int], targets: list[int]) -> list[int]:
@@ -35,18 +44,18 @@ def put_back(ids: list[int], targets: list[int]) -> list[int]:
 @given(contexts, st.integers(0, 2**40), st.integers(0, 2**32))
 @settings(max_examples=50)
 def test_a_source_and_its_target_give_the_window_back(context, number, seed):
-    spans = Spans(context, TOKENIZER, seed)
+    spans = spans_of(context, seed)
     windows, rows = rows_of(spans, range(number, number + 3))
-    for window, ids, targets in zip(windows, rows["ids"].tolist(), rows["targets"].tolist(), strict=True):
+    for window, ids, targets in zip(windows, rows["input_ids"].tolist(), rows["targets"].tolist(), strict=True):
         assert put_back(ids, targets) == window.tolist()
 
 
 @given(contexts, st.integers(0, 2**32))
 @settings(max_examples=50)
 def test_sentinels_stand_once_each_and_in_order_with_something_between(context, seed):
-    spans = Spans(context, TOKENIZER, seed)
+    spans = spans_of(context, seed)
     _, rows = rows_of(spans, range(4))
-    for name in ("ids", "targets"):
+    for name in ("input_ids", "targets"):
         for row in rows[name].tolist():
             assert row[-1] == END
             at = [place for place, token in enumerate(row[:-1]) if token <= FIRST]
@@ -57,9 +66,9 @@ def test_sentinels_stand_once_each_and_in_order_with_something_between(context, 
 
 @pytest.mark.parametrize("context", [64, 128, 256, 512])
 def test_a_window_fills_the_context_and_loses_fifteen_in_a_hundred_in_threes(context):
-    spans = Spans(context, TOKENIZER, seed=0)
+    spans = spans_of(context, 0)
     _, rows = rows_of(spans, range(500))
-    assert rows["ids"].shape == (500, context)
+    assert rows["input_ids"].shape == (500, context)
     taken = (rows["targets"] > FIRST).sum(axis=1)
     stretches = ((rows["targets"] <= FIRST) & (rows["targets"] != END)).sum(axis=1)
     assert (taken == round(0.15 * spans.window)).all()
@@ -73,24 +82,24 @@ def test_a_window_fills_the_context_and_loses_fifteen_in_a_hundred_in_threes(con
 
 
 def test_stretches_are_of_all_lengths():
-    _, rows = rows_of(Spans(256, TOKENIZER, seed=0), range(200))
+    _, rows = rows_of(spans_of(256, 0), range(200))
     lengths = np.concatenate([np.diff(np.flatnonzero(row <= FIRST)) - 1 for row in rows["targets"]])
     assert lengths.min() == 1
     assert lengths.max() > 8
     assert lengths.mean() == pytest.approx(3, abs=0.15)
 
 
-def test_a_row_is_a_function_of_the_seed_and_its_number():
-    tokens = np.arange(5000) + 1000
-    one, two = (TrainBatches(tokens, Spans(64, TOKENIZER, seed=5), 8, seed=5) for _ in range(2))
-    for step in (900, 3):
-        whole, parts = one.rows(step, 0, 8), [two.rows(step, first, first + 2) for first in (6, 0, 4, 2)]
-        for name in ("ids", "targets"):
+def test_a_row_is_a_function_of_the_seed_and_its_number(tmp_path):
+    store = text_store(tmp_path / "train-0", np.arange(5000) + 1000)
+    one, two, other = (spans_of(64, seed).batches([store], [1.0]) for seed in (5, 5, 6))
+    for first in (7200, 24):
+        whole = one.rows(range(first, first + 8))
+        parts = [two.rows(range(first + i, first + i + 2)) for i in (6, 0, 4, 2)]
+        for name in ("input_ids", "targets"):
             assert np.array_equal(whole[name], np.concatenate([parts[i][name] for i in (1, 3, 2, 0)]))
-    other = TrainBatches(tokens, Spans(64, TOKENIZER, seed=6), 8, seed=5)
-    assert not np.array_equal(one.rows(0, 0, 8)["ids"], other.rows(0, 0, 8)["ids"])
-    _, first = rows_of(Spans(64, TOKENIZER, seed=5), range(2))
-    assert not np.array_equal(*(row > FIRST for row in first["ids"])), "two rows are cut alike"
+    assert not np.array_equal(one.rows(range(8))["input_ids"], other.rows(range(8))["input_ids"])
+    _, first = rows_of(spans_of(64, 5), range(2))
+    assert not np.array_equal(*(row > FIRST for row in first["input_ids"])), "two rows are cut alike"
 
 
 def test_sentinels_are_numbered_as_in_t5s_vocabulary():
@@ -105,4 +114,4 @@ def test_sentinels_are_numbered_as_in_t5s_vocabulary():
 ])  # fmt: skip
 def test_a_context_that_cannot_be_is_told(context, words):
     with pytest.raises(UserError, match=words):
-        Spans(context, TOKENIZER, seed=0)
+        spans_of(context, 0)
