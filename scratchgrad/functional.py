@@ -16,7 +16,7 @@ from scratchgrad.ops.arithmetic import (
     sub,
     where,
 )
-from scratchgrad.ops.attention import scaled_dot_product_attention
+from scratchgrad.ops.attention import ragged_attention, scaled_dot_product_attention
 from scratchgrad.ops.comparison import eq, ge, gt, isfinite, isnan, le, lt, ne
 from scratchgrad.ops.cross_entropy import cross_entropy, linear_cross_entropy
 from scratchgrad.ops.dropout import dropout
@@ -76,9 +76,10 @@ __all__ = [
     "index_add", "isfinite", "isnan", "kl_div", "layer_norm", "le", "linear", "linear_cross_entropy",
     "load_balance_loss", "log", "log1p", "log_softmax", "logsumexp", "lt", "masked_fill", "matmul", "max", "maximum",
     "mean", "min", "minimum", "mse_loss", "mul", "ne", "neg", "nll_loss", "norm", "one_hot", "outer", "pad", "pow",
-    "prod", "relative_position_buckets", "relu", "remainder", "repeat", "reshape", "rms_norm", "roll", "rotary",
-    "round", "router_z_loss", "rsqrt", "scaled_dot_product_attention", "scatter_add", "sigmoid", "sign", "silu", "sin",
-    "sinusoidal_positions", "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum",
+    "prod", "ragged_attention", "relative_position_buckets", "relu", "remainder", "repeat", "reshape", "rms_norm",
+    "roll", "rotary", "round", "router_z_loss", "rsqrt", "scaled_dot_product_attention", "scatter_add", "sigmoid",
+    "sign", "silu", "sin", "sinusoidal_positions", "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack",
+    "std", "sub", "sum",
     "swapaxes", "swiglu", "swiglu_feed_forward", "take", "take_along_axis", "tanh", "tile", "topk", "topk_routing",
     "transpose", "tril", "triu", "unfold", "var", "where",
 ]  # fmt: skip

@@ -345,6 +345,27 @@ def looks(draw: Any) -> Given:
 
 
 @st.composite
+def ragged(draw: Any) -> Given:
+    """Queries, and keys and values in rows of unlike lengths, with room behind them; sometimes a mask."""
+    batch, groups, share, time, width, room = (draw(st.integers(1, 3)) for _ in range(6))
+    lengths = np.array(draw(st.lists(st.integers(time, time + 2), min_size=batch, max_size=batch)))
+    keys = (batch, groups, int(lengths.max()) + room, width)
+    mask_shape = (draw(st.sampled_from([1, batch])), groups * share, time, int(lengths.max()))
+    drawn: dict[str, Any] = {"is_causal": draw(st.booleans()), "scale": draw(st.sampled_from([None, 0.3]))}
+    masks = [mask_shape] if draw(st.booleans()) else []
+    return ((batch, groups * share, time, width), keys, keys, *masks), {"lengths": lengths, **drawn}
+
+
+def attended_by_row(query: Any, key: Any, value: Any, mask: Any = None, *, lengths: Any, **options: Any) -> Any:
+    rows = []
+    for row, length in enumerate(lengths):
+        one = None if mask is None else mask[min(row, len(mask) - 1), None, ..., mask.shape[-1] - length :]
+        parts = query[row, None], key[row, None, :, :length], value[row, None, :, :length]
+        rows.append(attended(*parts, one, **options))
+    return np.concatenate(rows)
+
+
+@st.composite
 def classified(draw: Any, from_weights: bool, **more: st.SearchStrategy[Any]) -> Given:
     lead, classes = draw(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=4)), draw(st.integers(2, 5))
     targets = numbers(draw(seeds), lead, classes + 1)
@@ -639,6 +660,7 @@ CASES = dict([
     case("rotary", turned(), turned_by, call=lambda x, angles, heads: F.rotary(
         x, np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype), heads=heads)),
     case("scaled_dot_product_attention", looks(), attended),
+    case("ragged_attention", ragged(), attended_by_row, has_gradient=False),
     case("dropout", options(one, p=st.sampled_from([0.0, 0.4])), None),
     # losses
     case("cross_entropy", classified(False, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),

@@ -15,7 +15,7 @@ MAY_IMPORT = {
 ENGINE = [
     "errors",
     "backend",
-    ("threads", "gaussian", "random", "callers", "closures", "op_errors", "packed_weights"),
+    ("threads", "gaussian", "random", "callers", "closures", "op_errors", "packed_weights", "batch_invariance"),
     "autograd",
     "operators",
     "tensor",

@@ -1,10 +1,11 @@
 """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1), with grouped heads (Ainslie et al. 2023)."""
 
 import math
+from itertools import groupby
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module, device_of
-from scratchgrad.dispatch import op
+from scratchgrad.dispatch import compute, op
 from scratchgrad.random import uniform
 
 
@@ -72,6 +73,62 @@ def scaled_dot_product_attention(
         )
 
     return ((weights if kept is None else weights * kept) @ value).reshape(query.shape), backward
+
+
+@op
+def ragged_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    *,
+    lengths: Array,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Array, None]:
+    """scaled_dot_product_attention() where rows have unlike numbers of keys: row i has its first lengths[i].
+
+    query (batch, head, time, width); key and value (batch, group, capacity, width), as a key-value cache keeps them;
+    lengths (batch,) integers up to capacity. mask broadcasts to (batch, head, time, max(lengths)) and is aligned at the
+    end: its last column is for the last key of each row. Causal: a row's queries are the last of its keys.
+    A row gets the bits that it gets alone, whatever stands behind its keys. It is for writing text: no gradient.
+    Returns query's shape.
+    """
+    counts = checked_lengths(query, key, lengths)
+    out = array_module(query).empty(query.shape, query.dtype)
+    options = {"is_causal": is_causal, "scale": scale, "needs_input_grad": (False,) * 4}
+    for row, length in enumerate(counts):
+        one = slice(row, row + 1)
+        seen = aligned(mask, one, length)
+        keys, values = key[one, :, :length], value[one, :, :length]
+        out[one], _ = compute("scaled_dot_product_attention", query[one], keys, values, seen, **options)
+    return out, None
+
+
+def checked_lengths(query: Array, key: Array, lengths: Array) -> list[int]:
+    """lengths; ValueError where they do not fit to the rows or to the room for keys."""
+    counts: list[int] = lengths.tolist()
+    if len(counts) != len(query) or min(counts, default=0) < 0 or max(counts, default=0) > key.shape[2]:
+        raise ValueError(f"lengths must be {len(query)} numbers from 0 to {key.shape[2]}, not {counts}")
+    return counts
+
+
+def aligned(mask: Array | None, rows: slice, length: int) -> Array | None:
+    """What `ragged_attention`'s mask says of these rows' keys, of which there are `length`."""
+    if mask is None:
+        return None
+    some = mask[rows] if mask.ndim == 4 and len(mask) > 1 else mask
+    return some if mask.shape[-1] == 1 else some[..., mask.shape[-1] - length :]
+
+
+def runs(lengths: list[int]) -> list[tuple[slice, int]]:
+    """Neighbouring rows of one length: (rows, length)."""
+    found, start = [], 0
+    for length, rows in groupby(lengths):
+        end = start + len(list(rows))
+        found.append((slice(start, end), length))
+        start = end
+    return found
 
 
 def check_shapes(query: Array, key: Array, value: Array, is_causal: bool) -> tuple[int, int]:

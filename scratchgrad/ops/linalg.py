@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scratchgrad.autograd import Backward, unbroadcast
 from scratchgrad.backend import Array, array_module
+from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import op
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         raise ValueError(f"the last axes of x ({x.shape[-1]}) and of weight ({weight.shape[1]}) must agree")
     shape = x.shape
     rows = as_rows(x)
-    out = rows @ weight.T
+    out = _times(rows, weight)
     if bias is not None:
         out += bias
 
@@ -76,7 +77,7 @@ def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts
     xp = array_module(x)
     out = xp.empty((len(x), weight.shape[1]), x.dtype)
     for g, rows in enumerate(groups):
-        out[rows] = x[rows] @ weight[g].T
+        out[rows] = _times(x[rows], weight[g])
         if bias is not None:
             out[rows] += bias[g]
 
@@ -90,6 +91,13 @@ def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts
         return of_x, of_weight, lambda: xp.stack([grad[rows].sum(axis=0) for rows in groups])
 
     return out, backward
+
+
+def _times(rows: Array, weight: Array) -> Array:
+    """rows @ weight.T; row by row where their number must not show in the bits."""
+    if is_batch_invariant() and len(rows) > 1:
+        return array_module(rows).concatenate([row @ weight.T for row in rows[:, None]])
+    return rows @ weight.T
 
 
 def slices_of(counts: Array, x: Array, weight: Array) -> list[slice]:

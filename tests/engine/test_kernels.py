@@ -28,6 +28,7 @@ seen[1, 0, 17] = False  # a query that sees nothing
 bias = single(1, 6, 200, 340)
 heads = [single(2, 6, 200, 24), single(2, 3, 340, 24), single(2, 3, 340, 24)]
 one_query = [Tensor(single(2, 6, 1, 24)), Tensor(heads[1]), Tensor(heads[2])]  # without a gradient: a token is written
+ragged = [Tensor(single(3, 6, 1, 40)), Tensor(single(3, 3, 910, 40)), Tensor(single(3, 3, 910, 40))]
 three_texts = [Tensor(single(3, 6, 1, 40)), Tensor(single(3, 3, 900, 40)), Tensor(single(3, 3, 900, 40))]
 
 # Shapes that span several tiles of every kernel, with a remainder.
@@ -66,6 +67,9 @@ INPUTS = {
     "scaled_dot_product_attention, one query, another order of axes": ([Tensor(np.asfortranarray(t.data)) for t in one_query] + [seen[:, :, :1]], {}),
     "scaled_dot_product_attention, one query each of several texts": (three_texts, {}),
     "scaled_dot_product_attention, one query each of several texts, booleans": ([*three_texts, np.arange(900) > np.arange(3).reshape(3, 1, 1, 1)], {}),
+    "ragged_attention": (ragged, {"lengths": np.array([900, 7, 7])}),
+    "ragged_attention, a bias": ([*ragged, Tensor(single(1, 6, 1, 900))], {"lengths": np.array([1, 900, 899]), "scale": 0.3}),
+    "ragged_attention, several queries": ([Tensor(single(3, 6, 5, 40)), *ragged[1:]], {"lengths": np.array([5, 70, 70]), "is_causal": True}),
     "linear_cross_entropy": ([single(600, 24), single(500, 24), ids, single(500)], {}),
     "linear_cross_entropy, mean": ([single(600, 24), single(500, 24), ids, single(500)], {"reduction": "mean", "z_loss": 0.1}),
     "linear_cross_entropy, none": ([single(600, 24), single(500, 24), ids, single(500)], {"reduction": "none", "label_smoothing": 0.1}),
@@ -100,7 +104,12 @@ DECLINED = {
     "rotary, small": ([single(2, 3, 96, 48), np.cos(angles[0, 0]).astype("f"), np.sin(angles[0, 0]).astype("f")], {"heads": 2}),
     "scaled_dot_product_attention, dropout": (heads, {"is_causal": True, "dropout_p": 0.2}),
 }  # fmt: skip
-WHOLE_DOMAIN = {"embedding", "grouped_linear", "linear_cross_entropy"}  # these kernels never decline
+WHOLE_DOMAIN = {
+    "ragged_attention",
+    "embedding",
+    "grouped_linear",
+    "linear_cross_entropy",
+}  # these kernels never decline
 
 
 def op_of(name: str) -> str:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchgrad.backend import Array
-from scratchgrad.dispatch import KernelResult, kernel
-from scratchgrad.ops.attention import check_shapes
+from scratchgrad.dispatch import KernelResult, compute, kernel
+from scratchgrad.ops.attention import aligned, check_shapes, checked_lengths, runs
 from scratchgrad.threads import parallel_map, threads, tiles
 
 Place = tuple[slice, slice]  # some texts of the batch, and some groups of heads
@@ -45,8 +45,11 @@ def scaled_dot_product_attention(
     scale = 1 / math.sqrt(width) if scale is None else scale
     if time == 1 and total and not any(needs_input_grad):
         masks = None if mask is None else np.broadcast_to(mask, (batch, heads, 1, total))
-        texts = tiles(batch, batch if key.size <= FEW else -(-batch // 2))  # more pieces would wait for the GIL
-        parts = parallel_map(lambda cut: _one_query(query, key, value, masks, scale, cut), texts)
+
+        def of_texts(cut: slice) -> Array:
+            return _one_query(query[cut], key[cut], value[cut], None if masks is None else masks[cut], scale)
+
+        parts = parallel_map(of_texts, _in_two(batch, key.size))
         return parts[0] if len(parts) == 1 else np.concatenate(parts), None
     dtype = query.dtype
     later = np.triu(np.full((BLOCK, BLOCK), -math.inf, dtype), k=1) if is_causal else None
@@ -192,16 +195,56 @@ def transposed_with_ones(x: Array) -> Array:
     return result
 
 
-def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale: float, texts: slice) -> Array:
+@kernel("ragged_attention", "cpu")
+def ragged_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    *,
+    lengths: Array,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Array, None]:
+    """Neighbouring rows of one length are computed at once: a stack of products, each as it is for a row alone."""
+    counts = checked_lengths(query, key, lengths)
+    heads, time, width = query.shape[1:]
+    if time > 1 or not all(counts):
+        out = np.empty(query.shape, query.dtype)
+        for rows, length in runs(counts):
+            keys, values, seen = key[rows, :, :length], value[rows, :, :length], aligned(mask, rows, length)
+            options = {"is_causal": is_causal, "scale": scale, "needs_input_grad": (False,) * 4}
+            out[rows], _ = compute("scaled_dot_product_attention", query[rows], keys, values, seen, **options)
+        return out, None
+    scale = 1 / math.sqrt(width) if scale is None else scale
+    masks = None if mask is None else np.broadcast_to(mask, (len(query), heads, 1, max(counts, default=0)))
+
+    def of_rows(some: slice) -> Array:
+        parts = []
+        for run, length in runs(counts[some]):
+            rows = slice(some.start + run.start, some.start + run.stop)
+            seen = None if masks is None else masks[rows, ..., masks.shape[-1] - length :]
+            parts.append(_one_query(query[rows], key[rows, :, :length], value[rows, :, :length], seen, scale))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    parts = parallel_map(of_rows, _in_two(len(query), sum(counts) * key.shape[1] * width))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty_like(query), None
+
+
+def _in_two(rows: int, numbers: int) -> list[slice]:
+    """Rows for each of two threads, where their keys have enough numbers; more pieces would wait for the GIL."""
+    return tiles(rows, rows if numbers <= FEW else -(-rows // 2)) if rows else []
+
+
+def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:
     """The next token of some texts: so little work that few calls are all that counts. No key lies ahead of it."""
-    query, key, value = query[texts], key[texts], value[texts]
     batch, heads, _, width = query.shape
     groups, total = key.shape[1:3]
     # Products take over the order of their operands' axes in memory; a view by heads needs the usual one.
     weights = np.ascontiguousarray((query.reshape(batch, groups, -1, width) * scale) @ key.swapaxes(-1, -2))
     if mask is not None:
         by_head = weights.reshape(batch, heads, 1, total)
-        by_head += np.where(mask[texts], 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask[texts]
+        by_head += np.where(mask, 0, -math.inf).astype(query.dtype) if mask.dtype == bool else mask
     top = weights.max(axis=-1, keepdims=True)
     weights -= top if mask is None else np.where(top == -math.inf, 0, top)
     np.exp(weights, out=weights)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from scratchgrad.backend import Array
+from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.threads import parallel_map, tiles
 
@@ -20,7 +21,8 @@ SCALE, CUBE = math.sqrt(2 / math.pi), 0.044715  # of the approximation by tanh
 
 @kernel("gelu", "cpu")
 def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> KernelResult:
-    if x.dtype != np.float32 or x.size <= TILE or approximate not in ("none", "tanh"):
+    is_small = x.size <= TILE and not is_batch_invariant()  # either way gives other bits, and only one may be taken
+    if x.dtype != np.float32 or is_small or approximate not in ("none", "tanh"):
         return NotImplemented
     below, slope = (normal, normal_slope) if approximate == "none" else (logistic, logistic_slope)
     flat = x.reshape(-1)

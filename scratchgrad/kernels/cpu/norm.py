@@ -3,6 +3,7 @@
 import numpy as np
 
 from scratchgrad.backend import Array
+from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.threads import parallel_map, tiles
 
@@ -11,7 +12,8 @@ TILE = 1 << 18  # elements
 
 @kernel("rms_norm", "cpu")
 def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> KernelResult:
-    if x.size <= TILE or x.dtype.char not in "fd" or (gain.shape, gain.dtype) != (x.shape[-1:], x.dtype):
+    fits = x.dtype.char in "fd" and (gain.shape, gain.dtype) == (x.shape[-1:], x.dtype)
+    if is_batch_invariant() or x.size <= TILE or not fits:
         return NotImplemented
     shape, width = x.shape, x.shape[-1]
     rows = x.reshape(-1, width)
@@ -51,7 +53,8 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> KernelResult:
 
 @kernel("layer_norm", "cpu")
 def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5) -> KernelResult:
-    if x.size <= TILE or any(a is not None and (a.shape, a.dtype) != (x.shape[-1:], x.dtype) for a in (gain, bias)):
+    fits = all(a is None or (a.shape, a.dtype) == (x.shape[-1:], x.dtype) for a in (gain, bias))
+    if is_batch_invariant() or x.size <= TILE or not fits:
         return NotImplemented
     shape, width = x.shape, x.shape[-1]
     rows = x.reshape(-1, width)

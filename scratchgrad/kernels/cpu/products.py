@@ -11,10 +11,11 @@ import numpy as np
 
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
+from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.ops.linalg import as_rows, slices_of
 from scratchgrad.packed_weights import are_fixed, packed
-from scratchgrad.threads import parallel_map, tiles
+from scratchgrad.threads import parallel_map, threads, tiles
 
 SHORTEST, MOST = 512, 16  # more than two blocks have at least so many rows or columns; there are at most so many
 ALIGNED = 16  # blocks begin at multiples of this
@@ -23,6 +24,7 @@ LEAST = 1 << 17  # numbers read for a block: less is done before another thread 
 FEW = 48  # rows: several texts that are written at once, not a batch that is trained on
 DOTS = 4  # rows: for up to so many, dot products one by one read a weight twice as fast as BLAS does
 PANEL = 64  # columns
+ROWS = 4  # of a block whose bits depend on nothing else
 TILE = 1 << 17  # elements
 
 Product = tuple[Array, Array, Array]  # two matrices, and where their product goes
@@ -105,6 +107,41 @@ def in_panels(weight: Array) -> Array:
     return panels
 
 
+def in_row_blocks(products: list[tuple[Array, Array]]) -> list[Array]:
+    """For every (x, panels of a weight) the rows of x @ weight.T, and behind them what fills up the last panel.
+
+    No row's bits depend on the others: each product that is computed has 4 rows, zeros where there are fewer, and 64
+    columns, which is all that decides in which order it adds. A panel meets all rows while it is in a core's cache.
+    """
+    tasks: list[Product] = []
+    results = []
+    for x, panels in products:
+        count, depth, _ = panels.shape
+        rows = len(x)
+        blocks = -(-rows // ROWS)
+        if rows % ROWS:
+            padded = np.zeros((blocks * ROWS, depth), x.dtype)
+            padded[:rows] = x
+            x = padded
+        left = x.reshape(1, blocks, ROWS, depth)
+        result = np.empty((count, blocks, ROWS, PANEL), np.result_type(x, panels))
+        least = -(-LEAST * 16 // ((16 + blocks * ROWS) * max(1, depth) * PANEL))
+        size = max(least, -(-count // (2 * threads())))  # how many at once changes no bits
+        tasks += [(left, panels[some, None], result[some]) for some in tiles(count, size)]
+        results.append(result.reshape(count, blocks * ROWS, PANEL).swapaxes(0, 1)[:rows])
+    parallel_map(_block, tasks)
+    return [result.reshape(len(result), -1 if result.size else 0) for result in results]
+
+
+def _block(product: Product) -> None:
+    a, b, out = product
+    np.matmul(a, b, out=out)
+
+
+def in_panels_by_group(weight: Array) -> list[Array]:
+    return [in_panels(one) for one in weight]
+
+
 def add_in_rows(x: Array, row: Array) -> None:
     """x += row for a matrix, by tiles."""
 
@@ -126,8 +163,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> KernelResult:
         return NotImplemented
     shape = x.shape
     rows = as_rows(x)
-    fits_panels = are_fixed() and 1 < len(rows) < FEW and weight.size > 0
-    out = few_rows(rows, weight) if fits_panels else product(rows, weight.T)
+    if is_batch_invariant():
+        (whole,) = in_row_blocks([(rows, packed(weight, in_panels))])
+        out = np.ascontiguousarray(whole[:, : len(weight)])
+    elif are_fixed() and 1 < len(rows) < FEW and weight.size > 0:
+        out = few_rows(rows, weight)
+    else:
+        out = product(rows, weight.T)
     if bias is not None:
         add_in_rows(out, bias)
 
@@ -153,7 +195,13 @@ def matmul(a: Array, b: Array) -> KernelResult:
 def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts: Array) -> tuple[Array, Backward]:
     groups = slices_of(counts, x, weight)
     out = np.empty((len(x), weight.shape[1]), x.dtype)
-    multiply((x[rows], weight[g].T, out[rows]) for g, rows in enumerate(groups))
+    if is_batch_invariant():
+        panels, taken = packed(weight, in_panels_by_group), [g for g, count in enumerate(counts) if count]
+        wholes = in_row_blocks([(x[groups[g]], panels[g]) for g in taken])
+        for g, whole in zip(taken, wholes, strict=True):
+            out[groups[g]] = whole[:, : weight.shape[1]]
+    else:
+        multiply((x[rows], weight[g].T, out[rows]) for g, rows in enumerate(groups))
     if bias is not None:
         out += bias.repeat(counts, axis=0)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from scratchgrad.backend import Array
+from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.threads import parallel_map, tiles
 
@@ -11,7 +12,7 @@ TILE = 1 << 17  # elements
 
 @kernel("swiglu", "cpu")
 def swiglu(x: Array) -> KernelResult:
-    if x.size <= TILE or x.shape[-1] % 2:
+    if is_batch_invariant() or x.size <= TILE or x.shape[-1] % 2:
         return NotImplemented
     shape, width = x.shape, x.shape[-1] // 2
     rows = x.reshape(-1, 2 * width)
