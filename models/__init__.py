@@ -8,7 +8,7 @@ from scratchgrad.models.bert_heads import (
     BertForTokenClassification,
 )
 from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
-from scratchgrad.models.cache import Cache
+from scratchgrad.models.cache import KeyValueCache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
@@ -35,10 +35,10 @@ __all__ = [
     "BertForSequenceClassification",
     "BertForTokenClassification",
     "BertModel",
-    "Cache",
     "Decoder",
     "EncoderDecoder",
     "GPT2Config",
+    "KeyValueCache",
     "Llama",
     "LlamaConfig",
     "Metrics",

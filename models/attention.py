@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
-from scratchgrad.models.cache import LayerCache, Memory
+from scratchgrad.models.cache import LayerCache
 from scratchgrad.nn import Linear, Module
 
 
@@ -62,9 +62,15 @@ class SelfAttention(Module):
         else:
             stacked = F.contiguous(stacked)
         query, key, value = stacked[:, : self.heads], stacked[:, self.heads : turned], stacked[:, turned:]
-        if cache is not None:
-            key, value = cache.extend(key, value)
-        out = F.scaled_dot_product_attention(query, key, value, inputs.mask, is_causal=self.is_causal, scale=self.scale)
+        if cache is None:
+            out = F.scaled_dot_product_attention(
+                query, key, value, inputs.mask, is_causal=self.is_causal, scale=self.scale
+            )
+        else:
+            cache.self_attention.append(key, value)
+            out = cache.self_attention.attend(
+                query, inputs.mask, just_appended=x.shape[1], is_causal=self.is_causal, scale=self.scale
+            )
         merged: Tensor = self.o_proj(merge_heads(out))
         return merged
 
@@ -97,19 +103,23 @@ class CrossAttention(Module):
         self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
-        """x (batch, time, hidden); returns x's shape. A cache keeps what it makes of the first memory."""
+        """x (batch, time, hidden); returns x's shape. A cache keeps what it makes of the first memory,
+        and how much of it each row looks at: a mask is for texts without one."""
         query = F.contiguous(split_heads(self.q_proj(x), self.heads))
-        if cache is not None and cache.memory is not None:
-            key, value, mask = cache.memory
+        if cache is None:
+            key, value = self._keys_and_values(inputs)
+            out = F.scaled_dot_product_attention(query, key, value, inputs.memory_mask, scale=self.scale)
         else:
-            assert inputs.memory is not None, "cross-attention needs a memory, or a cache that knows it"
-            stacked = F.contiguous(split_heads(self.kv(inputs.memory), 2 * self.heads))
-            key, value, mask = stacked[:, : self.heads], stacked[:, self.heads :], inputs.memory_mask
-            if cache is not None:
-                cache.memory = Memory(key, value, mask)
-        out = F.scaled_dot_product_attention(query, key, value, mask, scale=self.scale)
+            if cache.cross_attention.is_empty:
+                cache.cross_attention.fill(*self._keys_and_values(inputs))
+            out = cache.cross_attention.attend(query, scale=self.scale)
         merged: Tensor = self.o_proj(merge_heads(out))
         return merged
+
+    def _keys_and_values(self, inputs: AttentionInputs) -> tuple[Tensor, Tensor]:
+        assert inputs.memory is not None, "cross-attention needs a memory, or a cache that knows it"
+        stacked = F.contiguous(split_heads(self.kv(inputs.memory), 2 * self.heads))
+        return stacked[:, : self.heads], stacked[:, self.heads :]
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from scratchgrad import Tensor, recompute
 from scratchgrad.models.attention import AttentionInputs, CrossAttention, SelfAttention
 from scratchgrad.models.auxiliary import AuxOutputs
-from scratchgrad.models.cache import Cache, LayerCache
+from scratchgrad.models.cache import KeyValueCache, LayerCache
 from scratchgrad.nn import Dropout, Module
 
 
@@ -78,7 +78,7 @@ class Stack(Module):
         aux: AuxOutputs,
         *,
         recompute_every: int = 0,
-        cache: Cache | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """x (batch, time, hidden); returns x's shape.
 
@@ -87,6 +87,7 @@ class Stack(Module):
         if cache is not None:
             for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
                 x = layer(x, inputs, aux, layer_cache)
+            cache.advance(x.shape[1])
         elif recompute_every == 0:
             for layer in self.layers:
                 x = layer(x, inputs, aux)

@@ -11,7 +11,7 @@ from scratchgrad.backend import to_device
 from scratchgrad.models.attention import AttentionInputs
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
-from scratchgrad.models.cache import Cache
+from scratchgrad.models.cache import BLOCK, KeyValueCache
 from scratchgrad.models.model import Model
 from scratchgrad.nn import Embedding, Module
 
@@ -35,7 +35,9 @@ class Decoder(Model):
         """What attention needs to know of tokens at these positions, which are as for `embed`."""
         return AttentionInputs()
 
-    def hidden_states(self, input_ids: Tensor, cache: Cache | None = None, aux: AuxOutputs | None = None) -> Tensor:
+    def hidden_states(
+        self, input_ids: Tensor, cache: KeyValueCache | None = None, aux: AuxOutputs | None = None
+    ) -> Tensor:
         """input_ids (batch, time) integers; the last layer's output (batch, time, hidden_size), which `lm_head` takes.
 
         With a cache, input_ids follow the tokens that it holds. Auxiliary losses and loads go into `aux`. ValueError
@@ -43,22 +45,20 @@ class Decoder(Model):
         """
         count, context = input_ids.shape[1], self.config.max_position_embeddings
         positions = np.arange(count) if cache is None else cache.positions(count)
-        if count and (last := positions[..., -1].max()) >= context:
+        if positions.size and (last := positions[..., -1].max()) >= context:
             raise ValueError(f"position {last} lies beyond the context of {context} tokens")
         on_device = Tensor(to_device(positions, input_ids.device))
         x, inputs = self.embed(input_ids, on_device), self.attention_inputs(on_device)
-        if cache is not None and (mask := cache.mask(count)) is not None:
-            inputs = inputs._replace(mask=Tensor(to_device(mask, input_ids.device)))
         aux = aux if aux is not None else AuxOutputs()
         out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out
 
-    def forward(self, input_ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, input_ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """The logits (batch, time, vocabulary) of the next tokens; arguments as of `hidden_states`."""
         logits: Tensor = self.lm_head(self.hidden_states(input_ids, cache))
         return logits
 
-    def decode(self, input_ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def decode(self, input_ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """As `forward`, for the last position alone: (batch, vocabulary)."""
         logits: Tensor = self.lm_head(self.hidden_states(input_ids, cache)[:, -1])
         return logits
@@ -67,11 +67,24 @@ class Decoder(Model):
         """What the decoder has read when it generates its first token after `prompt`: all of it."""
         return list(prompt)
 
-    def prefill(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
-        """The logits (1, vocabulary) of the token after `prompt`, and a cache that holds the prompt."""
-        cache = self.new_cache(len(prompt))
-        return self.decode(Tensor(to_device(np.array([prompt]), self.device)), cache), cache
+    def prefill(self, prompt: Sequence[int], prefix: KeyValueCache | None = None) -> tuple[Tensor, KeyValueCache]:
+        """The logits (1, vocabulary) of the token after `prompt`, and a cache that holds the prompt.
 
-    def new_cache(self, capacity: int | None = None) -> Cache:
-        """Room for `capacity` tokens, by default for the whole context."""
-        return Cache(len(self.decoder.layers), capacity or self.config.max_position_embeddings)
+        The prompt is read in blocks of 64 tokens that begin at multiples of 64, so that the bits of a whole block
+        depend on its tokens and those before it alone, and not on where a cached prefix ended. prefix: a cache of one
+        row that holds the first tokens of this prompt; it is copied as far as it is of use. ValueError where the prompt
+        is empty or longer than the context.
+        """
+        if not len(prompt):
+            raise ValueError("a prompt has at least one token, as there is nothing to go on from otherwise")
+        cache = self.new_cache() if prefix is None else prefix.extract(0, len(prompt) - 1)
+        for start in range(int(cache.lengths[0]), len(prompt), BLOCK):
+            ids = to_device(np.array([prompt[start : start + BLOCK]]), self.device)
+            hidden_states = self.hidden_states(Tensor(ids), cache)
+        cache.prefilled = cache.lengths
+        logits: Tensor = self.lm_head(hidden_states[:, -1])
+        return logits, cache
+
+    def new_cache(self, rows: int = 1) -> KeyValueCache:
+        """For so many texts, which have no tokens yet."""
+        return KeyValueCache(len(self.decoder.layers), rows)

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
-from scratchgrad.backend import array_module, to_device
+from scratchgrad.backend import array_module, to_device, to_numpy
 from scratchgrad.models.attention import AttentionInputs, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
-from scratchgrad.models.cache import Cache
+from scratchgrad.models.cache import KeyValueCache
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.model import Model
 from scratchgrad.nn import Dropout, Embedding, Module
@@ -83,9 +83,12 @@ class EncoderDecoder(Model):
         """
         return mask
 
-    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor | None:
-        """The mask of the decoder's self-attention, for the last `count` of `length` tokens; else as `encoder_mask`."""
-        return mask
+    def decoder_mask(self, count: int, length: int) -> Tensor | None:
+        """What is added to the scores of the decoder's self-attention, for the last `count` of `length` tokens.
+
+        Of a shorter text it holds from the end: it tells distances, not places.
+        """
+        return None
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None, aux: AuxOutputs | None = None) -> Tensor:
         """input_ids (batch, source length) integers; encoder_hidden_states (batch, source length, hidden_size).
@@ -104,7 +107,7 @@ class EncoderDecoder(Model):
         decoder_input_ids: Tensor,
         encoder_hidden_states: Tensor | None,
         attention_mask: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: KeyValueCache | None = None,
         aux: AuxOutputs | None = None,
     ) -> Tensor:
         """The last layer's output (batch, time, hidden_size), which `lm_head` takes.
@@ -113,23 +116,24 @@ class EncoderDecoder(Model):
         keys and values of the first encoder_hidden_states (batch, source length, hidden_size); later calls need none.
         """
         aux = aux if aux is not None else AuxOutputs()
-        count, past, mask, source_mask = decoder_input_ids.shape[1], 0, None, None
+        count, past, source_mask = decoder_input_ids.shape[1], 0, None
         if encoder_hidden_states is not None:
             source_mask = expand_attention_mask(attention_mask, encoder_hidden_states.shape[:2])
         if cache is not None:
-            past, seen = cache.length, cache.mask(count)
-            mask = None if seen is None else Tensor(to_device(seen, decoder_input_ids.device))
-        inputs = AttentionInputs(
-            mask=self.decoder_mask(count, past + count, mask), memory=encoder_hidden_states, memory_mask=source_mask
-        )
+            past = int(cache.lengths.max(initial=0))
+            if encoder_hidden_states is not None and not cache.encoder_lengths.any():
+                cache.set_encoder_lengths(_source_lengths(encoder_hidden_states, attention_mask))
+        mask = self.decoder_mask(count, past + count)
+        inputs = AttentionInputs(mask=mask, memory=encoder_hidden_states, memory_mask=source_mask)
         x = self.decoder_dropout(self._embedded(decoder_input_ids, cache))
         out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out if self.output_scale == 1 else out * self.output_scale
 
-    def _embedded(self, input_ids: Tensor, cache: Cache | None) -> Tensor:
+    def _embedded(self, input_ids: Tensor, cache: KeyValueCache | None) -> Tensor:
         count = input_ids.shape[1]
         positions = np.arange(count) if cache is None else cache.positions(count)
-        if self.max_positions is not None and count and (last := positions[..., -1].max()) >= self.max_positions:
+        last = positions[..., -1].max() if positions.size else 0
+        if self.max_positions is not None and last >= self.max_positions:
             raise ValueError(f"position {last} lies beyond the context of {self.max_positions} tokens")
         return self.embed(input_ids, Tensor(to_device(positions, input_ids.device)))
 
@@ -144,7 +148,7 @@ class EncoderDecoder(Model):
     def decode(
         self,
         decoder_input_ids: Tensor,
-        cache: Cache | None,
+        cache: KeyValueCache | None,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
     ) -> Tensor:
@@ -157,12 +161,15 @@ class EncoderDecoder(Model):
         """What the decoder has read when it generates its first token: decoder_start_token_id, whatever the source."""
         return [self.config.decoder_start_token_id]
 
-    def prefill(self, prompt: Sequence[int]) -> tuple[Tensor, Cache]:
-        """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that holds both."""
+    def prefill(self, prompt: Sequence[int], prefix: KeyValueCache | None = None) -> tuple[Tensor, KeyValueCache]:
+        """The logits (1, vocabulary) of the first target of the source `prompt`, and a cache that holds both.
+
+        An encoder looks at both sides of a token: a prefix is of no use to it.
+        """
         source, start = (
             Tensor(to_device(np.array([ids]), self.device)) for ids in (prompt, self.initial_decoder_input_ids(prompt))
         )
-        cache = self.new_cache(start.shape[1])
+        cache = self.new_cache()
         return self.decode(start, cache, self.encode(source)), cache
 
     def generation_config(self, end: int) -> dict[str, int]:
@@ -180,6 +187,18 @@ class EncoderDecoder(Model):
         ids[:, :1] = self.config.decoder_start_token_id
         return Tensor(ids)
 
-    def new_cache(self, capacity: int | None = None) -> Cache:
-        """Room for `capacity` tokens of the decoder, by default for the whole context."""
-        return Cache(len(self.decoder.layers), capacity or self.config.max_position_embeddings)
+    def new_cache(self, rows: int = 1) -> KeyValueCache:
+        """For so many texts, which have no tokens yet."""
+        return KeyValueCache(len(self.decoder.layers), rows)
+
+
+def _source_lengths(encoder_hidden_states: Tensor, attention_mask: Tensor | None) -> np.ndarray[Any, Any]:
+    """How many states of each source count; ValueError where those do not come first."""
+    rows, length, _ = encoder_hidden_states.shape
+    if attention_mask is None:
+        return np.full(rows, length)
+    mask = to_numpy(attention_mask.data) != 0
+    if (mask[:, 1:] > mask[:, :-1]).any():
+        raise ValueError("with a cache, sources are padded behind their tokens: attention_mask has 0 before 1")
+    counts: np.ndarray[Any, Any] = mask.sum(axis=1)
+    return counts

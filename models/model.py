@@ -8,6 +8,7 @@ from scratchgrad.backend import Device, device_of
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import WeightMap
 from scratchgrad.nn import Module, shapes_only
+from scratchgrad.packed_weights import PackedModel
 
 
 class Model(Module):
@@ -28,6 +29,7 @@ class Model(Module):
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:
         self.config = config
+        self.packed_weights = PackedModel()  # what decoding needs of the weights, in another order
 
     def generation_config(self, end: int) -> dict[str, int]:
         """A generation_config.json for text that `end` stands between, as in training."""

@@ -123,8 +123,9 @@ class T5(EncoderDecoder):
     def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:
         return _seen(self.encoder_bias(count, count), mask)
 
-    def decoder_mask(self, count: int, length: int, mask: Tensor | None) -> Tensor:
-        return _seen(self.decoder_bias(count, length), mask)
+    def decoder_mask(self, count: int, length: int) -> Tensor:
+        bias: Tensor = self.decoder_bias(count, length)
+        return bias
 
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-
 _is_on: ContextVar[bool] = ContextVar("batch_invariant", default=False)
 
 
 @contextmanager
 def batch_invariant() -> Iterator[None]:
-    """Inside, in this thread, a row of a batch gets the same bits whatever other rows there are, and wherever it stands. On the CPU.
+    """Inside, in this thread and on the CPU, a row gets the same bits whatever other rows there are.
 
     It holds for everything that models are made of where it takes (rows, 1, ...) and no gradient is asked for: linear
     and grouped linear layers, attention over a key-value cache, feed-forward parts, norms, activations.

@@ -71,7 +71,7 @@ def written(model: models.EncoderDecoder, batch: Batch) -> np.ndarray:
     tokens = [np.full((rows, 1), model.config.decoder_start_token_id)]
     with no_grad():
         mask = Tensor(batch["attention_mask"])
-        memory, cache = model.eval().encode(Tensor(batch["input_ids"]), mask), model.new_cache(longest)
+        memory, cache = model.eval().encode(Tensor(batch["input_ids"]), mask), model.new_cache(rows)
         for _ in range(longest):
             tokens.append(model.decode(Tensor(tokens[-1]), cache, memory, mask).data.argmax(-1)[:, None])
     return np.concatenate(tokens[1:], axis=1)

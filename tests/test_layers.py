@@ -85,7 +85,7 @@ def part_of(name: str) -> str | None:
     parts = name.split(".")
     if parts[1:2] != ["tools"] or len(parts) < 3:
         return None
-    return "generation" if parts[2] in ("beam_search", "filling", "sampling", "streaming") else parts[2]
+    return parts[2]
 
 
 def faults(root: Path) -> list[str]:

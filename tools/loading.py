@@ -23,7 +23,7 @@ class LanguageModel:
     model: Model
     tokenizer: Tokenizer
     begin: int | None  # the id that a text begins with, where the model was trained so
-    ends: frozenset[int]  # ids that end a text
+    stop_token_ids: frozenset[int]  # that end a text
 
     def prompt_ids(self, text: str) -> list[int]:
         """What a model that writes is given: the text behind its begin, or, to be answered, with its end behind it.

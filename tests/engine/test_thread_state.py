@@ -10,7 +10,7 @@ import pytest
 
 from scratchgrad import Tensor, detect_anomaly, fixed_weights, no_grad, set_threads
 from scratchgrad.autograd import GRAD_ENABLED, SCOPE, WATCH
-from scratchgrad.packed_weights import are_fixed, packed
+from scratchgrad.packed_weights import PackedWeights, are_fixed, packed
 from scratchgrad.threads import parallel_map, threads
 
 
@@ -96,7 +96,7 @@ def test_helpers_see_the_state_of_who_calls_them():
     before, together = threads(), Barrier(3, timeout=10)
     set_threads(3)
     try:
-        kept: dict = {}
+        kept = PackedWeights()
         weight = np.ones(3)
         with no_grad(), fixed_weights(kept):
             seen = parallel_map(lambda _: (together.wait(), state(), packed(weight, id))[1], range(3))

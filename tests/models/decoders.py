@@ -67,7 +67,7 @@ def check_cache(model: Decoder, ids: np.ndarray[Any, Any]) -> None:
     """Token by token with a cache, the logits are those of the text read at once."""
     model.eval()
     with no_grad():
-        whole, cache = model(Tensor(ids)).data, model.new_cache()
+        whole, cache = model(Tensor(ids)).data, model.new_cache(len(ids))
         for place in range(ids.shape[1]):
             step = model.decode(Tensor(ids[:, place : place + 1]), cache).data
             np.testing.assert_allclose(step, whole[:, place], rtol=0, atol=1e-5)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchgrad import Tensor, manual_seed, models, no_grad
-from scratchgrad.models import Cache, EncoderDecoder
+from scratchgrad.models import EncoderDecoder
 from tests.models.losses import loss_of
 from tests.models.parity import Example
 
@@ -97,7 +97,7 @@ def check_cache(model: EncoderDecoder) -> None:
     mask, read = Tensor(given["attention_mask"]), model.shift_right(Tensor(given["targets"]))
     with no_grad():
         wanted = logits(model, given).data
-        memory, cache = model.encode(Tensor(given["input_ids"]), mask), model.new_cache(10)
+        memory, cache = model.encode(Tensor(given["input_ids"]), mask), model.new_cache(2)
         first = model.decode(read[:, :4], cache, memory, mask).data
         steps = [model.decode(read[:, t : t + 1], cache, None).data for t in range(4, 10)]
         alone = model.decode(read, None, memory, mask).data
@@ -115,10 +115,12 @@ def check_joined_caches(model: EncoderDecoder) -> None:
         wanted = logits(model, given).data
         memory, caches = model.encode(Tensor(given["input_ids"]), mask), []
         for row, length in enumerate(lengths):
-            cache = model.new_cache(length)
+            cache = model.new_cache()
             model.decode(read[row : row + 1, :length], cache, memory[row : row + 1], mask[row : row + 1])
             caches.append(cache)
-        joined = Cache.joined(caches, room=3)
+        joined = model.new_cache(0)
+        for cache in caches:
+            joined.extend(cache)
         for step in range(3):
             token = np.array([[read.data[row, length + step]] for row, length in enumerate(lengths)])
             got = model.decode(Tensor(token), joined, None).data

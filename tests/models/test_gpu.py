@@ -60,10 +60,12 @@ def test_texts_of_unlike_lengths_go_on_as_on_the_cpu(gpu):
         model = models.build(models.config_from_dict(CONFIG)).to(device)
         with no_grad():
             read = [model.prefill(list(range(length))) for length in (3, 20, 9)]
-            joined = models.Cache.joined([cache for _, cache in read], 4)
+            joined = model.new_cache(0)
+            for _, cache in read:
+                joined.extend(cache)
             first = model.decode(Tensor(to_device(np.array([[5], [6], [7]]), device)), joined).data
-            joined.arrange([0, 0, 2])
-            joined.arrange([1, 2])
+            joined.select([0, 0, 2])
+            joined.select([1, 2])
             second = model.decode(Tensor(to_device(np.array([[8], [9]]), device)), joined).data
         return np.concatenate([to_numpy(first), to_numpy(second)])
 

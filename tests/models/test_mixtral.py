@@ -83,7 +83,7 @@ def test_the_loss_of_each_layer_is_that_of_transformers_for_that_layer():
 def test_token_by_token_the_cache_gives_what_the_whole_gives():
     model = small(capacity_factor=0.5).eval()
     with no_grad():
-        whole, cache = model(Tensor(ids)).data, model.new_cache()
+        whole, cache = model(Tensor(ids)).data, model.new_cache(len(ids))
         steps = [model.decode(Tensor(ids[:, i : i + 1]), cache).data for i in range(20)]
     np.testing.assert_allclose(np.stack(steps, axis=1), whole, atol=1e-4)
 

@@ -7,8 +7,7 @@ import pytest
 
 from scratchgrad import manual_seed, models
 from scratchgrad.tools.bench.shapes import SHAPES
-from scratchgrad.tools.generation import Generation
-from scratchgrad.tools.sampling import Sampling
+from scratchgrad.tools.generation import SamplingParams, generate
 
 
 def test_the_bench_of_the_engine(tmp_path, command):
@@ -49,7 +48,8 @@ def test_torch_writes_the_same_tokens(tmp_path):
         parameter.data *= 4  # so that the likeliest token is clear
     models.save(model, tmp_path)
     texts = [[*decode_worker.PROMPT, number] for number in range(2)]
-    ours = [[token.id for token in step] for step in Generation(model, texts, 12, Sampling(temperature=0))]
+    texts_written = generate(model, texts, SamplingParams(temperature=0, max_tokens=12))
+    ours = [list(step) for step in zip(*texts_written, strict=True)]
     theirs = torch_decode_worker.llama(tmp_path, json.loads((tmp_path / "config.json").read_text()))
     with torch.inference_mode():
         caches = [torch.empty(2, 2, layer.groups, 16, layer.width) for layer in theirs.layers]

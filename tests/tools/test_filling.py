@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
-from scratchgrad.tools.filling import fill_masks
+from scratchgrad.tools.generation import fill_masks
 from scratchgrad.tools.tokenizer import train_bpe
 
 tokenizer = train_bpe(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchgrad.tools.streaming import TextStream
+from scratchgrad.tools.generation import TextStream
 from scratchgrad.tools.tokenizer import train_bpe
 
 tokenizer = train_bpe(["stop stop halt the end of the text 🙂 🙂🙂 stops"] * 9, 290)

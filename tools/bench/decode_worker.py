@@ -18,8 +18,7 @@ import numpy as np
 from scratchgrad import models, set_threads
 from scratchgrad.models import Decoder
 from scratchgrad.threads import parallel_map
-from scratchgrad.tools.generation import Generation
-from scratchgrad.tools.sampling import Sampling
+from scratchgrad.tools.generation import BatchSampler, Request, SamplingParams
 
 PROMPT = [1, 5, 9]  # any ids do: greedy decoding costs the same whatever is written
 REPEATS = 20
@@ -32,7 +31,10 @@ def main(folder: Path, prompts: int, tokens: int, threads: int) -> None:
     assert isinstance(model, Decoder)
     texts = [[*PROMPT, number] for number in range(prompts)]
     for _ in range(2):  # the first warms up
-        steps = iter(Generation(model, texts, tokens, Sampling(temperature=0)))
+        sampler = BatchSampler(model)
+        for text in texts:
+            sampler.add(Request(text, SamplingParams(temperature=0, max_tokens=tokens)))
+        steps = iter(sampler)
         next(steps)  # reads the prompts
         began = time.perf_counter()
         written = sum(len(step) for step in steps)

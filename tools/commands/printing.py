@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scratchgrad.tools.commands.common import say, write
-from scratchgrad.tools.filling import Candidate
+from scratchgrad.tools.generation import Candidate
 from scratchgrad.tools.tokenizer import Tokenizer
 
 BETWEEN_SAMPLES = "-" * 20
@@ -29,24 +29,40 @@ class Written:
         return "".join(self.pieces)
 
 
+@dataclass(frozen=True)
+class Output:
+    """as_json: a JSON object for each text. log_probs: tell those of a text's tokens behind it, on standard error."""
+
+    as_json: bool = False
+    log_probs: bool = False
+
+    @property
+    def needs_log_probs(self) -> bool:
+        return self.as_json or self.log_probs
+
+
 class Printer:
     """Prints `texts`: the first that is not over as it grows, and those behind it when it is their turn.
 
-    echoes: a text is printed from its prompt on. log_probs: tell those of its tokens behind it, on standard error.
+    echoes: a text is printed from its prompt on.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, texts: Sequence[Written], *, echoes: bool, as_json: bool, log_probs: bool
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, texts: Sequence[Written], output: Output, *, echoes: bool) -> None:
         self._tokenizer, self._texts, self._echoes = tokenizer, texts, echoes
-        self._as_json, self._log_probs = as_json, log_probs
-        self.needs_log_probs = as_json or log_probs
+        self._as_json, self._log_probs = output.as_json, output.log_probs
         self._current, self._over = 0, set[int]()
         self._open()
 
-    def add(self, number: int, piece: str) -> None:
-        """Text number `number` grows."""
-        self._texts[number].pieces.append(piece)
+    def add(self, number: int, token: int | None, log_prob: float | None, piece: str) -> None:
+        """Text number `number` grows, by a token, or by what was held back."""
+        text = self._texts[number]
+        if token is not None:
+            text.ids.append(token)
+        if log_prob is not None:
+            text.log_probs.append(log_prob)
+        if not piece:
+            return
+        text.pieces.append(piece)
         if number == self._current and not self._as_json:
             write(piece)
 

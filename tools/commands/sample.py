@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -12,61 +16,113 @@ from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
 from scratchgrad.models import BertForMaskedLM, Decoder, EncoderDecoder
 from scratchgrad.tools.commands.common import HELP, read_text, say, tells_mistakes, version_option
-from scratchgrad.tools.commands.printing import write_filled
-from scratchgrad.tools.commands.writing import Writing
-from scratchgrad.tools.filling import fill_masks
+from scratchgrad.tools.commands.options import option_group
+from scratchgrad.tools.commands.printing import Output, write_filled
+from scratchgrad.tools.commands.writing import draw_texts, search_texts
+from scratchgrad.tools.generation import SamplingParams, fill_masks
 from scratchgrad.tools.loading import load_language_model
 from scratchgrad.tools.runs import model_directory, newest_run
-from scratchgrad.tools.sampling import Sampling
 from scratchgrad.tools.text import read_prompts
 
-LONGEST = 4096  # tokens, where nothing is said: a context may be a million, and its cache would be made at once
+LONGEST = 4096  # tokens, where nothing is said: a context may be a million
 LARGEST_PROMPT = 1 << 24  # bytes; the context of any model that runs here is smaller
 DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where the model is, and where it computes."""
+
+    run: Path | None
+    model: Path | None
+    device: str
+
+    def folder(self) -> Path:
+        """The model directory; UserError where there is none, or where two are named."""
+        use_device(self.device)
+        return model_directory(self.run or self.model or newest_run(Path("runs")))
+
+    def __post_init__(self) -> None:
+        if self.run is not None and self.model is not None:
+            raise UserError("--run and --model both say where the model is; give one of them")
+
+
+def _params(stop: tuple[str, ...], max_tokens: int | None, **values: Any) -> SamplingParams:
+    if "" in stop:
+        raise UserError("--stop needs a text that is not empty")
+    return SamplingParams(stop=stop, max_tokens=max_tokens or LONGEST, **values)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search with beams instead of draws, where `beams` is not None."""
+
+    beams: int | None
+    length_penalty: float
+
+
 @click.command(context_settings=HELP)
-@click.option("--run", "run", type=click.Path(path_type=Path), metavar="DIR", help="A run; its newest checkpoint.")
-@click.option("--model", "model", type=click.Path(path_type=Path), metavar="DIR", help="A model directory.")
-@click.option(
-    "--prompt",
+@tells_mistakes
+@option_group(
+    "source",
+    Source,
+    click.option("--run", type=click.Path(path_type=Path), metavar="DIR", help="A run; its newest checkpoint."),
+    click.option("--model", type=click.Path(path_type=Path), metavar="DIR", help="A model directory."),
+    click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda"),
+)
+@option_group(
     "prompts",
-    multiple=True,
-    metavar="TEXT",
-    help="What the text begins with; - reads it from standard input. May be given repeatedly.",
+    lambda prompts, prompt_file: partial(_read_prompts, prompts, prompt_file),
+    click.option(
+        "--prompt",
+        "prompts",
+        multiple=True,
+        metavar="TEXT",
+        help="What the text begins with; - reads it from standard input. May be given repeatedly.",
+    ),
+    click.option(
+        "--prompt-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help='A prompt in each line; in a .jsonl file, in the field "prompt" of each record.',
+    ),
 )
-@click.option(
-    "--prompt-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help='A prompt in each line; in a .jsonl file, in the field "prompt" of each record.',
+@option_group(
+    "params",
+    _params,
+    click.option("--temperature", default=1.0, show_default=True, metavar="T", help="0 is greedy, 2 the wildest."),
+    click.option("--top-k", type=int, metavar="K", help="Choose among the K likeliest tokens."),
+    click.option("--top-p", default=1.0, show_default=True, metavar="P", help="... that make up the probability P."),
+    click.option("--min-p", default=0.0, show_default=True, metavar="P", help="... at least P times the likeliest."),
+    click.option(
+        "--repetition-penalty",
+        default=1.0,
+        show_default=True,
+        metavar="R",
+        help="Above 1, tokens that the text has already are less likely.",
+    ),
+    click.option("--seed", default=0, show_default=True, help="The same seed gives the same text."),
+    click.option(
+        "--max-tokens", type=click.IntRange(min=1), metavar="N", help="By default what the context holds, at most 4096."
+    ),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given repeatedly."),
 )
-@click.option("--temperature", default=1.0, show_default=True, metavar="T", help="0 is greedy, 2 the wildest.")
-@click.option("--top-k", type=int, metavar="K", help="Choose among the K likeliest tokens.")
-@click.option("--top-p", default=1.0, show_default=True, metavar="P", help="... that make up the probability P.")
-@click.option("--min-p", default=0.0, show_default=True, metavar="P", help="... at least P times the likeliest.")
-@click.option(
-    "--repetition-penalty",
-    default=1.0,
-    show_default=True,
-    metavar="R",
-    help="Above 1, tokens that the text has already are less likely.",
-)
-@click.option(
-    "--beams",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Search for the likeliest text with N beams, instead of drawing.",
-)
-@click.option(
-    "--length-penalty",
-    default=1.0,
-    show_default=True,
-    metavar="A",
-    help="With --beams: a text's score is its log-probability / length^A.",
-)
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="By default what the context holds, at most 4096."
+@option_group(
+    "search",
+    Search,
+    click.option(
+        "--beams",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Search for the likeliest text with N beams, instead of drawing.",
+    ),
+    click.option(
+        "--length-penalty",
+        default=1.0,
+        show_default=True,
+        metavar="A",
+        help="With --beams: a text's score is its log-probability / length^A.",
+    ),
 )
 @click.option(
     "--num-samples",
@@ -75,8 +131,6 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed
     help="Texts for each prompt: by default 3; 1 after a prompt, if greedy, or with --beams. "
     "For a model that fills masks: candidates to show.",
 )
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same text.")
-@click.option("--stop", "stops", multiple=True, metavar="TEXT", help="End before this text; may be given repeatedly.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -85,33 +139,27 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed
     metavar="N",
     help="Texts that are written at once.",
 )
-@click.option("--log-probs", is_flag=True, help="Tell each token's log-probability by the model, on standard error.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object for each text, with ids and log-probabilities.")
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
+@option_group(
+    "output",
+    Output,
+    click.option(
+        "--log-probs", is_flag=True, help="Tell each token's log-probability by the model, on standard error."
+    ),
+    click.option(
+        "--json", "as_json", is_flag=True, help="A JSON object for each text, with ids and log-probabilities."
+    ),
+)
 @version_option
 @click.pass_context
-@tells_mistakes
 def main(
     context: click.Context,
-    run: Path | None,
-    model: Path | None,
-    prompts: tuple[str, ...],
-    prompt_file: Path | None,
-    temperature: float,
-    top_k: int | None,
-    top_p: float,
-    min_p: float,
-    repetition_penalty: float,
-    beams: int | None,
-    length_penalty: float,
-    max_tokens: int | None,
+    source: Source,
+    prompts: Callable[[], list[str]],
+    params: SamplingParams,
+    search: Search,
     num_samples: int | None,
-    seed: int,
-    stops: tuple[str, ...],
     batch_size: int,
-    log_probs: bool,
-    as_json: bool,
-    device: str,
+    output: Output,
 ) -> None:
     """Write text with a trained model: by default with the newest run below ./runs.
 
@@ -123,40 +171,27 @@ def main(
     scratchgrad-sample --model DIR --temperature 0 --max-tokens 100 --prompt - < question.txt
     scratchgrad-sample --model DIR --prompt-file questions.txt --beams 4 --json
     """
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
-    if run is not None and model is not None:
-        raise UserError("--run and --model both say where the model is; give one of them")
-    if "" in stops:
-        raise UserError("--stop needs a text that is not empty")
-    if beams is not None:
-        _check_search(context, beams, num_samples or 1)
-    texts = _read_prompts(prompts, prompt_file)
-    use_device(device)
-    folder = model_directory(run or model or newest_run(Path("runs")))
+    if search.beams is not None:
+        _check_search(context, search.beams, num_samples or 1)
+    texts = prompts()
+    folder = source.folder()
     say(f"sampling from {folder}")
     loaded = load_language_model(folder)
-    loaded.model.to(device)
-    if isinstance(loaded.model, BertForMaskedLM):
+    model = loaded.model.to(source.device)
+    if isinstance(model, BertForMaskedLM):
         for text in texts:
-            write_filled(*fill_masks(loaded.model, loaded.tokenizer, text, num_samples or 1), as_json=as_json)
+            write_filled(*fill_masks(model, loaded.tokenizer, text, num_samples or 1), as_json=output.as_json)
         return
-    if not isinstance(loaded.model, Decoder | EncoderDecoder):
-        raise UserError(f"'{folder}' holds a {loaded.model.architecture}, which neither writes text nor fills masks")
-    writing = Writing(
-        loaded.model,
-        loaded,
-        texts,
-        num_samples or (3 if texts == [""] and temperature > 0 and beams is None else 1),
-        max_tokens=max_tokens or LONGEST,
-        stops=stops,
-        batch_size=batch_size,
-        as_json=as_json,
-        log_probs=log_probs,
-    )
-    if beams is None:
-        writing.draw(sampling)
+    if not isinstance(model, Decoder | EncoderDecoder):
+        raise UserError(f"'{folder}' holds a {model.architecture}, which neither writes text nor fills masks")
+    if search.beams is not None:
+        search_texts(
+            model, loaded, texts, num_samples or 1, params,
+            beams=search.beams, length_penalty=search.length_penalty, batch_size=batch_size, output=output,
+        )  # fmt: skip
     else:
-        writing.search(beams, length_penalty)
+        count = num_samples or (3 if texts == [""] and params.temperature > 0 else 1)
+        draw_texts(model, loaded, texts, count, params, batch_size=batch_size, output=output)
 
 
 def _check_search(context: click.Context, beams: int, num_samples: int) -> None:

@@ -12,8 +12,8 @@ from scratchgrad.errors import UserError
 from scratchgrad.models import BertForMaskedLM
 from scratchgrad.tools.data import TextLayout
 from scratchgrad.tools.data.text_layout import MASK
-from scratchgrad.tools.generation import evaluating
-from scratchgrad.tools.sampling import log_probabilities
+from scratchgrad.tools.generation.model import evaluating
+from scratchgrad.tools.generation.sampling import log_probabilities
 from scratchgrad.tools.tokenizer import Tokenizer
 
 

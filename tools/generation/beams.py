@@ -10,8 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchgrad.errors import UserError
-from scratchgrad.tools.generation import Writer, check_prompt, evaluating, next_logits, read_all
-from scratchgrad.tools.sampling import largest, log_probabilities
+from scratchgrad.models import KeyValueCache
+from scratchgrad.tools.generation.model import (
+    GenerationModel,
+    check_prompt,
+    decode,
+    generating,
+    longest_text,
+    notice_new_weights,
+    prefill,
+)
+from scratchgrad.tools.generation.sampling import largest, log_probabilities
 
 LARGEST_PENALTY = 10  # beyond, the length alone decides
 
@@ -21,7 +30,7 @@ class Hypothesis(NamedTuple):
 
     score: float
     ids: list[int]  # without the end token
-    log_probabilities: list[float]
+    log_probs: list[float]
 
 
 @dataclass(frozen=True)
@@ -34,20 +43,20 @@ class Node:
 
 
 def beam_search(
-    model: Writer,
+    model: GenerationModel,
     prompts: Sequence[Sequence[int]],
-    max_tokens: int,
+    max_tokens: int | None,
     beams: int,
     *,
     length_penalty: float = 1.0,
-    ends: Collection[int] = (),
+    stop_token_ids: Collection[int] = (),
 ) -> list[list[Hypothesis]]:
     """For every prompt at most `beams` texts, the best first; all prompts are searched together.
 
-    A text ends with an id of `ends`, after `max_tokens`, or where the context is full. Scores and the end of a search
-    are Hugging Face's: a text's log-probability is divided by length ** length_penalty (0: as it is; larger numbers
-    favour longer texts), and a search is over when `beams` texts have ended and none that still runs is better now than
-    the worst of these. UserError where a prompt is empty or longer than the context, or there is no beam.
+    A text ends with a token of `stop_token_ids`, after `max_tokens`, or where the context is full. Scores and the end
+    of a search are Hugging Face's: a text's log-probability is divided by length ** length_penalty (0: as it is; larger
+    numbers favour longer texts), and a search is over when `beams` texts have ended and none that still runs is better
+    now than the worst of these. UserError where a prompt is empty or longer than the context, or there is no beam.
     """
     if not -LARGEST_PENALTY <= length_penalty <= LARGEST_PENALTY:
         raise UserError(f"length-penalty {length_penalty:g} is outside {-LARGEST_PENALTY} to {LARGEST_PENALTY}")
@@ -55,11 +64,10 @@ def beam_search(
         raise UserError(f"a search with {beams} beams finds nothing; it needs at least 1")
     for prompt in prompts:
         check_prompt(model, prompt)
-    context = model.config.max_position_embeddings
-    limits = [min(max_tokens, context - len(model.initial_decoder_input_ids(prompt)) + 1) for prompt in prompts]
-    searches = [_Search(beams, limit, length_penalty, frozenset(ends)) for limit in limits]
-    with evaluating(model):
-        logits, cache = read_all(model, [prompt for prompt in prompts for _ in range(beams)], max(limits))
+    limits = [longest_text(model, prompt, max_tokens) for prompt in prompts]
+    searches = [_Search(beams, limit, length_penalty, frozenset(stop_token_ids)) for limit in limits]
+    with generating(model):
+        logits, cache = _read(model, prompts, beams)
         running = searches
         while True:
             sources = []
@@ -70,15 +78,29 @@ def beam_search(
             running = [search for search in running if not search.is_over]
             if not running:
                 return [search.found() for search in searches]
-            cache.arrange(sources)
-            logits = next_logits(model, [token for search in running for token in search.tokens], cache)
+            cache.select(sources)
+            logits = decode(model, [token for search in running for token in search.tokens], cache)
+
+
+def _read(
+    model: GenerationModel, prompts: Sequence[Sequence[int]], beams: int
+) -> tuple[np.ndarray[Any, Any], KeyValueCache]:
+    """Logits (prompts * beams, vocabulary) of first tokens, and a cache of as many rows. Each prompt is read once."""
+    notice_new_weights(model)
+    read = {prompt: prefill(model, prompt) for prompt in map(tuple, prompts)}
+    parts = [read[tuple(prompt)] for prompt in prompts]
+    cache = KeyValueCache(len(parts[0][1].layers), rows=0)
+    for _, part in parts:
+        cache.extend(part)
+    cache.select(np.arange(len(parts)).repeat(beams))
+    return np.stack([logits for logits, _ in parts]).repeat(beams, axis=0), cache
 
 
 class _Search:
     """The texts that go on from one prompt: `beams` that run, each in a row of its own, and those that have ended."""
 
-    def __init__(self, beams: int, max_tokens: int, length_penalty: float, ends: frozenset[int]) -> None:
-        self._max_tokens, self._length_penalty, self._ends = max_tokens, length_penalty, ends
+    def __init__(self, beams: int, max_tokens: int, length_penalty: float, stop_token_ids: frozenset[int]) -> None:
+        self._max_tokens, self._length_penalty, self._stop_token_ids = max_tokens, length_penalty, stop_token_ids
         self._length = 0
         self._totals = np.array([0.0] + [-inf] * (beams - 1))  # at first all rows are one text: the first stands for it
         self._nodes: list[Node | None] = [None] * beams
@@ -98,10 +120,10 @@ class _Search:
         self._length += 1
         totals = (self._totals[:, None] + log_probabilities).reshape(-1)
         going: list[tuple[int, Node]] = []
-        for rank, place in enumerate(_best(totals, beams * (1 + max(1, len(self._ends))))):
+        for rank, place in enumerate(_best(totals, beams * (1 + max(1, len(self._stop_token_ids))))):
             row, token = divmod(int(place), log_probabilities.shape[1])
             node = Node(self._nodes[row], token, float(totals[place]))
-            if token in self._ends or self._length == self._max_tokens:
+            if token in self._stop_token_ids or self._length == self._max_tokens:
                 if rank < beams:
                     self._ended.append((self._score(node.total), node))
             elif len(going) < beams:
@@ -131,7 +153,7 @@ class _Search:
 
     def found(self) -> list[Hypothesis]:
         """The best first."""
-        return [_hypothesis(score, node, self._ends) for score, node in self._ended]
+        return [_hypothesis(score, node, self._stop_token_ids) for score, node in self._ended]
 
     def _score(self, total: float) -> float:
         return float(total / self._length**self._length_penalty)
@@ -144,12 +166,12 @@ def _best(totals: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     return places[totals[places] > -inf]
 
 
-def _hypothesis(score: float, node: Node | None, ends: frozenset[int]) -> Hypothesis:
+def _hypothesis(score: float, node: Node | None, stop_token_ids: frozenset[int]) -> Hypothesis:
     path: list[Node] = []
     while node is not None:
         path.append(node)
         node = node.parent
     path.reverse()
     told = [after.total - before for before, after in zip([0.0, *(n.total for n in path)], path, strict=False)]
-    count = len(path) - (path[-1].token in ends)
+    count = len(path) - (path[-1].token in stop_token_ids)
     return Hypothesis(score, [n.token for n in path[:count]], told[:count])
