@@ -1,4 +1,4 @@
-"""Attention with its projections: to the tokens of the same text, and to a memory."""
+"""Self-attention and cross-attention with their projections (Vaswani et al. 2017, section 3.2.2)."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from scratchgrad.nn import Linear, Module
 
 
 class AttentionInputs(NamedTuple):
-    """What all blocks of a stack are told beside the tokens. Masks are as `F.scaled_dot_product_attention` takes them.
+    """What all blocks of a stack read beside the hidden states.
 
-    rotary: cosines and sines as `F.rotary` takes them. memory (batch, length, hidden): what cross-attention looks at.
+    position_embeddings: the cosines and sines of rotary positions, as `F.rotary` takes them. mask of self-attention and
+    encoder_attention_mask of cross-attention: as `F.scaled_dot_product_attention` takes them, booleans or numbers that
+    broadcast to (batch, head, time, length). encoder_hidden_states (batch, length, hidden_size): of cross-attention.
     """
 
-    rotary: tuple[Tensor, Tensor] | None = None
+    position_embeddings: tuple[Tensor, Tensor] | None = None
     mask: Tensor | None = None
-    memory: Tensor | None = None
-    memory_mask: Tensor | None = None
+    encoder_hidden_states: Tensor | None = None
+    encoder_attention_mask: Tensor | None = None
 
 
 class SelfAttention(Module):
-    """Every token looks at the tokens of its own text, or, if causal, at itself and those before it.
+    """Multi-head attention of every token to its own text, or, if causal, to itself and the tokens before it.
 
-    `groups` heads of keys and values serve `heads` of queries, each `width` wide: as many as heads, and hidden / heads,
-    where they are left out. One product makes queries, keys and values: the rows of `qkv` are those of all query heads,
-    then keys, then values. scale: of the scores; 1 / sqrt(width) if None. std, query_std and out_std: of the initial
-    weights; query_std is std if None.
+    With fewer num_kv_heads than num_heads it is grouped-query attention (Ainslie et al. 2023): neighbouring query heads
+    share a head of keys and values. num_kv_heads is num_heads, and head_dim is hidden_size // num_heads, where they are
+    left out. The rows of `qkv.weight` are those of all query heads, then keys, then values. scale: of the scores;
+    1 / sqrt(head_dim) if None. std, query_std and out_std: the deviations of the initial weights of keys and values, of
+    queries (std if None), and of `o_proj`.
     """
 
     def __init__(
         self,
-        hidden: int,
-        heads: int,
+        hidden_size: int,
+        num_heads: int,
         *,
-        groups: int | None = None,
-        width: int | None = None,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
         bias: bool = False,
         is_causal: bool = False,
         scale: float | None = None,
@@ -45,23 +48,24 @@ class SelfAttention(Module):
         query_std: float | None = None,
         out_std: float = 0.02,
     ) -> None:
-        self.heads, self.groups = heads, groups or heads
+        self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
         self.is_causal, self.scale = is_causal, scale
-        width = width or hidden // heads
-        rows, others = heads * width, 2 * self.groups * width
-        of_rows = std if query_std is None else ((rows, query_std), (others, std))
-        self.qkv = Linear(hidden, rows + others, bias=bias, std=of_rows)
-        self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
+        head_dim = head_dim or hidden_size // num_heads
+        query_rows, kv_rows = num_heads * head_dim, 2 * self.num_kv_heads * head_dim
+        std_of_rows = std if query_std is None else ((query_rows, query_std), (kv_rows, std))
+        self.qkv = Linear(hidden_size, query_rows + kv_rows, bias=bias, std=std_of_rows)
+        self.o_proj = Linear(num_heads * head_dim, hidden_size, bias=bias, std=out_std)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
-        """x (batch, time, hidden); returns x's shape. With a cache, x follows what the cache holds."""
-        turned = self.heads + self.groups  # queries and keys have positions, values have not
-        stacked = split_heads(self.qkv(x), turned + self.groups)
-        if inputs.rotary is not None:
-            stacked = F.rotary(stacked, *inputs.rotary, heads=turned)
+        """x (batch, time, hidden_size) floats; returns x's shape and dtype. With a cache, x follows what it holds."""
+        with_positions = self.num_heads + self.num_kv_heads  # heads of queries and keys; those of values come last
+        qkv = split_heads(self.qkv(x), with_positions + self.num_kv_heads)
+        if inputs.position_embeddings is not None:
+            qkv = F.rotary(qkv, *inputs.position_embeddings, heads=with_positions)
         else:
-            stacked = F.contiguous(stacked)
-        query, key, value = stacked[:, : self.heads], stacked[:, self.heads : turned], stacked[:, turned:]
+            qkv = F.contiguous(qkv)
+        query, key = qkv[:, : self.num_heads], qkv[:, self.num_heads : with_positions]
+        value = qkv[:, with_positions:]
         if cache is None:
             out = F.scaled_dot_product_attention(
                 query, key, value, inputs.mask, is_causal=self.is_causal, scale=self.scale
@@ -75,40 +79,43 @@ class SelfAttention(Module):
         return merged
 
     def extra_repr(self) -> str:
-        return f"heads={self.heads}, groups={self.groups}"
+        return f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}"
 
 
 class CrossAttention(Module):
-    """Every token looks at a memory, as a decoder does at what its encoder read. Arguments as of SelfAttention.
+    """Multi-head attention of a decoder's tokens to encoder_hidden_states. Arguments as of SelfAttention.
 
-    The rows of `kv` are those of all heads of keys, then values.
+    The rows of `kv.weight` are those of all heads of keys, then values.
     """
 
     def __init__(
         self,
-        hidden: int,
-        heads: int,
+        hidden_size: int,
+        num_heads: int,
         *,
-        width: int | None = None,
+        head_dim: int | None = None,
         bias: bool = False,
         scale: float | None = None,
         std: float = 0.02,
         query_std: float | None = None,
         out_std: float = 0.02,
     ) -> None:
-        self.heads, self.scale = heads, scale
-        width = width or hidden // heads
-        self.q_proj = Linear(hidden, heads * width, bias=bias, std=std if query_std is None else query_std)
-        self.kv = Linear(hidden, 2 * heads * width, bias=bias, std=std)
-        self.o_proj = Linear(heads * width, hidden, bias=bias, std=out_std)
+        self.num_heads, self.scale = num_heads, scale
+        head_dim = head_dim or hidden_size // num_heads
+        self.q_proj = Linear(hidden_size, num_heads * head_dim, bias=bias, std=std if query_std is None else query_std)
+        self.kv = Linear(hidden_size, 2 * num_heads * head_dim, bias=bias, std=std)
+        self.o_proj = Linear(num_heads * head_dim, hidden_size, bias=bias, std=out_std)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None = None) -> Tensor:
-        """x (batch, time, hidden); returns x's shape. A cache keeps what it makes of the first memory,
-        and how much of it each row looks at: a mask is for texts without one."""
-        query = F.contiguous(split_heads(self.q_proj(x), self.heads))
+        """x (batch, time, hidden_size) floats; returns x's shape and dtype.
+
+        A cache keeps the keys and values of the first encoder_hidden_states, and how many of them each row attends to:
+        a mask is for batches without one.
+        """
+        query = F.contiguous(split_heads(self.q_proj(x), self.num_heads))
         if cache is None:
             key, value = self._keys_and_values(inputs)
-            out = F.scaled_dot_product_attention(query, key, value, inputs.memory_mask, scale=self.scale)
+            out = F.scaled_dot_product_attention(query, key, value, inputs.encoder_attention_mask, scale=self.scale)
         else:
             if cache.cross_attention.is_empty:
                 cache.cross_attention.fill(*self._keys_and_values(inputs))
@@ -117,24 +124,26 @@ class CrossAttention(Module):
         return merged
 
     def _keys_and_values(self, inputs: AttentionInputs) -> tuple[Tensor, Tensor]:
-        assert inputs.memory is not None, "cross-attention needs a memory, or a cache that knows it"
-        stacked = F.contiguous(split_heads(self.kv(inputs.memory), 2 * self.heads))
-        return stacked[:, : self.heads], stacked[:, self.heads :]
+        assert inputs.encoder_hidden_states is not None, (
+            "cross-attention needs encoder_hidden_states, or a cache that has their keys"
+        )
+        kv = F.contiguous(split_heads(self.kv(inputs.encoder_hidden_states), 2 * self.num_heads))
+        return kv[:, : self.num_heads], kv[:, self.num_heads :]
 
     def extra_repr(self) -> str:
-        return f"heads={self.heads}"
+        return f"num_heads={self.num_heads}"
 
 
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(batch, time, heads * width) -> (batch, heads, time, width), a view."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(batch, time, num_heads * head_dim) -> (batch, head, time, head_dim), a view."""
     batch, time, _ = x.shape
-    return x.reshape(batch, time, heads, -1).transpose(0, 2, 1, 3)
+    return x.reshape(batch, time, num_heads, -1).transpose(0, 2, 1, 3)
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """(batch, heads, time, width) -> (batch, time, heads * width)."""
-    batch, heads, time, width = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, time, heads * width)
+    """(batch, head, time, head_dim) -> (batch, time, num_heads * head_dim)."""
+    batch, num_heads, time, head_dim = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, time, num_heads * head_dim)
 
 
 def expand_attention_mask(attention_mask: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:

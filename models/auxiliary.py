@@ -17,7 +17,7 @@ Metrics = dict[str, np.ndarray[Any, Any]]  # integers by name, which add up over
 class ExpertLoad(NamedTuple):
     """How a layer of experts was used: integers."""
 
-    chosen: Array  # (experts,): how often tokens chose each
+    tokens_per_expert: Array  # (expert,): how often tokens chose each
     dropped: Array  # one number: the choices that exceeded an expert's capacity
 
 
@@ -50,8 +50,8 @@ class AuxOutputs:
         """expert_load (layers, experts) and dropped_tokens (layers,), integers; nothing where there are no experts."""
         if not self.loads:
             return {}
-        chosen, dropped = zip(*self.loads.values(), strict=True)
+        tokens_per_expert, dropped = zip(*self.loads.values(), strict=True)
         return {
-            "expert_load": np.stack([to_numpy(array) for array in chosen]),
+            "expert_load": np.stack([to_numpy(array) for array in tokens_per_expert]),
             "dropped_tokens": np.array([int(number) for number in dropped]),
         }

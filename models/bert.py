@@ -13,10 +13,10 @@ from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
-from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.mixture import build_feed_forward
 from scratchgrad.models.model import Model
 from scratchgrad.models.positions import LearnedPositions
-from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.models.weights import HFTensor, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
 
 
@@ -49,9 +49,9 @@ class BertConfig(ExpertsConfig):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        hidden, heads = self.hidden_size, self.num_attention_heads
-        if hidden % heads:
-            raise ValueError(f"model.hidden_size = {hidden} is not divisible by {heads} attention heads")
+        hidden_size, num_heads = self.hidden_size, self.num_attention_heads
+        if hidden_size % num_heads:
+            raise ValueError(f"model.hidden_size = {hidden_size} is not divisible by {num_heads} attention heads")
         if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
             raise ValueError(f"model.pad_token_id = {self.pad_token_id} is none of the {self.vocab_size} tokens")
         return self
@@ -75,9 +75,9 @@ class Bert(Model):
 
     config_class = BertConfig
     has_pooler = True
-    tied: ClassVar[tuple[str, ...]] = ()  # names of an output layer that is the embedding
-    base_prefix = "bert."
-    buffers: ClassVar[tuple[str, ...]] = (r"(bert\.)?embeddings\.position_ids",)
+    tied_weights_keys: ClassVar[tuple[str, ...]] = ()  # names of an output layer that is the embedding
+    base_model_prefix = "bert."
+    keys_to_ignore_on_load: ClassVar[tuple[str, ...]] = (r"(bert\.)?embeddings\.position_ids",)
     older_names: ClassVar[dict[str, str]] = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
@@ -92,7 +92,7 @@ class Bert(Model):
         def block() -> Block:
             return Block(
                 SelfAttention(hidden_size, config.num_attention_heads, bias=True, std=std, out_std=std),
-                feed_forward_for(config, feed_forward),
+                build_feed_forward(config, feed_forward),
                 lambda: LayerNorm(hidden_size, eps=eps),
                 norm_first=False,
                 dropout=dropout,
@@ -146,28 +146,30 @@ class Bert(Model):
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
-        hidden, before = config.hidden_size, f"{cls.base_prefix}embeddings"
+        hidden_size, before = config.hidden_size, f"{cls.base_model_prefix}embeddings"
         names: WeightMap = {
-            "embed_tokens.weight": [Piece(f"{before}.word_embeddings.weight", config.vocab_size, copies=cls.tied)],
-            "positions.weight": [Piece(f"{before}.position_embeddings.weight", config.max_position_embeddings)],
-            "token_types.weight": [Piece(f"{before}.token_type_embeddings.weight", config.type_vocab_size)],
-            **weight_and_bias("embed_norm", [f"{before}.LayerNorm"], hidden),
+            "embed_tokens.weight": [
+                HFTensor(f"{before}.word_embeddings.weight", config.vocab_size, tied_keys=cls.tied_weights_keys)
+            ],
+            "positions.weight": [HFTensor(f"{before}.position_embeddings.weight", config.max_position_embeddings)],
+            "token_types.weight": [HFTensor(f"{before}.token_type_embeddings.weight", config.type_vocab_size)],
+            **weight_and_bias("embed_norm", [f"{before}.LayerNorm"], hidden_size),
         }
         for i in range(config.num_hidden_layers):
-            ours, theirs = f"encoder.layers.{i}", f"{cls.base_prefix}encoder.layer.{i}"
-            self_attention = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
+            layer, hf_layer = f"encoder.layers.{i}", f"{cls.base_model_prefix}encoder.layer.{i}"
+            self_attention = [f"{hf_layer}.attention.self.{part}" for part in ("query", "key", "value")]
             names |= {
-                **weight_and_bias(f"{ours}.attention.qkv", self_attention, hidden),
-                **weight_and_bias(f"{ours}.attention.o_proj", [f"{theirs}.attention.output.dense"], hidden),
-                **weight_and_bias(f"{ours}.attention_norm", [f"{theirs}.attention.output.LayerNorm"], hidden),
+                **weight_and_bias(f"{layer}.attention.qkv", self_attention, hidden_size),
+                **weight_and_bias(f"{layer}.attention.o_proj", [f"{hf_layer}.attention.output.dense"], hidden_size),
+                **weight_and_bias(f"{layer}.attention_norm", [f"{hf_layer}.attention.output.LayerNorm"], hidden_size),
                 **weight_and_bias(
-                    f"{ours}.feed_forward.up_proj", [f"{theirs}.intermediate.dense"], config.intermediate_size
+                    f"{layer}.feed_forward.up_proj", [f"{hf_layer}.intermediate.dense"], config.intermediate_size
                 ),
-                **weight_and_bias(f"{ours}.feed_forward.down_proj", [f"{theirs}.output.dense"], hidden),
-                **weight_and_bias(f"{ours}.feed_forward_norm", [f"{theirs}.output.LayerNorm"], hidden),
+                **weight_and_bias(f"{layer}.feed_forward.down_proj", [f"{hf_layer}.output.dense"], hidden_size),
+                **weight_and_bias(f"{layer}.feed_forward_norm", [f"{hf_layer}.output.LayerNorm"], hidden_size),
             }
         if cls.has_pooler:
-            names |= weight_and_bias("pooler", [f"{cls.base_prefix}pooler.dense"], hidden)
+            names |= weight_and_bias("pooler", [f"{cls.base_model_prefix}pooler.dense"], hidden_size)
         return with_experts(names, config)
 
 
@@ -175,13 +177,15 @@ class BertModel(Bert):
     """The encoder alone."""
 
     architecture = "BertModel"
-    base_prefix = ""
+    base_model_prefix = ""
 
     def head(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """The hidden states themselves, and the pooled output (batch, hidden_size)."""
         return hidden_states, self.pooled_output(hidden_states)
 
 
-def weight_and_bias(ours: str, theirs: list[str], rows: int) -> WeightMap:
-    """The maps of a part's weight and of its bias; their parts stand below each other, each of as many rows."""
-    return {f"{ours}.{kind}": [Piece(f"{part}.{kind}", rows) for part in theirs] for kind in ("weight", "bias")}
+def weight_and_bias(name: str, hf_names: list[str], rows: int) -> WeightMap:
+    """The map of a module's weight and bias: those of Hugging Face's modules, `rows` rows each, below each other."""
+    return {
+        f"{name}.{kind}": [HFTensor(f"{hf_name}.{kind}", rows) for hf_name in hf_names] for kind in ("weight", "bias")
+    }

@@ -8,7 +8,7 @@ from scratchgrad import Tensor
 from scratchgrad.models.bert import Bert, BertConfig, weight_and_bias
 from scratchgrad.models.feed_forward import ACTIVATIONS
 from scratchgrad.models.output import output_layer
-from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.models.weights import HFTensor, WeightMap
 from scratchgrad.nn import Embedding, LayerNorm, Linear, Module
 
 
@@ -39,9 +39,12 @@ class BertForMaskedLM(Bert):
 
     architecture = "BertForMaskedLM"
     has_pooler = False
-    tied = ("cls.predictions.decoder.weight",)
+    tied_weights_keys = ("cls.predictions.decoder.weight",)
     # What a pre-trained model has beside: the authors' own models are published as of this architecture.
-    buffers: ClassVar[tuple[str, ...]] = (*Bert.buffers, r"(bert\.pooler\.dense|cls\.seq_relationship)\.(weight|bias)")
+    keys_to_ignore_on_load: ClassVar[tuple[str, ...]] = (
+        *Bert.keys_to_ignore_on_load,
+        r"(bert\.pooler\.dense|cls\.seq_relationship)\.(weight|bias)",
+    )
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
@@ -53,13 +56,13 @@ class BertForMaskedLM(Bert):
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
-        theirs = "cls.predictions"
+        hf_head = "cls.predictions"
         return {
             **super().weight_map(config),
-            **weight_and_bias("masked_head.dense", [f"{theirs}.transform.dense"], config.hidden_size),
-            **weight_and_bias("masked_head.norm", [f"{theirs}.transform.LayerNorm"], config.hidden_size),
+            **weight_and_bias("masked_head.dense", [f"{hf_head}.transform.dense"], config.hidden_size),
+            **weight_and_bias("masked_head.norm", [f"{hf_head}.transform.LayerNorm"], config.hidden_size),
             "masked_head.decoder.bias": [
-                Piece(f"{theirs}.bias", config.vocab_size, copies=(f"{theirs}.decoder.bias",))
+                HFTensor(f"{hf_head}.bias", config.vocab_size, tied_keys=(f"{hf_head}.decoder.bias",))
             ],
         }
 
@@ -69,7 +72,7 @@ class BertForPreTraining(BertForMaskedLM):
 
     architecture = "BertForPreTraining"
     has_pooler = True
-    buffers = Bert.buffers
+    keys_to_ignore_on_load = Bert.keys_to_ignore_on_load
 
     next_sentence: Module
 

@@ -1,4 +1,4 @@
-"""Blocks, which all families are stacks of."""
+"""Blocks (transformer layers), and the stacks of them that all families are made of."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scratchgrad.nn import Dropout, Module
 
 
 class Block(Module):
-    """Attention, attention to a memory where there is one, and a feed-forward part; each is added to what it reads.
+    """A layer: self-attention, cross-attention where there is one, and a feed-forward part, each with a residual sum.
 
-    norm_first: x + part(norm(x)), as in GPT-2, Llama and T5; otherwise norm(x + part(x)), as in the original
-    Transformer and BERT. recomputes_attention: what attention computes inside is forgotten, and run again when its
-    gradient is due.
+    norm_first: x + part(norm(x)), as in GPT-2, Llama and T5 (Xiong et al. 2020, "On Layer Normalization"); otherwise
+    norm(x + part(x)), as in the original Transformer and BERT. recomputes_attention: activation checkpointing of the
+    attention alone, which is run again in the backward pass.
     """
 
     recomputes_attention = False
@@ -42,25 +42,27 @@ class Block(Module):
             self.cross_attention_dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, inputs: AttentionInputs, aux: AuxOutputs, cache: LayerCache | None = None) -> Tensor:
-        """x (batch, time, hidden); returns x's shape."""
+        """x (batch, time, hidden_size) floats; returns x's shape and dtype. Router losses and loads go into `aux`."""
         if self.recomputes_attention and cache is None:
             x = recompute(
-                lambda x, mask, memory: self._attended(x, inputs._replace(mask=mask, memory=memory), None),
-                x, inputs.mask, inputs.memory,
+                lambda x, mask, encoder_hidden_states: self._attention_sublayers(
+                    x, inputs._replace(mask=mask, encoder_hidden_states=encoder_hidden_states), None
+                ),
+                x, inputs.mask, inputs.encoder_hidden_states,
             )  # fmt: skip
         else:
-            x = self._attended(x, inputs, cache)
-        return self._added(x, self.feed_forward_norm, self.feed_forward_dropout, lambda h: self.feed_forward(h, aux))
+            x = self._attention_sublayers(x, inputs, cache)
+        return self._residual(x, self.feed_forward_norm, self.feed_forward_dropout, lambda h: self.feed_forward(h, aux))
 
-    def _attended(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
-        x = self._added(x, self.attention_norm, self.attention_dropout, lambda h: self.attention(h, inputs, cache))
+    def _attention_sublayers(self, x: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
+        x = self._residual(x, self.attention_norm, self.attention_dropout, lambda h: self.attention(h, inputs, cache))
         if (cross := self.cross_attention) is not None:
-            x = self._added(
+            x = self._residual(
                 x, self.cross_attention_norm, self.cross_attention_dropout, lambda h: cross(h, inputs, cache)
             )
         return x
 
-    def _added(self, x: Tensor, norm: Module, dropout: Dropout, part: Callable[[Tensor], Tensor]) -> Tensor:
+    def _residual(self, x: Tensor, norm: Module, dropout: Dropout, part: Callable[[Tensor], Tensor]) -> Tensor:
         out: Tensor = x + dropout(part(norm(x))) if self.norm_first else norm(x + dropout(part(x)))
         return out
 
@@ -80,9 +82,10 @@ class Stack(Module):
         recompute_every: int = 0,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """x (batch, time, hidden); returns x's shape.
+        """x (batch, time, hidden_size) floats; returns x's shape and dtype. With a cache, nothing is recomputed.
 
-        `recompute_every = k` forgets the inside of every k blocks and runs it again in the backward pass; 0 keeps all.
+        recompute_every: activation checkpointing of that many blocks at a time, which are run again in the backward
+        pass; 0 keeps all activations.
         """
         if cache is not None:
             for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
@@ -93,20 +96,21 @@ class Stack(Module):
                 x = layer(x, inputs, aux)
         else:
             for start in range(0, len(self.layers), recompute_every):
-                x = _again(self.layers[start : start + recompute_every], x, inputs, aux)
+                x = _checkpointed(self.layers[start : start + recompute_every], x, inputs, aux)
         out: Tensor = x if self.norm is None else self.norm(x)
         return out
 
 
-def _again(layers: list[Block], x: Tensor, inputs: AttentionInputs, aux: AuxOutputs) -> Tensor:
-    """The blocks, recomputed. All that may bring a gradient in goes through the front door: x, the mask, the memory."""
+def _checkpointed(layers: list[Block], x: Tensor, inputs: AttentionInputs, aux: AuxOutputs) -> Tensor:
+    """The blocks under `recompute`, whose arguments are all that may need a gradient, whose results all that has."""
 
-    def run(x: Tensor, mask: Tensor | None, memory: Tensor | None) -> tuple[Tensor, ...]:
-        told, inside = inputs._replace(mask=mask, memory=memory), AuxOutputs(loads=aux.loads)
+    def run(x: Tensor, mask: Tensor | None, encoder_hidden_states: Tensor | None) -> tuple[Tensor, ...]:
+        block_inputs = inputs._replace(mask=mask, encoder_hidden_states=encoder_hidden_states)
+        block_aux = AuxOutputs(loads=aux.loads)
         for layer in layers:
-            x = layer(x, told, inside)
-        return x, *inside.losses
+            x = layer(x, block_inputs, block_aux)
+        return x, *block_aux.losses
 
-    x, *losses = recompute(run, x, inputs.mask, inputs.memory)
+    x, *losses = recompute(run, x, inputs.mask, inputs.encoder_hidden_states)
     aux.losses += losses
     return x

@@ -32,8 +32,8 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)
-    told = {"architectures": [model.architecture], "torch_dtype": dtype}
-    write_json(folder / "config.json", told | model.config.model_dump(exclude_none=True, by_alias=True))
+    header = {"architectures": [model.architecture], "torch_dtype": dtype}
+    write_json(folder / "config.json", header | model.config.model_dump(exclude_none=True, by_alias=True))
     if generation_config is not None:
         write_json(folder / "generation_config.json", generation_config)
 
@@ -67,5 +67,5 @@ def load_generation_config(folder: Path) -> dict[str, Any]:
 
 def _advice(model: Model, stored: Arrays, faults: list[Fault]) -> str:
     changes = what_would_fit(model, stored, faults)
-    told = " and ".join(f"{name} = {json.dumps(value)}" for name, value in changes.items())
-    return f"; they would fit {told}" if told else ""
+    values = " and ".join(f"{name} = {json.dumps(value)}" for name, value in changes.items())
+    return f"; they would fit {values}" if values else ""

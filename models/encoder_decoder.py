@@ -123,8 +123,11 @@ class EncoderDecoder(Model):
             past = int(cache.lengths.max(initial=0))
             if encoder_hidden_states is not None and not cache.encoder_lengths.any():
                 cache.set_encoder_lengths(_source_lengths(encoder_hidden_states, attention_mask))
-        mask = self.decoder_mask(count, past + count)
-        inputs = AttentionInputs(mask=mask, memory=encoder_hidden_states, memory_mask=source_mask)
+        inputs = AttentionInputs(
+            mask=self.decoder_mask(count, past + count),
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=source_mask,
+        )
         x = self.decoder_dropout(self._embedded(decoder_input_ids, cache))
         out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out if self.output_scale == 1 else out * self.output_scale

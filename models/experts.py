@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from scratchgrad.models.config import ModelConfig
-from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.models.weights import HFTensor, WeightMap
 
 OWN_TYPE = "scratchgrad_moe_"  # before a family's model_type: with experts, which Hugging Face has no class for
 MOST_EXPERTS = 512  # more than models have, and few enough that a config.json that lies about them costs little
@@ -78,16 +78,16 @@ def with_experts(dense: WeightMap, config: ExpertsConfig) -> WeightMap:
     if config.num_local_experts is None:
         return dense
     names: WeightMap = {}
-    for ours, pieces in dense.items():
-        found = IN_FEED_FORWARD.fullmatch(ours)
+    for name, hf_tensors in dense.items():
+        found = IN_FEED_FORWARD.fullmatch(name)
         if found is None:
-            names[ours] = pieces
+            names[name] = hf_tensors
             continue
         part, layer = found.groups()
-        parent, _, _ = pieces[0].name.rsplit(".", 2)
-        names.setdefault(f"{part}.router.weight", [Piece(f"{parent}.router.weight", config.num_local_experts)])
+        parent, _, _ = hf_tensors[0].name.rsplit(".", 2)
+        names.setdefault(f"{part}.router.weight", [HFTensor(f"{parent}.router.weight", config.num_local_experts)])
         names[f"{part}.experts.{layer}"] = [
-            _of_expert(n, piece) for n in range(config.num_local_experts) for piece in pieces
+            _of_expert(n, hf_tensor) for n in range(config.num_local_experts) for hf_tensor in hf_tensors
         ]
     return names
 
@@ -95,12 +95,12 @@ def with_experts(dense: WeightMap, config: ExpertsConfig) -> WeightMap:
 def renamed(names: WeightMap, new: Mapping[str, str]) -> WeightMap:
     """The same map with other words between the dots of their names."""
 
-    def of(piece: Piece) -> Piece:
-        return piece._replace(name=".".join(new.get(word, word) for word in piece.name.split(".")))
+    def rename(hf_tensor: HFTensor) -> HFTensor:
+        return hf_tensor._replace(name=".".join(new.get(word, word) for word in hf_tensor.name.split(".")))
 
-    return {ours: [of(piece) for piece in pieces] for ours, pieces in names.items()}
+    return {name: [rename(hf_tensor) for hf_tensor in hf_tensors] for name, hf_tensors in names.items()}
 
 
-def _of_expert(number: int, piece: Piece) -> Piece:
-    parent, layer, kind = piece.name.rsplit(".", 2)
-    return piece._replace(name=f"{parent}.experts.{number}.{layer}.{kind}")
+def _of_expert(number: int, hf_tensor: HFTensor) -> HFTensor:
+    parent, layer, kind = hf_tensor.name.rsplit(".", 2)
+    return hf_tensor._replace(name=f"{parent}.experts.{number}.{layer}.{kind}")

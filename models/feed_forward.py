@@ -1,4 +1,4 @@
-"""The part of a block that looks at one token at a time."""
+"""The feed-forward parts of a block, which treat each token by itself."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {  # by Hugging Face
 
 
 class FeedForward(Module):
-    """down(activation(up(x)))."""
+    """down_proj(activation(up_proj(x))) (Vaswani et al. 2017, section 3.3)."""
 
     projections = ("up_proj", "down_proj")  # the linear layers before and after `activate`
 
     def __init__(
         self,
-        hidden: int,
-        intermediate: int,
+        hidden_size: int,
+        intermediate_size: int,
         activation: Activation,
         *,
         bias: bool = False,
@@ -36,11 +36,11 @@ class FeedForward(Module):
         out_std: float = 0.02,
     ) -> None:
         self.activation = activation
-        self.up_proj = Linear(hidden, intermediate, bias=bias, std=std)
-        self.down_proj = Linear(intermediate, hidden, bias=bias, std=out_std)
+        self.up_proj = Linear(hidden_size, intermediate_size, bias=bias, std=std)
+        self.down_proj = Linear(intermediate_size, hidden_size, bias=bias, std=out_std)
 
     def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
-        """x (..., hidden); returns x's shape."""
+        """x (..., hidden_size) floats; returns x's shape and dtype. `aux` is for mixtures: nothing is added here."""
         out: Tensor = self.down_proj(self.activate(self.up_proj(x), self.activation))
         return out
 
@@ -54,22 +54,28 @@ class FeedForward(Module):
 
 
 class GatedFeedForward(Module):
-    """down(activation(gate(x)) * up(x)) (Shazeer 2020, "GLU variants"); with silu it is SwiGLU.
+    """down_proj(activation(gate(x)) * up(x)) (Shazeer 2020, "GLU variants"); with silu it is SwiGLU.
 
-    The rows of `gate_up` are those of the gate, then those of up.
+    The rows of `gate_up.weight` are those of the gate, then those of up.
     """
 
     projections = ("gate_up", "down_proj")  # the linear layers before and after `activate`
 
     def __init__(
-        self, hidden: int, intermediate: int, activation: Activation, *, std: float = 0.02, out_std: float = 0.02
+        self,
+        hidden_size: int,
+        intermediate_size: int,
+        activation: Activation,
+        *,
+        std: float = 0.02,
+        out_std: float = 0.02,
     ) -> None:
         self.activation = activation
-        self.gate_up = Linear(hidden, 2 * intermediate, bias=False, std=std)
-        self.down_proj = Linear(intermediate, hidden, bias=False, std=out_std)
+        self.gate_up = Linear(hidden_size, 2 * intermediate_size, bias=False, std=std)
+        self.down_proj = Linear(intermediate_size, hidden_size, bias=False, std=out_std)
 
     def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
-        """x (..., hidden); returns x's shape."""
+        """x (..., hidden_size) floats; returns x's shape and dtype. `aux` is for mixtures: nothing is added here."""
         if self.activation == "silu" and type(self.gate_up) is type(self.down_proj) is Linear:
             return F.swiglu_feed_forward(x, self.gate_up.weight, self.down_proj.weight)
         out: Tensor = self.down_proj(self.activate(self.gate_up(x), self.activation))

@@ -13,7 +13,7 @@ import numpy as np
 from scratchgrad.errors import UserError
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.model import Model
-from scratchgrad.models.weights import Arrays, rows_of
+from scratchgrad.models.weights import Arrays, hf_views
 
 Shape = tuple[int, ...]
 FLOATS = {np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)}
@@ -38,8 +38,8 @@ def fill(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> None:
     stored = _as_a_whole_model(stored, model)
     for parameter in model.parameters():
         parameter.data = np.empty(parameter.shape, np.float32)
-    for piece, rows in rows_of(model.state_dict(), model.weight_map(model.config)):
-        rows[...] = stored[piece.name]
+    for hf_tensor, view in hf_views(model.state_dict(), model.weight_map(model.config)):
+        view[...] = stored[hf_tensor.name]
 
 
 def validate_weights(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -> list[Fault]:
@@ -49,20 +49,20 @@ def validate_weights(model: Model, stored: Mapping[str, np.ndarray[Any, Any]]) -
     faults: list[Fault] = []
     meant: set[str] = set()
     copies: list[tuple[str, str]] = []
-    for piece, rows in rows_of(shapes, model.weight_map(model.config)):
-        meant |= {piece.name, *piece.copies}
-        array = stored.get(piece.name)
+    for hf_tensor, view in hf_views(shapes, model.weight_map(model.config)):
+        meant |= {hf_tensor.name, *hf_tensor.tied_keys}
+        array = stored.get(hf_tensor.name)
         if array is None:
-            faults.append(Fault(piece.name, "is missing"))
-        elif array.shape != rows.shape:
-            reason = f"has shape {array.shape} and the config asks for {rows.shape}"
-            faults.append(Fault(piece.name, reason, (array.shape, rows.shape)))
+            faults.append(Fault(hf_tensor.name, "is missing"))
+        elif array.shape != view.shape:
+            reason = f"has shape {array.shape} and the config asks for {view.shape}"
+            faults.append(Fault(hf_tensor.name, reason, (array.shape, view.shape)))
         elif array.dtype not in FLOATS:
-            faults.append(Fault(piece.name, f"holds {array.dtype}, not float32, float16 or bfloat16"))
-        copies += [(copy, piece.name) for copy in piece.copies if copy in stored]
-    buffers = [re.compile(pattern) for pattern in model.buffers]
+            faults.append(Fault(hf_tensor.name, f"holds {array.dtype}, not float32, float16 or bfloat16"))
+        copies += [(copy, hf_tensor.name) for copy in hf_tensor.tied_keys if copy in stored]
+    ignored = [re.compile(pattern) for pattern in model.keys_to_ignore_on_load]
     for name in stored.keys() - meant:
-        if not any(pattern.fullmatch(name) for pattern in buffers):
+        if not any(pattern.fullmatch(name) for pattern in ignored):
             faults.append(Fault(name, "belongs to no part of the model"))
     return faults or [  # to compare copies is to read them: only where all else fits
         Fault(copy, f"is not the same as '{name}', to which the config ties it")
@@ -76,9 +76,9 @@ def _as_a_whole_model(stored: Mapping[str, Any], model: Model) -> Mapping[str, A
     for old, new in model.older_names.items():
         new_names = {name: name.replace(old, new) for name in stored}
         stored = {name if new_names[name] in stored else new_names[name]: array for name, array in stored.items()}
-    pieces = [piece for pieces in model.weight_map(model.config).values() for piece in pieces]
-    meant = {name for piece in pieces for name in (piece.name, *piece.copies)}
-    prefix = model.base_prefix
+    hf_tensors = [hf_tensor for part in model.weight_map(model.config).values() for hf_tensor in part]
+    meant = {name for hf_tensor in hf_tensors for name in (hf_tensor.name, *hf_tensor.tied_keys)}
+    prefix = model.base_model_prefix
     has_prefix = any(name.startswith(prefix) for name in meant & stored.keys())
     if has_prefix or not any(prefix + name in meant for name in stored):
         return stored

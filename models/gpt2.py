@@ -14,14 +14,14 @@ from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
-from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.mixture import build_feed_forward
 from scratchgrad.models.output import output_layer
-from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.models.weights import HFTensor, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm
 
 
 class GPT2Config(ExpertsConfig):
-    """Sizes of a GPT-2, by Hugging Face's names; max_position_embeddings is what they call n_positions.
+    """Sizes of a GPT-2, by Hugging Face's names; max_position_embeddings is what Hugging Face calls n_positions.
 
     n_inner, the width between the two layers of a feed-forward part, is 4 * n_embd where it is left out.
     """
@@ -43,7 +43,7 @@ class GPT2Config(ExpertsConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _their_name_for_the_context(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _accept_n_positions(cls, values: dict[str, Any]) -> dict[str, Any]:
         known = dict(values)
         if "n_positions" in known:
             known["max_position_embeddings"] = known.pop("n_positions")
@@ -63,12 +63,13 @@ class GPT2Config(ExpertsConfig):
 class GPT2(Decoder):
     config_class = GPT2Config
     architecture = "GPT2LMHeadModel"
-    base_prefix = "transformer."
-    buffers = (r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",)  # the causal mask, and the number that it writes
+    base_model_prefix = "transformer."
+    # The causal mask, and the number that it writes
+    keys_to_ignore_on_load = (r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",)
 
     def __init__(self, config: GPT2Config, *, dropout: float = 0.0) -> None:
         super().__init__(config)
-        hidden, eps = config.n_embd, config.layer_norm_epsilon
+        hidden_size, eps = config.n_embd, config.layer_norm_epsilon
         # Initial weights as in Hugging Face's class: 0.02, and less where a part is added to the residual stream
         # (section 2.3 of the paper), so that the sum over all layers starts out level.
         std = 0.02
@@ -76,21 +77,21 @@ class GPT2(Decoder):
 
         def feed_forward() -> FeedForward:
             return FeedForward(
-                hidden, config.intermediate_size, config.activation_function, bias=True, std=std, out_std=out_std
+                hidden_size, config.intermediate_size, config.activation_function, bias=True, std=std, out_std=out_std
             )
 
         def block() -> Block:
             return Block(
-                SelfAttention(hidden, config.n_head, bias=True, is_causal=True, std=std, out_std=out_std),
-                feed_forward_for(config, feed_forward),
-                lambda: LayerNorm(hidden, eps=eps),
+                SelfAttention(hidden_size, config.n_head, bias=True, is_causal=True, std=std, out_std=out_std),
+                build_feed_forward(config, feed_forward),
+                lambda: LayerNorm(hidden_size, eps=eps),
                 dropout=dropout,
             )
 
-        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
-        self.positions = Embedding(config.max_position_embeddings, hidden, std=std)
+        self.embed_tokens = Embedding(config.vocab_size, hidden_size, std=std)
+        self.positions = Embedding(config.max_position_embeddings, hidden_size, std=std)
         self.dropout = Dropout(dropout)
-        self.decoder = Stack([block() for _ in range(config.n_layer)], LayerNorm(hidden, eps=eps))
+        self.decoder = Stack([block() for _ in range(config.n_layer)], LayerNorm(hidden_size, eps=eps))
         self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings, std=std)
 
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
@@ -99,33 +100,42 @@ class GPT2(Decoder):
 
     @staticmethod
     def weight_map(config: GPT2Config) -> WeightMap:
-        hidden, head = config.n_embd, "lm_head.weight"
+        hidden_size, head = config.n_embd, "lm_head.weight"
         tied = (head,) if config.tie_word_embeddings else ()
         names: WeightMap = {
-            "embed_tokens.weight": [Piece("transformer.wte.weight", config.vocab_size, copies=tied)],
-            "positions.weight": [Piece("transformer.wpe.weight", config.max_position_embeddings)],
-            **_both("decoder.norm", "transformer.ln_f", hidden),
+            "embed_tokens.weight": [HFTensor("transformer.wte.weight", config.vocab_size, tied_keys=tied)],
+            "positions.weight": [HFTensor("transformer.wpe.weight", config.max_position_embeddings)],
+            **_weight_and_bias("decoder.norm", "transformer.ln_f", hidden_size),
         }
         if not config.tie_word_embeddings:
-            names["lm_head.weight"] = [Piece(head, config.vocab_size)]
+            names["lm_head.weight"] = [HFTensor(head, config.vocab_size)]
         for i in range(config.n_layer):
-            ours, theirs = f"decoder.layers.{i}", f"transformer.h.{i}"
+            layer, hf_layer = f"decoder.layers.{i}", f"transformer.h.{i}"
             names |= {
-                **_both(f"{ours}.attention_norm", f"{theirs}.ln_1", hidden),
-                **_both(f"{ours}.attention.qkv", f"{theirs}.attn.c_attn", 3 * hidden, is_transposed=True),
-                **_both(f"{ours}.attention.o_proj", f"{theirs}.attn.c_proj", hidden, is_transposed=True),
-                **_both(f"{ours}.feed_forward_norm", f"{theirs}.ln_2", hidden),
-                **_both(
-                    f"{ours}.feed_forward.up_proj", f"{theirs}.mlp.c_fc", config.intermediate_size, is_transposed=True
+                **_weight_and_bias(f"{layer}.attention_norm", f"{hf_layer}.ln_1", hidden_size),
+                **_weight_and_bias(
+                    f"{layer}.attention.qkv", f"{hf_layer}.attn.c_attn", 3 * hidden_size, is_transposed=True
                 ),
-                **_both(f"{ours}.feed_forward.down_proj", f"{theirs}.mlp.c_proj", hidden, is_transposed=True),
+                **_weight_and_bias(
+                    f"{layer}.attention.o_proj", f"{hf_layer}.attn.c_proj", hidden_size, is_transposed=True
+                ),
+                **_weight_and_bias(f"{layer}.feed_forward_norm", f"{hf_layer}.ln_2", hidden_size),
+                **_weight_and_bias(
+                    f"{layer}.feed_forward.up_proj",
+                    f"{hf_layer}.mlp.c_fc",
+                    config.intermediate_size,
+                    is_transposed=True,
+                ),
+                **_weight_and_bias(
+                    f"{layer}.feed_forward.down_proj", f"{hf_layer}.mlp.c_proj", hidden_size, is_transposed=True
+                ),
             }
         return with_experts(names, config)
 
 
-def _both(ours: str, theirs: str, rows: int, *, is_transposed: bool = False) -> WeightMap:
-    """The weight and the bias of a part. Their linear layers, `Conv1D`, store weights as (inputs, outputs)."""
+def _weight_and_bias(name: str, hf_name: str, rows: int, *, is_transposed: bool = False) -> WeightMap:
+    """The map of a module's weight and bias. Hugging Face's `Conv1D` stores weights as (in_features, out_features)."""
     return {
-        f"{ours}.weight": [Piece(f"{theirs}.weight", rows, is_transposed)],
-        f"{ours}.bias": [Piece(f"{theirs}.bias", rows)],
+        f"{name}.weight": [HFTensor(f"{hf_name}.weight", rows, is_transposed)],
+        f"{name}.bias": [HFTensor(f"{hf_name}.bias", rows)],
     }

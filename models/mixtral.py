@@ -10,7 +10,7 @@ from scratchgrad.models.experts import MOST_EXPERTS, renamed
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.weights import WeightMap
 
-THEIR_WORDS = {"mlp": "block_sparse_moe", "router": "gate", "gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+HF_NAMES = {"mlp": "block_sparse_moe", "router": "gate", "gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
 
 
 class MixtralConfig(LlamaConfig):
@@ -35,4 +35,4 @@ class Mixtral(Llama):
 
     @staticmethod
     def weight_map(config: LlamaConfig) -> WeightMap:
-        return renamed(Llama.weight_map(config), THEIR_WORDS)
+        return renamed(Llama.weight_map(config), HF_NAMES)

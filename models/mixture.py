@@ -17,7 +17,7 @@ from scratchgrad.nn import Linear, Module, Parameter, shapes_only
 Dense = FeedForward | GatedFeedForward
 
 
-def feed_forward_for(config: ExpertsConfig, new_dense: Callable[[], Dense]) -> Module:
+def build_feed_forward(config: ExpertsConfig, new_dense: Callable[[], Dense]) -> Module:
     """The feed-forward part of a block: a dense one, or a mixture of as many as the config wants."""
     if config.num_local_experts is None:
         return new_dense()
@@ -45,36 +45,39 @@ class MixtureOfExperts(Module):
         self.activate = partial(type(expert).activate, activation=expert.activation)
 
     def forward(self, x: Tensor, aux: AuxOutputs) -> Tensor:
-        """x (..., hidden); returns x's shape. Says its load and, while training, its loss."""
+        """x (..., hidden_size) floats; returns x's shape and dtype. Load and, in training, losses go into `aux`."""
         config, tokens = self.config, x.reshape(-1, x.shape[-1])
-        k = config.num_experts_per_tok
+        top_k = config.num_experts_per_tok
         logits = self.router(tokens)
-        weights, experts, probabilities = F.topk_routing(logits, k, normalize=config.norm_topk_prob)
+        weights, experts, probabilities = F.topk_routing(logits, top_k, normalize=config.norm_topk_prob)
         order, counts = self._sorted_by_expert(experts.data, aux)
         up_proj, down_proj = (self.experts[name] for name in self.projections)
-        chosen_by = order // k  # the token of each choice
-        rows = up_proj(F.take(tokens, chosen_by), counts)
+        token_indices = order // top_k  # of each choice
+        rows = up_proj(F.take(tokens, token_indices), counts)
         rows = down_proj(self.activate(rows), counts) * F.take(weights.reshape(-1, 1), order)
-        out = F.index_add(array_module(tokens.data).zeros_like(tokens.data), chosen_by, rows)
+        out = F.index_add(array_module(tokens.data).zeros_like(tokens.data), token_indices, rows)
         if self.training:
-            self._say_loss(logits, probabilities, experts, aux)
+            self._add_losses(logits, probabilities, experts, aux)
         return out.reshape(x.shape)
 
     def _sorted_by_expert(self, experts: Array, aux: AuxOutputs) -> tuple[Array, Array]:
-        """experts (tokens, k) -> (the choices that find room, numbered token by token; how many each expert takes)."""
-        xp, chosen, count = array_module(experts), experts.reshape(-1), self.num_experts
-        order = xp.argsort(chosen, kind="stable")
-        wanted = taken = xp.bincount(chosen, minlength=count)
-        if self.training and self.config.capacity_factor is not None:
-            room = math.ceil(self.config.capacity_factor * len(chosen) / count)
-            starts = wanted.cumsum() - wanted
-            order = order[xp.arange(len(order)) - starts[chosen[order]] < room]
-            taken = xp.minimum(wanted, room)
-        aux.loads[self] = ExpertLoad(wanted, wanted.sum() - taken.sum())
-        return order, taken
+        """experts (token, k) integers: the choices that are kept, numbered token by token, and tokens per expert.
 
-    def _say_loss(self, logits: Tensor, probabilities: Tensor, experts: Tensor, aux: AuxOutputs) -> None:
-        """The balance loss is k where all experts are chosen alike, as Hugging Face counts it."""
+        The choices are sorted by expert; a capacity drops the last of an expert's. The load goes into `aux`.
+        """
+        xp, choices, num_experts = array_module(experts), experts.reshape(-1), self.num_experts
+        order = xp.argsort(choices, kind="stable")
+        chosen_counts = counts = xp.bincount(choices, minlength=num_experts)
+        if self.training and self.config.capacity_factor is not None:
+            capacity = math.ceil(self.config.capacity_factor * len(choices) / num_experts)
+            starts = chosen_counts.cumsum() - chosen_counts
+            order = order[xp.arange(len(order)) - starts[choices[order]] < capacity]
+            counts = xp.minimum(chosen_counts, capacity)
+        aux.loads[self] = ExpertLoad(chosen_counts, chosen_counts.sum() - counts.sum())
+        return order, counts
+
+    def _add_losses(self, logits: Tensor, probabilities: Tensor, experts: Tensor, aux: AuxOutputs) -> None:
+        """The load-balance loss is top-k where all experts are chosen alike, as Hugging Face counts it."""
         config, losses = self.config, []
         if config.router_aux_loss_coef:
             balance = F.load_balance_loss(probabilities, experts) * config.num_experts_per_tok

@@ -18,10 +18,10 @@ from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
-from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.mixture import build_feed_forward
 from scratchgrad.models.output import output_layer
-from scratchgrad.models.positions import RelativeBias
-from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.models.positions import RelativePositionBias
+from scratchgrad.models.weights import HFTensor, WeightMap
 from scratchgrad.nn import Dropout, Embedding, RMSNorm
 
 
@@ -46,7 +46,7 @@ class T5Config(EncoderDecoderConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _left_out(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _fill_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         known = {name: value for name, value in values.items() if value is not None}
         if "n_positions" in known:
             known["max_position_embeddings"] = known.pop("n_positions")
@@ -69,56 +69,56 @@ class T5(EncoderDecoder):
     config_class = T5Config
     architecture = "T5ForConditionalGeneration"
     # Google's files hold positions for cross-attention, which has none.
-    buffers = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)
+    keys_to_ignore_on_load = (r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",)
 
     def __init__(self, config: T5Config, *, dropout: float = 0.0) -> None:
         super().__init__(config)
-        hidden, heads, width = config.d_model, config.num_heads, config.d_kv
+        hidden_size, num_heads, head_dim = config.d_model, config.num_heads, config.d_kv
         # Initial weights as in the authors' code (mesh_tensorflow) and in Hugging Face's: scores are not divided by
-        # sqrt(width), so the queries are drawn that much smaller.
-        std, merged_std, wide_std = hidden**-0.5, (heads * width) ** -0.5, config.d_ff**-0.5
-        query_std = std / math.sqrt(width)
+        # sqrt(head_dim), so the queries are drawn that much smaller.
+        std, inner_std, ff_std = hidden_size**-0.5, (num_heads * head_dim) ** -0.5, config.d_ff**-0.5
+        query_std = std / math.sqrt(head_dim)
 
         def self_attention(is_causal: bool) -> SelfAttention:
             return SelfAttention(
-                hidden, heads, width=width, is_causal=is_causal, scale=1.0,
-                std=std, query_std=query_std, out_std=merged_std,
+                hidden_size, num_heads, head_dim=head_dim, is_causal=is_causal, scale=1.0,
+                std=std, query_std=query_std, out_std=inner_std,
             )  # fmt: skip
 
         def cross_attention() -> CrossAttention:
             return CrossAttention(
-                hidden, heads, width=width, scale=1.0, std=std, query_std=query_std, out_std=merged_std
+                hidden_size, num_heads, head_dim=head_dim, scale=1.0, std=std, query_std=query_std, out_std=inner_std
             )
 
         def feed_forward() -> FeedForward | GatedFeedForward:
             if config.feed_forward_proj == "relu":
-                return FeedForward(hidden, config.d_ff, "relu", std=std, out_std=wide_std)
-            return GatedFeedForward(hidden, config.d_ff, "gelu_new", std=std, out_std=wide_std)
+                return FeedForward(hidden_size, config.d_ff, "relu", std=std, out_std=ff_std)
+            return GatedFeedForward(hidden_size, config.d_ff, "gelu_new", std=std, out_std=ff_std)
 
         def norm() -> RMSNorm:
-            return RMSNorm(hidden, eps=config.layer_norm_epsilon)
+            return RMSNorm(hidden_size, eps=config.layer_norm_epsilon)
 
         def block(is_causal: bool) -> Block:
             cross = cross_attention() if is_causal else None
-            feed = feed_forward_for(config, feed_forward)
+            feed = build_feed_forward(config, feed_forward)
             return Block(self_attention(is_causal), feed, norm, cross_attention=cross, dropout=dropout)
 
-        def bias(bidirectional: bool) -> RelativeBias:
-            return RelativeBias(
-                heads,
-                buckets=config.relative_attention_num_buckets,
+        def bias(bidirectional: bool) -> RelativePositionBias:
+            return RelativePositionBias(
+                num_heads,
+                num_buckets=config.relative_attention_num_buckets,
                 max_distance=config.relative_attention_max_distance,
                 bidirectional=bidirectional,
                 std=std,
             )
 
-        self.embed_tokens = Embedding(config.vocab_size, hidden, std=1.0)
+        self.embed_tokens = Embedding(config.vocab_size, hidden_size, std=1.0)
         self.encoder_dropout, self.decoder_dropout = Dropout(dropout), Dropout(dropout)
         self.encoder_bias, self.decoder_bias = bias(True), bias(False)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)], norm())
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)], norm())
         self.lm_head = output_layer(self.embed_tokens, is_tied=config.tie_word_embeddings, std=std)
-        self.output_scale = hidden**-0.5 if config.scale_decoder_outputs else 1.0
+        self.output_scale = hidden_size**-0.5 if config.scale_decoder_outputs else 1.0
 
     def encoder_mask(self, count: int, mask: Tensor | None) -> Tensor:
         return _seen(self.encoder_bias(count, count), mask)
@@ -129,36 +129,47 @@ class T5(EncoderDecoder):
 
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:
-        hidden, merged, buckets = config.d_model, config.num_heads * config.d_kv, config.relative_attention_num_buckets
+        hidden_size, inner_dim = config.d_model, config.num_heads * config.d_kv
         embeddings = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]
         tied = (*embeddings, "lm_head.weight") if config.tie_word_embeddings else tuple(embeddings)
-        names: WeightMap = {"embed_tokens.weight": [Piece("shared.weight", config.vocab_size, copies=tied)]}
+        names: WeightMap = {"embed_tokens.weight": [HFTensor("shared.weight", config.vocab_size, tied_keys=tied)]}
         if not config.tie_word_embeddings:
-            names["lm_head.weight"] = [Piece("lm_head.weight", config.vocab_size)]
+            names["lm_head.weight"] = [HFTensor("lm_head.weight", config.vocab_size)]
         for stack, layers in (("encoder", config.num_layers), ("decoder", config.num_decoder_layers)):
             names |= {
                 f"{stack}_bias.table.weight": [
-                    Piece(f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", buckets)
+                    HFTensor(
+                        f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                        config.relative_attention_num_buckets,
+                    )
                 ],
-                f"{stack}.norm.weight": [Piece(f"{stack}.final_layer_norm.weight", hidden)],
+                f"{stack}.norm.weight": [HFTensor(f"{stack}.final_layer_norm.weight", hidden_size)],
             }
             for i in range(layers):
-                ours, theirs = f"{stack}.layers.{i}", f"{stack}.block.{i}.layer"
-                attention, last = f"{theirs}.0.SelfAttention", 1 if stack == "encoder" else 2
+                layer, hf_layer = f"{stack}.layers.{i}", f"{stack}.block.{i}.layer"
+                attention, last = f"{hf_layer}.0.SelfAttention", 1 if stack == "encoder" else 2
                 names |= {
-                    f"{ours}.attention_norm.weight": [Piece(f"{theirs}.0.layer_norm.weight", hidden)],
-                    f"{ours}.attention.qkv.weight": [Piece(f"{attention}.{part}.weight", merged) for part in "qkv"],
-                    f"{ours}.attention.o_proj.weight": [Piece(f"{attention}.o.weight", hidden)],
-                    f"{ours}.feed_forward_norm.weight": [Piece(f"{theirs}.{last}.layer_norm.weight", hidden)],
-                    **_feed_forward(f"{ours}.feed_forward", f"{theirs}.{last}.DenseReluDense", config),
+                    f"{layer}.attention_norm.weight": [HFTensor(f"{hf_layer}.0.layer_norm.weight", hidden_size)],
+                    f"{layer}.attention.qkv.weight": [
+                        HFTensor(f"{attention}.{part}.weight", inner_dim) for part in "qkv"
+                    ],
+                    f"{layer}.attention.o_proj.weight": [HFTensor(f"{attention}.o.weight", hidden_size)],
+                    f"{layer}.feed_forward_norm.weight": [
+                        HFTensor(f"{hf_layer}.{last}.layer_norm.weight", hidden_size)
+                    ],
+                    **_feed_forward_map(f"{layer}.feed_forward", f"{hf_layer}.{last}.DenseReluDense", config),
                 }
                 if stack == "decoder":
-                    cross = f"{theirs}.1.EncDecAttention"
+                    cross = f"{hf_layer}.1.EncDecAttention"
                     names |= {
-                        f"{ours}.cross_attention_norm.weight": [Piece(f"{theirs}.1.layer_norm.weight", hidden)],
-                        f"{ours}.cross_attention.q_proj.weight": [Piece(f"{cross}.q.weight", merged)],
-                        f"{ours}.cross_attention.kv.weight": [Piece(f"{cross}.{part}.weight", merged) for part in "kv"],
-                        f"{ours}.cross_attention.o_proj.weight": [Piece(f"{cross}.o.weight", hidden)],
+                        f"{layer}.cross_attention_norm.weight": [
+                            HFTensor(f"{hf_layer}.1.layer_norm.weight", hidden_size)
+                        ],
+                        f"{layer}.cross_attention.q_proj.weight": [HFTensor(f"{cross}.q.weight", inner_dim)],
+                        f"{layer}.cross_attention.kv.weight": [
+                            HFTensor(f"{cross}.{part}.weight", inner_dim) for part in "kv"
+                        ],
+                        f"{layer}.cross_attention.o_proj.weight": [HFTensor(f"{cross}.o.weight", hidden_size)],
                     }
         return with_experts(names, config)
 
@@ -168,8 +179,8 @@ def _seen(bias: Tensor, mask: Tensor | None) -> Tensor:
     return bias if mask is None else F.where(mask, bias, -math.inf)
 
 
-def _feed_forward(ours: str, theirs: str, config: T5Config) -> WeightMap:
-    down = {f"{ours}.down_proj.weight": [Piece(f"{theirs}.wo.weight", config.d_model)]}
+def _feed_forward_map(name: str, hf_name: str, config: T5Config) -> WeightMap:
+    down = {f"{name}.down_proj.weight": [HFTensor(f"{hf_name}.wo.weight", config.d_model)]}
     if config.feed_forward_proj == "relu":
-        return {f"{ours}.up_proj.weight": [Piece(f"{theirs}.wi.weight", config.d_ff)], **down}
-    return {f"{ours}.gate_up.weight": [Piece(f"{theirs}.wi_{part}.weight", config.d_ff) for part in (0, 1)], **down}
+        return {f"{name}.up_proj.weight": [HFTensor(f"{hf_name}.wi.weight", config.d_ff)], **down}
+    return {f"{name}.gate_up.weight": [HFTensor(f"{hf_name}.wi_{part}.weight", config.d_ff) for part in (0, 1)], **down}

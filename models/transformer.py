@@ -18,9 +18,9 @@ from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward
-from scratchgrad.models.mixture import feed_forward_for
+from scratchgrad.models.mixture import build_feed_forward
 from scratchgrad.models.output import output_layer
-from scratchgrad.models.weights import Piece, WeightMap
+from scratchgrad.models.weights import HFTensor, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm
 
 
@@ -48,26 +48,26 @@ class Transformer(EncoderDecoder):
 
     def __init__(self, config: TransformerConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config)
-        hidden, heads, wide = config.d_model, config.num_heads, config.d_ff
+        hidden_size, num_heads, d_ff = config.d_model, config.num_heads, config.d_ff
         # The paper does not say how weights begin. Variances are those of the authors' code (tensor2tensor): 1 / width
         # for embeddings, 2 / (inputs + outputs) for products (Glorot and Bengio 2010).
-        std, wide_std = hidden**-0.5, math.sqrt(2 / (hidden + wide))
+        std, ff_std = hidden_size**-0.5, math.sqrt(2 / (hidden_size + d_ff))
 
         def feed_forward() -> FeedForward:
-            return FeedForward(hidden, wide, "relu", bias=True, std=wide_std, out_std=wide_std)
+            return FeedForward(hidden_size, d_ff, "relu", bias=True, std=ff_std, out_std=ff_std)
 
         def block(is_causal: bool) -> Block:
             return Block(
-                SelfAttention(hidden, heads, is_causal=is_causal, std=std, out_std=std),
-                feed_forward_for(config, feed_forward),
-                lambda: LayerNorm(hidden, eps=config.layer_norm_epsilon),
-                cross_attention=CrossAttention(hidden, heads, std=std, out_std=std) if is_causal else None,
+                SelfAttention(hidden_size, num_heads, is_causal=is_causal, std=std, out_std=std),
+                build_feed_forward(config, feed_forward),
+                lambda: LayerNorm(hidden_size, eps=config.layer_norm_epsilon),
+                cross_attention=CrossAttention(hidden_size, num_heads, std=std, out_std=std) if is_causal else None,
                 norm_first=False,
                 dropout=dropout,
             )
 
-        self.embed_tokens = Embedding(config.vocab_size, hidden, std=std)
-        self.positions = F.sinusoidal_positions(config.max_position_embeddings, hidden)
+        self.embed_tokens = Embedding(config.vocab_size, hidden_size, std=std)
+        self.positions = F.sinusoidal_positions(config.max_position_embeddings, hidden_size)
         self.encoder_dropout, self.decoder_dropout = Dropout(dropout), Dropout(dropout)
         self.encoder = Stack([block(False) for _ in range(config.num_layers)])
         self.decoder = Stack([block(True) for _ in range(config.num_decoder_layers)])
@@ -80,11 +80,11 @@ class Transformer(EncoderDecoder):
 
     @staticmethod
     def weight_map(config: TransformerConfig) -> WeightMap:
-        hidden, wide = config.d_model, config.d_ff
-        names: WeightMap = {"embed_tokens.weight": [Piece("model.shared.weight", config.vocab_size)]}
+        hidden_size, d_ff = config.d_model, config.d_ff
+        names: WeightMap = {"embed_tokens.weight": [HFTensor("model.shared.weight", config.vocab_size)]}
         for stack, layers in (("encoder", config.num_layers), ("decoder", config.num_decoder_layers)):
             for i in range(layers):
-                ours, theirs = f"{stack}.layers.{i}", f"model.{stack}.layers.{i}"
+                layer, hf_layer = f"{stack}.layers.{i}", f"model.{stack}.layers.{i}"
                 same = {  # by one name each, here and there; all with as many rows as the model is wide
                     "attention.o_proj.weight": "self_attn.out_proj.weight",
                     "attention_norm.weight": "self_attn_layer_norm.weight",
@@ -101,15 +101,18 @@ class Transformer(EncoderDecoder):
                         "cross_attention_norm.weight": "encoder_attn_layer_norm.weight",
                         "cross_attention_norm.bias": "encoder_attn_layer_norm.bias",
                     }
-                    names[f"{ours}.cross_attention.kv.weight"] = [
-                        Piece(f"{theirs}.encoder_attn.{part}_proj.weight", hidden) for part in "kv"
+                    names[f"{layer}.cross_attention.kv.weight"] = [
+                        HFTensor(f"{hf_layer}.encoder_attn.{part}_proj.weight", hidden_size) for part in "kv"
                     ]
-                names |= {f"{ours}.{name}": [Piece(f"{theirs}.{other}", hidden)] for name, other in same.items()}
                 names |= {
-                    f"{ours}.attention.qkv.weight": [
-                        Piece(f"{theirs}.self_attn.{part}_proj.weight", hidden) for part in "qkv"
+                    f"{layer}.{name}": [HFTensor(f"{hf_layer}.{hf_name}", hidden_size)]
+                    for name, hf_name in same.items()
+                }
+                names |= {
+                    f"{layer}.attention.qkv.weight": [
+                        HFTensor(f"{hf_layer}.self_attn.{part}_proj.weight", hidden_size) for part in "qkv"
                     ],
-                    f"{ours}.feed_forward.up_proj.weight": [Piece(f"{theirs}.fc1.weight", wide)],
-                    f"{ours}.feed_forward.up_proj.bias": [Piece(f"{theirs}.fc1.bias", wide)],
+                    f"{layer}.feed_forward.up_proj.weight": [HFTensor(f"{hf_layer}.fc1.weight", d_ff)],
+                    f"{layer}.feed_forward.up_proj.bias": [HFTensor(f"{hf_layer}.fc1.bias", d_ff)],
                 }
         return with_experts(names, config)

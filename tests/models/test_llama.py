@@ -42,8 +42,8 @@ def test_the_gradient_of_the_loss_is_right_for_every_parameter():
     model = small(num_hidden_layers=2)
     for parameter in model.parameters():
         parameter.data = rng.standard_normal(parameter.shape) * 0.3
-    model.rotary.cos, model.rotary.sin = (
-        Tensor(t.data.astype(np.float64)) for t in (model.rotary.cos, model.rotary.sin)
+    model.rotary_emb.cos, model.rotary_emb.sin = (
+        Tensor(t.data.astype(np.float64)) for t in (model.rotary_emb.cos, model.rotary_emb.sin)
     )
     ids, targets = rng.integers(0, 50, (2, 5)), np.array([[1, 2, -100, 4, 5], [6, 7, 8, 9, 49]])
     names, parameters = zip(*model.named_parameters(), strict=True)

@@ -11,7 +11,7 @@ from scratchgrad import Tensor, UserError, gradcheck, manual_seed, models, no_gr
 from scratchgrad.models import LlamaConfig, MixtureOfExperts
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
-from scratchgrad.models.mixture import GroupedLinear, feed_forward_for
+from scratchgrad.models.mixture import GroupedLinear, build_feed_forward
 from tests.models.losses import loss_of
 
 SIZES = {
@@ -28,7 +28,7 @@ def config(experts, k, **changes):
 def mixture(experts=4, k=2, *, hidden=6, dense=None, dtype=np.float64, **changes) -> MixtureOfExperts:
     """A layer with weights far from zero, so that its router is sure of itself."""
     manual_seed(0)
-    layer = feed_forward_for(config(experts, k, **changes), dense or (lambda: GatedFeedForward(hidden, 5, "silu")))
+    layer = build_feed_forward(config(experts, k, **changes), dense or (lambda: GatedFeedForward(hidden, 5, "silu")))
     draw = np.random.default_rng(3)
     for parameter in layer.parameters():
         parameter.data = (draw.standard_normal(parameter.shape) * 0.7).astype(dtype)
@@ -74,7 +74,7 @@ def test_it_is_the_weighted_sum_of_the_most_probable_experts(experts, data, norm
     load = aux.loads[layer]
     assert int(load.dropped) == dropped
     chosen = np.argsort(-(x[0] @ layer.router.weight.data.T), kind="stable")[:, :k]
-    assert load.chosen.tolist() == np.bincount(chosen.reshape(-1), minlength=experts).tolist()
+    assert load.tokens_per_expert.tolist() == np.bincount(chosen.reshape(-1), minlength=experts).tolist()
 
 
 def test_as_many_choices_as_experts_are_the_weighted_sum_of_all_dense_parts():
@@ -184,7 +184,7 @@ def test_a_token_without_room_gives_zeros_and_what_comes_later_takes_nobodys_pla
     assert np.all(out[:2] != 0)
     assert np.all(out[2:] == 0)
     assert int(aux.loads[layer].dropped) == 6
-    assert sorted(aux.loads[layer].chosen.tolist()) == [0, 8]
+    assert sorted(aux.loads[layer].tokens_per_expert.tolist()) == [0, 8]
     layer.eval()
     assert np.all(layer(Tensor(x), aux).data != 0), "nothing is dropped but in training"
     assert int(aux.loads[layer].dropped) == 0
@@ -202,7 +202,7 @@ def test_an_expert_multiplies_the_tokens_that_chose_it_and_no_others(factor, row
     room = 10 if factor else 80
     for count, counts in seen:
         assert count == counts.sum() <= rows
-        assert counts.tolist() == np.minimum(aux.loads[layer].chosen, room).tolist()
+        assert counts.tolist() == np.minimum(aux.loads[layer].tokens_per_expert, room).tolist()
 
 
 def small(**changes):
@@ -269,15 +269,15 @@ def test_a_llama_with_experts_has_a_type_of_its_own_on_disk_and_comes_back(tmp_p
 def test_experts_with_biases_are_found_in_files_too():
     """Both directions of the weight map for parts that have biases, as other families do."""
     from scratchgrad.models.experts import with_experts
-    from scratchgrad.models.weights import Piece, to_hugging_face
+    from scratchgrad.models.weights import HFTensor, to_hugging_face
 
     layer = mixture(dense=lambda: FeedForward(6, 5, "gelu", bias=True))
     names = with_experts(
         {
-            "layers.0.feed_forward.up_proj.weight": [Piece("h.0.mlp.c_fc.weight", 5, is_transposed=True)],
-            "layers.0.feed_forward.up_proj.bias": [Piece("h.0.mlp.c_fc.bias", 5)],
-            "layers.0.feed_forward.down_proj.weight": [Piece("h.0.mlp.c_proj.weight", 6, is_transposed=True)],
-            "layers.0.feed_forward.down_proj.bias": [Piece("h.0.mlp.c_proj.bias", 6)],
+            "layers.0.feed_forward.up_proj.weight": [HFTensor("h.0.mlp.c_fc.weight", 5, is_transposed=True)],
+            "layers.0.feed_forward.up_proj.bias": [HFTensor("h.0.mlp.c_fc.bias", 5)],
+            "layers.0.feed_forward.down_proj.weight": [HFTensor("h.0.mlp.c_proj.weight", 6, is_transposed=True)],
+            "layers.0.feed_forward.down_proj.bias": [HFTensor("h.0.mlp.c_proj.bias", 6)],
         },
         config(4, 2),
     )

@@ -26,7 +26,9 @@ def llama(scale: float, dtype=np.float32):
     model = models.build(models.config_from_dict(config))
     for name, parameter in model.named_parameters():
         parameter.data = (parameter.data * (1 if "norm" in name else scale)).astype(dtype)
-    model.rotary.cos, model.rotary.sin = (Tensor(t.data.astype(dtype)) for t in (model.rotary.cos, model.rotary.sin))
+    model.rotary_emb.cos, model.rotary_emb.sin = (
+        Tensor(t.data.astype(dtype)) for t in (model.rotary_emb.cos, model.rotary_emb.sin)
+    )
     return model
 
 
