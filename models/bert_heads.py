@@ -52,17 +52,17 @@ class BertForQuestionAnswering(Bert):
     architecture = "BertForQuestionAnswering"
     has_pooler = False
 
-    spans: Module
+    qa_outputs: Module
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
         super().__init__(config, dropout=dropout)
-        self.spans = Linear(config.hidden_size, 2, std=config.initializer_range)
+        self.qa_outputs = Linear(config.hidden_size, 2, std=config.initializer_range)
 
     def head(self, hidden_states: Tensor) -> Tensor:
         """hidden_states (batch, time, hidden_size); logits (batch, 2, time) of the first and of the last token."""
-        logits: Tensor = self.spans(hidden_states).swapaxes(1, 2)
+        logits: Tensor = self.qa_outputs(hidden_states).swapaxes(1, 2)
         return logits
 
     @classmethod
     def weight_map(cls, config: BertConfig) -> WeightMap:
-        return {**super().weight_map(config), **weight_and_bias("spans", ["qa_outputs"], 2)}
+        return {**super().weight_map(config), **weight_and_bias("qa_outputs", ["qa_outputs"], 2)}

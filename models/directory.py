@@ -11,9 +11,15 @@ from scratchgrad.errors import UserError
 from scratchgrad.files import read_json, write_json
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import config_from_dict, family_of
-from scratchgrad.models.fitting import Fault, describe, fill, validate_weights, what_would_fit
 from scratchgrad.models.model import Model
 from scratchgrad.models.shards import LARGEST_SHARD, Dtype, map_weights, write_weights
+from scratchgrad.models.weight_loading import (
+    Mismatch,
+    describe_mismatches,
+    load_weights,
+    suggest_config_changes,
+    validate_weights,
+)
 from scratchgrad.models.weights import Arrays, to_hugging_face
 
 
@@ -52,10 +58,12 @@ def load(folder: Path) -> Model:
     known = family.config_class.model_fields
     config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
     model = family.with_shapes_only(config)
-    if faults := validate_weights(model, stored):
-        advice = _advice(model, stored, faults)
-        raise UserError(f"the weights in '{folder}' do not fit its config.json: {describe(faults)}{advice}")
-    fill(model, stored)
+    if mismatches := validate_weights(model, stored):
+        advice = _advice(model, stored, mismatches)
+        raise UserError(
+            f"the weights in '{folder}' do not fit its config.json: {describe_mismatches(mismatches)}{advice}"
+        )
+    load_weights(model, stored)
     return model
 
 
@@ -65,7 +73,7 @@ def load_generation_config(folder: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _advice(model: Model, stored: Arrays, faults: list[Fault]) -> str:
-    changes = what_would_fit(model, stored, faults)
+def _advice(model: Model, stored: Arrays, mismatches: list[Mismatch]) -> str:
+    changes = suggest_config_changes(model, stored, mismatches)
     values = " and ".join(f"{name} = {json.dumps(value)}" for name, value in changes.items())
     return f"; they would fit {values}" if values else ""

@@ -11,8 +11,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.weights import HFTensor, WeightMap
 
-OWN_TYPE = "scratchgrad_moe_"  # before a family's model_type: with experts, which Hugging Face has no class for
-MOST_EXPERTS = 512  # more than models have, and few enough that a config.json that lies about them costs little
+MOE_PREFIX = "scratchgrad_moe_"  # before a family's model_type: with experts, which Hugging Face has no class for
+MAX_EXPERTS = 512  # more than models have, and few enough that a config.json that lies about them costs little
 IN_FEED_FORWARD = re.compile(r"(.*\.feed_forward)\.(\w+\.(?:weight|bias))")
 
 
@@ -25,7 +25,7 @@ class ExpertsConfig(ModelConfig):
     mean over layers.
     """
 
-    num_local_experts: int | None = Field(default=None, gt=0, le=MOST_EXPERTS)
+    num_local_experts: int | None = Field(default=None, gt=0, le=MAX_EXPERTS)
     num_experts_per_tok: int = Field(default=2, gt=0)
     norm_topk_prob: bool = True
     capacity_factor: float | None = Field(default=None, gt=0)
@@ -35,7 +35,7 @@ class ExpertsConfig(ModelConfig):
     @property
     def saved_type(self) -> str:
         """The model_type in config.json."""
-        return self.model_type if self.num_local_experts is None else OWN_TYPE + self.model_type
+        return self.model_type if self.num_local_experts is None else MOE_PREFIX + self.model_type
 
     def hugging_face_refusal(self) -> str | None:
         if self.saved_type == self.model_type:
@@ -46,14 +46,14 @@ class ExpertsConfig(ModelConfig):
     @classmethod
     def _only_with_experts(cls, values: dict[str, Any]) -> dict[str, Any]:
         model_type = str(values.get("model_type", ""))
-        is_own = model_type.startswith(OWN_TYPE)
+        is_own = model_type.startswith(MOE_PREFIX)
         if values.get("num_local_experts", cls.model_fields["num_local_experts"].default) is None:
             for name in ExpertsConfig.__annotations__:
                 if values.get(name) is not None:
                     raise ValueError(f"model.{name} is for experts: it needs model.num_local_experts")
             if is_own:
                 raise ValueError(f"model.num_local_experts is missing, which a {model_type} has")
-        return {**values, "model_type": model_type.removeprefix(OWN_TYPE)} if is_own else values
+        return {**values, "model_type": model_type.removeprefix(MOE_PREFIX)} if is_own else values
 
     @model_validator(mode="after")
     def _enough_experts(self) -> Self:

@@ -14,7 +14,7 @@ from scratchgrad.models.bert_heads import (
 )
 from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTraining
 from scratchgrad.models.config import ModelConfig
-from scratchgrad.models.experts import OWN_TYPE
+from scratchgrad.models.experts import MOE_PREFIX
 from scratchgrad.models.gpt2 import GPT2
 from scratchgrad.models.llama import Llama
 from scratchgrad.models.mixtral import Mixtral
@@ -45,7 +45,7 @@ def family_of(model_type: object, architectures: object = None) -> type[Model]:
 
     UserError names the known ones. The type of a family with experts leads to the family.
     """
-    name = model_type.removeprefix(OWN_TYPE) if isinstance(model_type, str) else ""
+    name = model_type.removeprefix(MOE_PREFIX) if isinstance(model_type, str) else ""
     if name not in FAMILIES:
         raise UserError(f"model.model_type = {model_type!r} is not known; it is one of: {', '.join(FAMILIES)}")
     known = {family.architecture: family for family in FAMILIES[name]}

@@ -30,7 +30,7 @@ HEADER = 256  # bytes, from version 1 on
 RMS_NORM_EPS, ROPE_THETA = 1e-5, 10000.0  # which its programs calculate with, and no file names
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 FEED_FORWARD = ("mlp.gate_proj", "mlp.down_proj", "mlp.up_proj")
-ANGLES = "angles"  # cosines, then sines, of all positions: in version 0, and read by nobody
+FREQS_CIS = "freqs_cis"  # cosines, then sines, of all positions: in version 0, and read by nobody
 
 Array = np.ndarray[Any, Any]
 
@@ -38,25 +38,25 @@ Array = np.ndarray[Any, Any]
 class Header(NamedTuple):
     version: int
     config: LlamaConfig
-    group: int  # numbers that share a scale; 0 where nothing is quantised
+    group_size: int  # numbers that share a scale; 0 where nothing is quantised
     end: int  # in bytes: where the arrays begin
 
 
-class Place(NamedTuple):
+class TensorInfo(NamedTuple):
     """Where an array of the file stands, by the name of its tensor in Hugging Face's files."""
 
     name: str
     shape: tuple[int, ...]
-    begin: int  # in bytes
-    group: int  # 0 for float32
+    offset: int  # in bytes
+    group_size: int  # 0 for float32
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
     @property
-    def bytes(self) -> int:
-        return self.size + 4 * self.size // self.group if self.group else 4 * self.size
+    def nbytes(self) -> int:
+        return self.size + 4 * self.size // self.group_size if self.group_size else 4 * self.size
 
 
 def read_llama2c(path: Path) -> Llama:
@@ -64,16 +64,16 @@ def read_llama2c(path: Path) -> Llama:
 
     Nothing is allocated before that, and arrays are taken from the mapped file one by one.
     """
-    places, config = describe_llama2c(path)
+    tensor_infos, config = describe_llama2c(path)
     model = Llama.with_shapes_only(config)
     for parameter in model.parameters():
         parameter.data = np.empty(parameter.shape, np.float32)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     tensors = to_hugging_face(model.state_dict(), model.weight_map(config))
-    for place in places:
-        rows = _by_pairs(place.name, tensors[place.name], config)
-        rows[...] = _array(mapped, place).reshape(rows.shape)
+    for info in tensor_infos:
+        rows = _interleaved(info.name, tensors[info.name], config)
+        rows[...] = _array(mapped, info).reshape(rows.shape)
     return model
 
 
@@ -94,14 +94,14 @@ def write_llama2c(model: Model, path: Path, *, version: int = 0) -> None:
             file.write(struct.pack("<7i", *sizes[:5], sizes[5] if is_tied else -sizes[5], sizes[6]))
         else:
             file.write(struct.pack("<Ii7iB", MAGIC, version, *sizes, is_tied).ljust(HEADER, b"\0"))
-        for place in _places(Header(version, config, 0, file.tell())):
-            if place.name == ANGLES:
-                _write_angles(file, config)
+        for info in _tensor_infos(Header(version, config, 0, file.tell())):
+            if info.name == FREQS_CIS:
+                _write_freqs_cis(file, config)
             else:
-                file.write(_by_pairs(place.name, tensors[place.name], config).astype("<f4").tobytes())
+                file.write(_interleaved(info.name, tensors[info.name], config).astype("<f4").tobytes())
 
 
-def describe_llama2c(path: Path) -> tuple[list[Place], LlamaConfig]:
+def describe_llama2c(path: Path) -> tuple[list[TensorInfo], LlamaConfig]:
     """Where each array of a file stands, and the model's config; UserError where header and size do not agree."""
     try:
         with path.open("rb") as file:
@@ -110,13 +110,13 @@ def describe_llama2c(path: Path) -> tuple[list[Place], LlamaConfig]:
             header = _parsed(path, file.read(HEADER))
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
-    places = _places(header)
-    if any(place.group and place.size % place.group for place in places):
-        raise _damaged(path, f"groups of {header.group} do not divide its arrays")
-    told = places[-1].begin + places[-1].bytes
-    if told != size:
-        raise _damaged(path, f"its header describes {told:,} bytes, and the file has {size:,}")
-    return [place for place in places if place.name != ANGLES], header.config
+    tensor_infos = _tensor_infos(header)
+    if any(info.group_size and info.size % info.group_size for info in tensor_infos):
+        raise _damaged(path, f"groups of {header.group_size} do not divide its arrays")
+    expected = tensor_infos[-1].offset + tensor_infos[-1].nbytes
+    if expected != size:
+        raise _damaged(path, f"its header describes {expected:,} bytes, and the file has {size:,}")
+    return [info for info in tensor_infos if info.name != FREQS_CIS], header.config
 
 
 def _parsed(path: Path, start: bytes) -> Header:
@@ -141,23 +141,23 @@ def _parsed(path: Path, start: bytes) -> Header:
         "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
         "vocab_size", "max_position_embeddings",
     )  # fmt: skip
-    told = dict(zip(names, sizes, strict=True))
-    told["vocab_size"] = abs(told["vocab_size"]) if version == 0 else told["vocab_size"]
+    values = dict(zip(names, sizes, strict=True))
+    values["vocab_size"] = abs(values["vocab_size"]) if version == 0 else values["vocab_size"]
     try:
         config = LlamaConfig.checked(
-            {**told, "tie_word_embeddings": bool(is_tied), "rms_norm_eps": RMS_NORM_EPS, "rope_theta": ROPE_THETA}
+            {**values, "tie_word_embeddings": bool(is_tied), "rms_norm_eps": RMS_NORM_EPS, "rope_theta": ROPE_THETA}
         )
     except UserError as error:
         raise _damaged(path, str(error)) from None
     return Header(version, config, group, end)
 
 
-def _places(header: Header) -> list[Place]:
+def _tensor_infos(header: Header) -> list[TensorInfo]:
     """All arrays of a file, in its order."""
     config = header.config
     tensors = to_hugging_face(Llama.with_shapes_only(config).state_dict(), Llama.weight_map(config))
     shapes = {name: array.shape for name, array in tensors.items()}
-    shapes[ANGLES] = (2, config.max_position_embeddings, config.hidden_size // config.num_attention_heads // 2)
+    shapes[FREQS_CIS] = (2, config.max_position_embeddings, config.hidden_size // config.num_attention_heads // 2)
 
     def of_layers(*parts: str) -> list[str]:
         return [f"model.layers.{i}.{part}.weight" for part in parts for i in range(config.num_hidden_layers)]
@@ -166,30 +166,30 @@ def _places(header: Header) -> list[Place]:
     attention, feed_forward = of_layers(*ATTENTION), of_layers(*FEED_FORWARD)
     embedding, norm = "model.embed_tokens.weight", "model.norm.weight"
     if header.version == 0:
-        order = [embedding, *first, *attention, *second, *feed_forward, norm, ANGLES]
+        order = [embedding, *first, *attention, *second, *feed_forward, norm, FREQS_CIS]
     else:
         order = [*first, *second, norm, embedding, *attention, *feed_forward]
     if not config.tie_word_embeddings:
         order.append("lm_head.weight")
-    places: list[Place] = []
-    begin = header.end
+    tensor_infos: list[TensorInfo] = []
+    offset = header.end
     for name in order:
-        places.append(Place(name, shapes[name], begin, header.group if len(shapes[name]) > 1 else 0))
-        begin += places[-1].bytes
-    return places
+        tensor_infos.append(TensorInfo(name, shapes[name], offset, header.group_size if len(shapes[name]) > 1 else 0))
+        offset += tensor_infos[-1].nbytes
+    return tensor_infos
 
 
-def _array(mapped: mmap.mmap, place: Place) -> Array:
+def _array(mapped: mmap.mmap, info: TensorInfo) -> Array:
     """The numbers of an array of the file: a view of them, or what they were before they were quantised."""
-    if not place.group:
-        return np.frombuffer(mapped, "<f4", place.size, place.begin)
-    scales = np.frombuffer(mapped, "<f4", place.size // place.group, place.begin + place.size)
-    numbers = np.frombuffer(mapped, np.int8, place.size, place.begin).reshape(-1, place.group)
+    if not info.group_size:
+        return np.frombuffer(mapped, "<f4", info.size, info.offset)
+    scales = np.frombuffer(mapped, "<f4", info.size // info.group_size, info.offset + info.size)
+    numbers = np.frombuffer(mapped, np.int8, info.size, info.offset).reshape(-1, info.group_size)
     values: Array = np.multiply(numbers, scales[:, None], dtype=np.float32)
     return values
 
 
-def _by_pairs(name: str, rows: Array, config: LlamaConfig) -> Array:
+def _interleaved(name: str, rows: Array, config: LlamaConfig) -> Array:
     """Our queries or keys (rows, hidden) as the file orders them, (heads, width / 2, 2, hidden); others as they are.
 
     A view of `rows`, to be read from and to be written to.
@@ -215,7 +215,7 @@ def _check_writable(model: Model) -> None:
         )
 
 
-def _write_angles(file: IO[bytes], config: LlamaConfig) -> None:
+def _write_freqs_cis(file: IO[bytes], config: LlamaConfig) -> None:
     half = config.hidden_size // config.num_attention_heads // 2
     angles = np.outer(np.arange(config.max_position_embeddings), ROPE_THETA ** (-np.arange(half) / half))
     file.write(np.cos(angles).astype("<f4").tobytes() + np.sin(angles).astype("<f4").tobytes())

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from scratchgrad.models.experts import MOST_EXPERTS, renamed
+from scratchgrad.models.experts import MAX_EXPERTS, renamed
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.weights import WeightMap
 
@@ -17,7 +17,7 @@ class MixtralConfig(LlamaConfig):
     """Sizes of a Mixtral, by Hugging Face's names."""
 
     model_type: Literal["mixtral"] = "mixtral"  # type: ignore[assignment]
-    num_local_experts: int = Field(default=8, gt=0, le=MOST_EXPERTS)
+    num_local_experts: int = Field(default=8, gt=0, le=MAX_EXPERTS)
     norm_topk_prob: Literal[True] = True
     rope_theta: float = Field(default=1e6, gt=0)
     rms_norm_eps: float = Field(default=1e-5, gt=0)

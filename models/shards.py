@@ -61,9 +61,9 @@ def _map_shards(folder: Path) -> Arrays:
                 f"'{folder / file}' does not exist, and '{index}' names it: one part of the model is missing"
             )
         shard = map_tensors(folder / file)
-        told = {name for name, place in where.items() if place == file}
-        if shard.keys() != told:
-            wrong = ", ".join(f"'{name}'" for name in sorted(shard.keys() ^ told))
+        indexed = {name for name, place in where.items() if place == file}
+        if shard.keys() != indexed:
+            wrong = ", ".join(f"'{name}'" for name in sorted(shard.keys() ^ indexed))
             raise UserError(f"'{folder / file}' does not hold what '{index}' says of it: {wrong}")
         arrays |= shard
     return arrays

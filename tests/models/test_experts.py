@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import manual_seed, models
-from scratchgrad.models.experts import OWN_TYPE
+from scratchgrad.models.experts import MOE_PREFIX
 from tests.models.losses import loss_of
 
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
@@ -95,7 +95,7 @@ def test_it_comes_back_from_disk_under_a_type_that_says_what_it_is(name, tmp_pat
     again = models.load(tmp_path)
     model_type = json.loads((tmp_path / "config.json").read_text())["model_type"]
     is_known = name == "mixtral"
-    assert model_type == ("mixtral" if is_known else OWN_TYPE + name.partition(",")[0])
+    assert model_type == ("mixtral" if is_known else MOE_PREFIX + name.partition(",")[0])
     assert (model.hugging_face_refusal() is None) == is_known
     assert again.config == model.config
     assert models.config_from_dict(model.config.model_dump()) == model.config

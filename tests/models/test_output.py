@@ -33,7 +33,7 @@ FAMILIES = {
     "bert, masked": ({"model_type": "bert", **DECODER}, "BertForMaskedLM", "masked_head.decoder"),
     "bert, texts": ({"model_type": "bert", **DECODER}, "BertForSequenceClassification", "classifier"),
     "bert, tokens": ({"model_type": "bert", **DECODER}, "BertForTokenClassification", "classifier"),
-    "bert, answers": ({"model_type": "bert", **DECODER}, "BertForQuestionAnswering", "spans"),
+    "bert, answers": ({"model_type": "bert", **DECODER}, "BertForQuestionAnswering", "qa_outputs"),
 }
 TARGETS = {"bert, texts": ((2,), 2), "bert, tokens": ((2, 12), 2), "bert, answers": ((2, 2), 12)}
 

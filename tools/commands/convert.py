@@ -82,8 +82,8 @@ def stored_in(path: Path) -> list[Row]:
     Headers are read, and no weights.
     """
     if path.is_file() and path.suffix != ".safetensors":
-        places, _ = describe_llama2c(path)
-        return [Row(p.name, p.shape, "int8" if p.group else "float32", p.size, p.bytes) for p in places]
+        tensor_infos, _ = describe_llama2c(path)
+        return [Row(t.name, t.shape, "int8" if t.group_size else "float32", t.size, t.nbytes) for t in tensor_infos]
     folder = newest_checkpoint(path) if is_run(path) else path
     arrays = map_weights(folder) if path.is_dir() else map_tensors(path)
     return [Row(name, a.shape, a.dtype.name, a.size, a.nbytes) for name, a in arrays.items()]
