@@ -190,7 +190,7 @@ def _array(mapped: mmap.mmap, info: TensorInfo) -> Array:
 
 
 def _interleaved(name: str, rows: Array, config: LlamaConfig) -> Array:
-    """Our queries or keys (rows, hidden) as the file orders them, (heads, width / 2, 2, hidden); others as they are.
+    """Queries or keys (rows, hidden_size) in the file's order, (head, head_dim / 2, 2, hidden_size); others unchanged.
 
     A view of `rows`, to be read from and to be written to.
     """

@@ -1,19 +1,13 @@
 """What holds for every encoder-decoder."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 
-from scratchgrad import Tensor, manual_seed, models, no_grad
+from scratchgrad import Tensor, no_grad
 from scratchgrad.models import EncoderDecoder
-from tests.models.losses import loss_of
-from tests.models.parity import Example
-
-Batch = dict[str, np.ndarray]
+from tests.models.checks import logits, loss
 
 
-def batch(vocab_size: int) -> Batch:
+def batch(vocab_size: int) -> dict[str, np.ndarray]:
     """Two texts, the second of seven tokens, each with a target, the first of six."""
     rng = np.random.default_rng(1)
     mask = np.ones((2, 12), bool)
@@ -21,44 +15,6 @@ def batch(vocab_size: int) -> Batch:
     targets = rng.integers(0, vocab_size, (2, 10))
     targets[0, 6:] = -100
     return {"input_ids": rng.integers(0, vocab_size, (2, 12)), "targets": targets, "attention_mask": mask}
-
-
-def logits(model: EncoderDecoder, batch: Batch) -> Tensor:
-    return model(
-        Tensor(batch["input_ids"]), model.shift_right(Tensor(batch["targets"])), Tensor(batch["attention_mask"])
-    )
-
-
-def loss(model: EncoderDecoder, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
-    return loss_of(model, label_smoothing=label_smoothing, **batch).loss
-
-
-def check(example: Example, folder: Path) -> None:
-    model = example.model(folder)
-    example.check(model, logits(model, example.batch))
-
-
-def check_saving(model: EncoderDecoder, folder: Path) -> None:
-    models.save(model, folder)
-    again = models.load(folder)
-    assert again.config == model.config
-    for (name, a), (other, b) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
-        assert name == other
-        assert np.array_equal(a, b)
-
-
-def check_recomputation(build: Callable[[], EncoderDecoder], every: int) -> None:
-    """The same bits of the loss and of every gradient: those of shared biases, and of the encoder behind the memory."""
-
-    def run(recompute_every: int) -> list[bytes]:
-        model = build()
-        model.recompute_every = recompute_every
-        manual_seed(7)
-        value = loss(model, batch(model.config.vocab_size))
-        value.backward()
-        return [value.data.tobytes(), *(parameter.grad.tobytes() for parameter in model.parameters())]
-
-    assert run(0) == run(every)
 
 
 def check_padding(model: EncoderDecoder) -> None:
@@ -97,10 +53,10 @@ def check_cache(model: EncoderDecoder) -> None:
     mask, read = Tensor(given["attention_mask"]), model.shift_right(Tensor(given["targets"]))
     with no_grad():
         wanted = logits(model, given).data
-        memory, cache = model.encode(Tensor(given["input_ids"]), mask), model.new_cache(2)
-        first = model.decode(read[:, :4], cache, memory, mask).data
+        encoder_hidden_states, cache = model.encode(Tensor(given["input_ids"]), mask), model.new_cache(2)
+        first = model.decode(read[:, :4], cache, encoder_hidden_states, mask).data
         steps = [model.decode(read[:, t : t + 1], cache, None).data for t in range(4, 10)]
-        alone = model.decode(read, None, memory, mask).data
+        alone = model.decode(read, None, encoder_hidden_states, mask).data
     np.testing.assert_allclose(first, wanted[:, 3], atol=1e-5)
     np.testing.assert_allclose(np.stack(steps, 1), wanted[:, 4:], atol=1e-5)
     np.testing.assert_allclose(alone, wanted[:, -1], atol=1e-5)
@@ -113,10 +69,10 @@ def check_joined_caches(model: EncoderDecoder) -> None:
     lengths = (3, 6)
     with no_grad():
         wanted = logits(model, given).data
-        memory, caches = model.encode(Tensor(given["input_ids"]), mask), []
+        encoder_hidden_states, caches = model.encode(Tensor(given["input_ids"]), mask), []
         for row, length in enumerate(lengths):
             cache = model.new_cache()
-            model.decode(read[row : row + 1, :length], cache, memory[row : row + 1], mask[row : row + 1])
+            model.decode(read[row : row + 1, :length], cache, encoder_hidden_states[row : row + 1], mask[row : row + 1])
             caches.append(cache)
         joined = model.new_cache(0)
         for cache in caches:
@@ -129,16 +85,13 @@ def check_joined_caches(model: EncoderDecoder) -> None:
 
 
 def check_loss(model: EncoderDecoder, smoothing: float) -> None:
-    """Smoothed in training, and not in evaluation."""
+    """-log p(target) of the logits; a share of every target is spread over the vocabulary."""
     given = batch(model.config.vocab_size)
     with no_grad():
         scores = logits(model, given).data.astype(np.float64)
-        in_training, in_evaluation = (
-            loss(model.train(is_training), given, smoothing).item() for is_training in (True, False)
-        )
+        got = loss(model, given, label_smoothing=smoothing).item()
     log_p = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
     places = [place for place in np.ndindex(given["targets"].shape) if given["targets"][place] >= 0]
-    told = -sum(log_p[place][given["targets"][place]] for place in places)
+    of_targets = -sum(log_p[place][given["targets"][place]] for place in places)
     spread = -sum(log_p[place].mean() for place in places)
-    np.testing.assert_allclose(in_evaluation, told, rtol=1e-6)
-    np.testing.assert_allclose(in_training, (1 - smoothing) * told + smoothing * spread, rtol=1e-6)
+    np.testing.assert_allclose(got, (1 - smoothing) * of_targets + smoothing * spread, rtol=1e-6)

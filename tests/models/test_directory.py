@@ -14,7 +14,7 @@ from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
 from scratchgrad.files import map_tensors, write_tensors
 from scratchgrad.nn import shapes_only
 from scratchgrad.random import get_rng_state
-from tests.models import decoders
+from tests.models import checks
 
 LLAMA = {
     "model_type": "llama", "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -78,14 +78,14 @@ def test_transformers_reads_what_we_cut_and_we_read_what_it_cut(tmp_path, dtype)
     assert theirs.dtype == getattr(torch, dtype)
     theirs.save_pretrained(tmp_path / "theirs", max_shard_size="5KB")
     assert len(list((tmp_path / "theirs").glob("model-*.safetensors"))) > 3
-    decoders.check_equal(models.load(tmp_path / "theirs"), models.load(tmp_path / "ours"))
+    checks.check_equal(models.load(tmp_path / "theirs"), models.load(tmp_path / "ours"))
 
 
 def test_a_folder_holds_one_model_however_often_and_in_how_many_files_it_was_saved(tmp_path):
     for number, limit in enumerate([10**9, 3000, 5000, 10**9, 3000]):
         model = built(vocab_size=40 + number)
         models.save(model, tmp_path, max_shard_size=limit)
-        decoders.check_equal(models.load(tmp_path), model)
+        checks.check_equal(models.load(tmp_path), model)
         stored = [name for file in tmp_path.glob("*.safetensors") for name in map_tensors(file)]
         assert len(stored) == len(set(stored)), "files of the model before are left"
         assert (tmp_path / "model.safetensors.index.json").exists() == (limit < 10**9)
@@ -99,7 +99,7 @@ def test_a_bare_model_saved_without_its_head_has_no_prefix(tmp_path, config, pre
     change_weights(
         tmp_path, lambda arrays: [arrays.update({name.removeprefix(prefix): arrays.pop(name)}) for name in list(arrays)]
     )
-    decoders.check_equal(models.load(tmp_path), model)
+    checks.check_equal(models.load(tmp_path), model)
     if not tied:
         change_weights(tmp_path, lambda arrays: arrays.pop("lm_head.weight"))
         assert "'lm_head.weight' is missing; they would fit tie_word_embeddings = true" in refusal(tmp_path)
@@ -113,7 +113,7 @@ def test_bare_models_of_transformers(tmp_path):
         models.save(model, folder)
         transformers.AutoModel.from_pretrained(folder).save_pretrained(folder)
         change_config(folder, architectures=[model.architecture])
-        decoders.check_equal(models.load(folder), model)
+        checks.check_equal(models.load(folder), model)
 
 
 @pytest.mark.parametrize(("config", "buffers"), [
@@ -124,7 +124,7 @@ def test_buffers_that_say_nothing_are_passed_over_and_others_are_not(tmp_path, c
     model = built(config)
     models.save(model, tmp_path)
     change_weights(tmp_path, lambda arrays: arrays.update({name: np.ones((1, 1), np.uint8) for name in buffers}))
-    decoders.check_equal(models.load(tmp_path), model)
+    checks.check_equal(models.load(tmp_path), model)
     change_weights(tmp_path, lambda arrays: arrays.update({buffers[0].replace("0", "x") + "s": np.ones(1)}))
     assert re.search(rf"'{buffers[0].replace('0', 'x')}s' belongs to no part of the model", refusal(tmp_path))
 
@@ -145,7 +145,7 @@ def test_a_tied_output_layer_may_be_stored_again_if_it_is_the_same(tmp_path):
     model = built(GPT2)
     models.save(model, tmp_path)
     change_weights(tmp_path, lambda arrays: arrays.update({"lm_head.weight": arrays["transformer.wte.weight"]}))
-    decoders.check_equal(models.load(tmp_path), model)
+    checks.check_equal(models.load(tmp_path), model)
     change_weights(tmp_path, lambda arrays: arrays.update({"lm_head.weight": arrays["transformer.wte.weight"] + 1}))
     assert (
         "'lm_head.weight' is not the same as 'transformer.wte.weight', to which the config ties it; "

@@ -7,7 +7,7 @@ import pytest
 
 from scratchgrad import manual_seed, models
 from scratchgrad.models.experts import MOE_PREFIX
-from tests.models.losses import loss_of
+from tests.models import checks
 
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 ENCODER_DECODER = {"d_model": 16, "d_ff": 24, "num_layers": 1, "num_decoder_layers": 2, "num_heads": 4}
@@ -61,21 +61,9 @@ def built(name):
 @families
 @pytest.mark.parametrize("every", [1, 2])
 def test_recomputation_keeps_every_bit_and_every_expert_and_router_learns(name, every):
-    def run(recompute_every):
-        model = built(name)
-        model.recompute_every = recompute_every
-        manual_seed(7)
-        output = loss_of(model, input_ids=ids, targets=targets_of(name))
-        loss = output.loss
-        loss.backward()
-        return (
-            model,
-            output.metrics,
-            [loss.item(), *(p.grad.tobytes() for p in model.parameters() if p.grad is not None)],
-        )
-
-    model, metrics, bits = run(0)
-    assert bits == run(every)[2]
+    model, batch = built(name), {"input_ids": ids, "targets": targets_of(name)}
+    metrics = checks.check_recomputation(lambda: built(name), batch, every).metrics()
+    checks.loss(model, batch).backward()
     choices = 40 * model.config.num_experts_per_tok
     assert metrics["expert_load"].sum(1).tolist() == [choices] * len(metrics["expert_load"])
     assert len(metrics["dropped_tokens"]) == sum(len(s.layers) for s in stacks(model))
@@ -91,17 +79,12 @@ def stacks(model):
 @families
 def test_it_comes_back_from_disk_under_a_type_that_says_what_it_is(name, tmp_path):
     model = built(name)
-    models.save(model, tmp_path)
-    again = models.load(tmp_path)
+    checks.check_saving(model, tmp_path)
     model_type = json.loads((tmp_path / "config.json").read_text())["model_type"]
     is_known = name == "mixtral"
     assert model_type == ("mixtral" if is_known else MOE_PREFIX + name.partition(",")[0])
     assert (model.hugging_face_refusal() is None) == is_known
-    assert again.config == model.config
     assert models.config_from_dict(model.config.model_dump()) == model.config
-    state = again.state_dict()
-    assert state.keys() == model.state_dict().keys()
-    assert all(np.array_equal(array, state[layer]) for layer, array in model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "mixtral"])

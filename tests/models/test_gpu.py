@@ -6,7 +6,7 @@ import pytest
 from scratchgrad import Tensor, manual_seed, models, no_grad
 from scratchgrad.backend import to_device, to_numpy
 from scratchgrad.random import RngState, fork_rng
-from tests.models.losses import loss_of
+from tests.models import checks
 
 pytestmark = pytest.mark.gpu
 
@@ -24,7 +24,7 @@ def on(device: str, recompute_every: int = 0):
     ids, targets = rng.integers(0, 300, (2, 4, 64))
     targets[0, :7] = -100
     with fork_rng(RngState(seed=3, step=2)):
-        loss = loss_of(model, input_ids=to_device(ids, device), targets=to_device(targets, device)).loss
+        loss = checks.loss(model, {"input_ids": to_device(ids, device), "targets": to_device(targets, device)})
         loss.backward()
     return loss.item(), {name: to_numpy(p.grad) for name, p in model.named_parameters()}
 

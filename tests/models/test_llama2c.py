@@ -7,7 +7,7 @@ import pytest
 
 from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
 from scratchgrad.models.llama2c import HEADER, MAGIC
-from tests.models import decoders
+from tests.models import checks
 
 SMALL = {
     "model_type": "llama", "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -33,7 +33,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, version, tied):
     models.write_llama2c(model, tmp_path / "a.bin", version=version)
     again = models.read_llama2c(tmp_path / "a.bin")
     assert again.config == model.config
-    decoders.check_equal(again, model)
+    checks.check_equal(again, model)
     models.write_llama2c(again, tmp_path / "b.bin", version=version)
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
 
@@ -106,7 +106,7 @@ def test_version_2_gives_what_its_integers_and_scales_stand_for(tmp_path, tied, 
     (tmp_path / "a.bin").write_bytes(content)
     model = models.read_llama2c(tmp_path / "a.bin")
     assert model.config == meant.config
-    decoders.check_equal(model, meant)
+    checks.check_equal(model, meant)
 
 
 def test_both_forms_of_a_real_model_are_one_and_give_its_reference_logits(data_folder, tmp_path):
@@ -115,7 +115,7 @@ def test_both_forms_of_a_real_model_are_one_and_give_its_reference_logits(data_f
     model = models.read_llama2c(data / "stories260K" / "stories260K.bin")
     hugging_face = models.load(data / "stories260K_hf")
     assert model.config == hugging_face.config
-    decoders.check_equal(model, hugging_face)
+    checks.check_equal(model, hugging_face)
     with no_grad():
         np.testing.assert_allclose(model(Tensor(ids.reshape(1, -1))).data[0], wanted, rtol=0, atol=1e-4)
     models.write_llama2c(hugging_face, tmp_path / "ours.bin")

@@ -12,7 +12,7 @@ from scratchgrad.models import LlamaConfig, MixtureOfExperts
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
 from scratchgrad.models.mixture import GroupedLinear, build_feed_forward
-from tests.models.losses import loss_of
+from tests.models import checks
 
 SIZES = {
     "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -108,7 +108,7 @@ def test_one_expert_is_the_dense_model_bit_for_bit(normalize, recompute_every):
     losses = []
     for model in (dense, sparse):
         model.recompute_every = recompute_every
-        loss = loss_of(model, input_ids=ids, targets=targets).loss
+        loss = checks.loss(model, {"input_ids": ids, "targets": targets})
         loss.backward()
         losses.append(loss.item())
     assert losses[0] == losses[1]
@@ -218,19 +218,9 @@ def small(**changes):
 @pytest.mark.parametrize("factor", [None, 0.8])
 def test_recomputation_keeps_every_bit_also_of_the_losses_beside(every, factor):
     ids, targets = np.random.default_rng(2).integers(0, 50, (2, 2, 32))
-
-    def run(recompute_every):
-        model = small(capacity_factor=factor)
-        model.recompute_every = recompute_every
-        manual_seed(7)
-        output = loss_of(model, input_ids=ids, targets=targets)
-        loss = output.loss
-        loss.backward()
-        counted = {name: array.tolist() for name, array in output.metrics.items()}
-        return [loss.item(), counted, *(p.grad.tobytes() for p in model.parameters())]
-
-    assert run(0) == run(every)
-    assert (sum(run(0)[1]["dropped_tokens"]) > 0) == (factor is not None)
+    batch = {"input_ids": ids, "targets": targets}
+    aux = checks.check_recomputation(lambda: small(capacity_factor=factor), batch, every)
+    assert (aux.metrics()["dropped_tokens"].sum() > 0) == (factor is not None)
 
 
 def test_the_loss_is_the_dense_one_and_the_mean_of_the_layers_own_times_the_targets():
@@ -243,8 +233,8 @@ def test_the_loss_is_the_dense_one_and_the_mean_of_the_layers_own_times_the_targ
     aux = AuxOutputs()
     with no_grad():
         model.hidden_states(Tensor(ids), aux=aux)
-        whole = loss_of(model, input_ids=ids, targets=targets).loss.item()
-        plain = loss_of(model.eval(), input_ids=ids, targets=targets).loss.item()
+        batch = {"input_ids": ids, "targets": targets}
+        whole, plain = checks.loss(model, batch).item(), checks.loss(model.eval(), batch).item()
     assert len(aux.losses) == 3
     assert whole - plain == pytest.approx(27 * np.mean([loss.item() for loss in aux.losses]), rel=1e-3)
     assert aux.metrics()["expert_load"].shape == (3, 4)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from scratchgrad import Tensor, manual_seed, models, no_grad
 from scratchgrad import functional as F
-from scratchgrad.models import output_cross_entropy, token_log_probs
+from scratchgrad.models import AuxOutputs, output_cross_entropy, token_log_probs
 from scratchgrad.models.output import CHUNK_TOKENS, output_layer
 from scratchgrad.nn import Embedding, Linear, Module, Parameter
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
-from tests.models.losses import loss_of
+from tests.models import checks
 
 DECODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 24}
 ENCODER_DECODER = {"d_model": 16, "d_ff": 24, "num_layers": 1, "num_heads": 4}
@@ -28,7 +28,7 @@ FAMILIES = {
     "mixtral": ({"model_type": "mixtral", **DECODER, "num_local_experts": 2}, None, "lm_head"),
     "t5": (T5, None, "lm_head"),
     "t5, untied": ({**T5, "tie_word_embeddings": False}, None, "lm_head"),
-    "transformer": ({"model_type": "transformer", **ENCODER_DECODER}, None, "lm_head"),
+    "transformer": ({"model_type": "transformer", **ENCODER_DECODER, "label_smoothing": 0.1}, None, "lm_head"),
     "bert, pre-training": ({"model_type": "bert", **DECODER}, "BertForPreTraining", "masked_head.decoder"),
     "bert, masked": ({"model_type": "bert", **DECODER}, "BertForMaskedLM", "masked_head.decoder"),
     "bert, texts": ({"model_type": "bert", **DECODER}, "BertForSequenceClassification", "classifier"),
@@ -117,7 +117,8 @@ def step(name: str, model: models.Model) -> tuple[float, dict[str, np.ndarray]]:
     targets = rng.integers(0, classes, shape)
     if name not in TARGETS:
         targets[0, :4] = IGNORE_INDEX
-    loss = loss_of(model, input_ids=rng.integers(0, 40, (2, 12)), targets=targets).loss
+    aux = AuxOutputs()
+    loss = checks.loss(model, {"input_ids": rng.integers(0, 40, (2, 12)), "targets": targets}, aux)
     loss.backward()
     return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 

@@ -9,7 +9,7 @@ import pytest
 
 from scratchgrad import manual_seed, models
 from scratchgrad.files import map_tensors, write_manifest
-from tests.models import decoders
+from tests.models import checks
 from tests.tools.test_commands import make_run, mistake
 
 
@@ -34,7 +34,7 @@ def test_there_and_back_is_the_same_model(command, tmp_path, llama_folder, versi
     assert (done.stdout, done.stderr) == (b"back\n", b"")
     again = models.load(tmp_path / "back")
     assert again.config == models.load(llama_folder).config
-    decoders.check_equal(again, models.load(llama_folder))
+    checks.check_equal(again, models.load(llama_folder))
     assert (tmp_path / "back" / "tokenizer.json").read_bytes() == (llama_folder / "tokenizer.json").read_bytes()
     assert models.load_generation_config(tmp_path / "back") == {"bos_token_id": 1, "eos_token_id": [1, 2]}
 
@@ -57,7 +57,7 @@ def test_a_real_model_of_llama2c_writes_its_text_from_a_folder(command, data_fol
     arguments = (data / "stories260K.bin", "stories", "--to", "hf", "--tokenizer", data / "tok512.bin")
     done = command("scratchgrad-convert", *arguments)
     assert done.returncode == 0, done.stderr
-    decoders.check_equal(models.load(tmp_path / "stories"), models.load(data_folder / "02_models" / "stories260K_hf"))
+    checks.check_equal(models.load(tmp_path / "stories"), models.load(data_folder / "02_models" / "stories260K_hf"))
     text = command("scratchgrad-sample", "--model", "stories", "--temperature", 0, "--max-tokens", 200).stdout.decode()
     expected = (data / "stories260K.md").read_text().split("-t 0.0\n")[1].split("\n```")[0]
     assert len(text) > 450
