@@ -42,9 +42,15 @@ def output_cross_entropy(
     module (low-rank, sharded, quantised) is called on `CHUNK_TOKENS` tokens, and once more in the backward pass. It
     must treat each token by itself. ValueError where the shapes disagree; IndexError for a target that is no class.
     """
-    if type(layer) is Linear and reduction == "sum":  # the others too, once F.linear_cross_entropy takes `reduction`
+    if type(layer) is Linear:
         return F.linear_cross_entropy(
-            hidden_states, layer.weight, targets, layer.bias, label_smoothing=label_smoothing, z_loss=z_loss
+            hidden_states,
+            layer.weight,
+            targets,
+            layer.bias,
+            label_smoothing=label_smoothing,
+            z_loss=z_loss,
+            reduction=reduction,
         )
     if targets.shape != hidden_states.shape[:-1]:
         raise ValueError(f"targets must have the leading shape {hidden_states.shape[:-1]}, not {targets.shape}")
