@@ -28,7 +28,7 @@ FAMILIES = {
     "mixtral": ({"model_type": "mixtral", **DECODER, "num_local_experts": 2}, None, "lm_head"),
     "t5": (T5, None, "lm_head"),
     "t5, untied": ({**T5, "tie_word_embeddings": False}, None, "lm_head"),
-    "transformer": ({"model_type": "transformer", **ENCODER_DECODER, "label_smoothing": 0.1}, None, "lm_head"),
+    "transformer": ({"model_type": "transformer", **ENCODER_DECODER}, None, "lm_head"),
     "bert, pre-training": ({"model_type": "bert", **DECODER}, "BertForPreTraining", "masked_head.decoder"),
     "bert, masked": ({"model_type": "bert", **DECODER}, "BertForMaskedLM", "masked_head.decoder"),
     "bert, texts": ({"model_type": "bert", **DECODER}, "BertForSequenceClassification", "classifier"),

@@ -82,7 +82,6 @@ def test_the_loss_is_the_smoothed_negative_log_probability_of_the_logits(smoothi
 @pytest.mark.parametrize(("changes", "words"), [
     ({"d_model": 18}, "model.d_model = 18 is not divisible by 4 attention heads"),
     ({"d_model": 15}, "model.d_model = 15"),
-    ({"label_smoothing": 1.0}, "model.label_smoothing = 1.0"),
     ({"num_layer": 2}, "did you mean model.num_layers"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(changes, words):
