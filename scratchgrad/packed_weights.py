@@ -34,7 +34,7 @@ class PackedWeights:
 class PackedModel(PackedWeights):
     """The packed weights of one model, which stay for as long as the weights do.
 
-    `keep(weights)` comes before they are used: it lets go of what was made of an array that is none of the model's any
+    `keep(weights)` comes before they are used: it drops what was made of an array that is none of the model's any
     more, or that has other numbers now, whoever wrote them. Of other arrays nothing is kept.
     """
 

@@ -39,10 +39,10 @@ def read_source(path: Path, tokenizer_file: Path | None = None) -> Source:
     """
     if path.is_file():
         model: Model = models.read_llama2c(path)
-        folder, names, told = path.parent, [BIN], OF_LLAMA2C
+        folder, names, generation_config = path.parent, [BIN], OF_LLAMA2C
     else:
         folder, names = verified(model_directory(path)), [JSON, BIN, "tokenizer.model", "vocab.txt", *MERGES]
-        model, told = models.load(folder), models.load_generation_config(folder)
+        model, generation_config = models.load(folder), models.load_generation_config(folder)
     file = tokenizer_file or next((folder / name for name in names if (folder / name).exists()), None)
     tokenizer = None if file is None else tokenizers.load(file)
     if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
@@ -50,7 +50,7 @@ def read_source(path: Path, tokenizer_file: Path | None = None) -> Source:
             f"'{file}' has {tokenizer.vocab_size:,} tokens, and the model was made for {model.config.vocab_size:,}: "
             "they do not belong together"
         )
-    return Source(model, told, tokenizer, file)
+    return Source(model, generation_config, tokenizer, file)
 
 
 def to_hugging_face(source: Source, folder: Path, *, dtype: Dtype = "float32", say: Callable[[str], None]) -> None:
@@ -75,7 +75,7 @@ def to_llama2c(source: Source, path: Path, *, version: int = 0, say: Callable[[s
 
 
 def _write_tokenizer(source: Source, target: Path, say: Callable[[str], None]) -> None:
-    """The same bytes where the form is the same. Where the other cannot hold it, that is told: the model is of use."""
+    """The same bytes where the form is the same. A form that cannot hold it is reported; the model is of use."""
     if source.tokenizer is None or source.tokenizer_file is None:
         say(f"no {target.name} was written: there is no tokenizer beside the model")
     elif source.tokenizer_file.suffix == target.suffix:

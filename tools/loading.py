@@ -53,7 +53,7 @@ def load_language_model(folder: Path) -> LanguageModel:
             f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "
             f"{model.config.vocab_size}: they do not belong together"
         )
-    told = models.load_generation_config(folder)
-    ends = told.get("eos_token_id")
+    generation_config = models.load_generation_config(folder)
+    ends = generation_config.get("eos_token_id")
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    return LanguageModel(model, tokenizer, told.get("bos_token_id"), frozenset(ends))
+    return LanguageModel(model, tokenizer, generation_config.get("bos_token_id"), frozenset(ends))

@@ -61,8 +61,8 @@ class Communicator:
 
         For settings and names. TypeError for what JSON cannot hold, ValueError for more than a mebibyte.
         """
-        told: T = json.loads(encoded(value))
-        return told
+        result: T = json.loads(encoded(value))
+        return result
 
     def broadcast_array(self, array: Values, root: int = 0) -> None:
         """Fill every rank's array with that of `root`, in place."""
@@ -128,8 +128,8 @@ def checked_parts(parts: Sequence[Values], ranks: int) -> None:
     if len(parts) != ranks:
         raise ValueError(f"{len(parts)} parts for {ranks} ranks: each rank gets one, which may be empty")
     if any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] or part.dtype != parts[0].dtype for part in parts):
-        told = ", ".join(f"{part.shape} {part.dtype}" for part in parts)
-        raise ValueError(f"parts of {told}: they may differ in the length of their first axis only")
+        described = ", ".join(f"{part.shape} {part.dtype}" for part in parts)
+        raise ValueError(f"parts of {described}: they may differ in the length of their first axis only")
 
 
 def encoded(value: Any) -> bytes:

@@ -82,9 +82,9 @@ class MpiCommunicator(Communicator):
     def _gathered(self, array: Values) -> tuple[Values, list[int]]:
         """All ranks' rows, and how many each has."""
         self.barrier()
-        told = np.empty((self.size, 2), np.int64)
-        self._mpi.Allgather(_rows(array), told)
-        lengths = _lengths(told, array)
+        shapes = np.empty((self.size, 2), np.int64)
+        self._mpi.Allgather(_rows(array), shapes)
+        lengths = _lengths(shapes, array)
         gathered = np.empty((sum(lengths), *array.shape[1:]), array.dtype)
         words = _words(gathered)
         width = words.size // max(1, len(gathered))
@@ -94,9 +94,9 @@ class MpiCommunicator(Communicator):
     def all_to_all(self, parts: Sequence[Values]) -> list[Values]:
         checked_parts(parts, self.size)
         self.barrier()
-        told = np.empty((self.size, 2), np.int64)
-        self._mpi.Alltoall(np.stack([_rows(part) for part in parts]), told)
-        received = [np.empty((length, *parts[0].shape[1:]), parts[0].dtype) for length in _lengths(told, parts[0])]
+        shapes = np.empty((self.size, 2), np.int64)
+        self._mpi.Alltoall(np.stack([_rows(part) for part in parts]), shapes)
+        received = [np.empty((length, *parts[0].shape[1:]), parts[0].dtype) for length in _lengths(shapes, parts[0])]
         received[self.rank][...] = parts[self.rank]
         given = [_contiguous(part) for part in parts]
         others = [rank for rank in range(self.size) if rank != self.rank]
@@ -114,8 +114,8 @@ class MpiCommunicator(Communicator):
         if self.rank != 0:
             text = np.empty(length[0], np.uint8)
         self._mpi.Bcast(text)
-        told: T = json.loads(text.tobytes())
-        return told
+        result: T = json.loads(text.tobytes())
+        return result
 
     def broadcast_array(self, array: Values, root: int = 0) -> None:
         self._check_rank(root)
@@ -202,9 +202,9 @@ def _rows(array: Values) -> Values:
     return np.array([len(array), math.prod(array.shape[1:]) * array.itemsize], np.int64)
 
 
-def _lengths(told: Values, own: Values) -> list[int]:
+def _lengths(shapes: Values, own: Values) -> list[int]:
     """The number of rows that each rank gives. ValueError, on all ranks, where theirs are of other sizes than these."""
-    lengths, widths = told.T.tolist()
+    lengths, widths = shapes.T.tolist()
     if any(width != _rows(own)[1] for width in widths):
         raise ValueError(f"the shapes of arrays do not agree: a row has {widths} bytes, by rank")
     return list(lengths)

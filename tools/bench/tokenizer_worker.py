@@ -95,14 +95,14 @@ WORK: dict[tuple[str, str], tuple[Callable[[Documents, Path], Callable[[], Any]]
 
 
 def main(system: str, task: str, folder: Path) -> None:
-    make, told = WORK[system, task]
+    make, describe = WORK[system, task]
     work = make(json.loads((folder / "documents.json").read_text()), folder)
     seconds = []
     for _ in range(1 if task == "train" else 1 + WARM_REPEATS):
         began = time.perf_counter()
         result = work()
         seconds.append(time.perf_counter() - began)
-    seen = hashlib.sha256(json.dumps(told(result)).encode()).hexdigest()
+    seen = hashlib.sha256(json.dumps(describe(result)).encode()).hexdigest()
     print(json.dumps({"seconds": seconds[-WARM_REPEATS:], "result": seen}))
 
 

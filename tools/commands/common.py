@@ -1,4 +1,4 @@
-"""What every command line of ours shares: how a user's mistake is told, and the version."""
+"""What every command line of ours shares: how a user's mistake is reported, and the version."""
 
 from __future__ import annotations
 

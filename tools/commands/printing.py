@@ -84,8 +84,8 @@ class Printer:
     def _close(self, text: Written) -> None:
         if self._as_json:
             scored = {} if text.score is None else {"score": text.score}
-            told = {"prompt": text.prompt, "sample": text.sample, "text": text.text, **scored}
-            write(json.dumps({**told, "ids": text.ids, "log_probs": text.log_probs}) + "\n")
+            row = {"prompt": text.prompt, "sample": text.sample, "text": text.text, **scored}
+            write(json.dumps({**row, "ids": text.ids, "log_probs": text.log_probs}) + "\n")
             return
         write("\n")
         if self._log_probs:

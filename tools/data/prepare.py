@@ -207,17 +207,17 @@ def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], sums_file:
         known = json.loads(sums_file.read_bytes())
     except (OSError, ValueError):
         known = {}
-    sums, told = {}, []
+    sums, described = {}, []
     for source in sources:
         paths = source.paths()
-        told.append([source.name, repr(source), [path.as_posix() for path in paths]])
+        described.append([source.name, repr(source), [path.as_posix() for path in paths]])
         for path in paths:
             status = path.stat()
             key = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
             sums[key] = known.get(key) or sha256_of(path)
     if not sums.keys() <= known.keys():
         sums_file.write_text(json.dumps({**known, **sums}))
-    whole = json.dumps([settings, told, list(sums.values())])
+    whole = json.dumps([settings, described, list(sums.values())])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -29,7 +29,7 @@ class TokenizedExample:
     def of(cls, *parts: tuple[Sequence[int] | Array, bool], **columns: Any) -> TokenizedExample:
         """Parts of ids one after another, each with whether its tokens are targets."""
         ids = np.concatenate([np.asarray(part, np.int64) for part, _ in parts])
-        is_target = np.repeat([told for _, told in parts], [len(part) for part, _ in parts])
+        is_target = np.repeat([counts for _, counts in parts], [len(part) for part, _ in parts])
         return cls(ids, is_target, {name: np.asarray(column) for name, column in columns.items()})
 
     def __len__(self) -> int:

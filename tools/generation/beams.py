@@ -172,6 +172,6 @@ def _hypothesis(score: float, node: Node | None, stop_token_ids: frozenset[int])
         path.append(node)
         node = node.parent
     path.reverse()
-    told = [after.total - before for before, after in zip([0.0, *(n.total for n in path)], path, strict=False)]
+    log_probs = [after.total - before for before, after in zip([0.0, *(n.total for n in path)], path, strict=False)]
     count = len(path) - (path[-1].token in stop_token_ids)
-    return Hypothesis(score, [n.token for n in path[:count]], told[:count])
+    return Hypothesis(score, [n.token for n in path[:count]], log_probs[:count])

@@ -27,8 +27,8 @@ def fill_masks(
 ) -> tuple[str, list[list[Candidate]]]:
     """The text with the likeliest token in place of each [MASK], and the `count` likeliest tokens for each.
 
-    Each mask is told with all others in place. Special tokens are no candidates. UserError where the text has no mask
-    or is longer than the context, or the tokenizer lacks a token that BERT needs.
+    Each mask is predicted with all others in place. Special tokens are no candidates. UserError where the text has no
+    mask or is longer than the context, or the tokenizer lacks a token that BERT needs.
     """
     layout = TextLayout(tokenizer)
     ids = np.array(layout.masked(text))
@@ -40,12 +40,12 @@ def fill_masks(
     with evaluating(model), no_grad():
         hidden_states = model.hidden_states(Tensor(to_device(ids[None], model.device)))
         logits = to_numpy(model.masked_head(hidden_states).data)[0, places]
-    told = log_probabilities(logits)
-    told[:, list(tokenizer.special_tokens.values())] = -np.inf
-    best = np.argsort(-told, axis=1, kind="stable")[:, :count]
+    log_probs = log_probabilities(logits)
+    log_probs[:, list(tokenizer.special_tokens.values())] = -np.inf
+    best = np.argsort(-log_probs, axis=1, kind="stable")[:, :count]
     ids[places] = best[:, 0]
     candidates = [
         [Candidate(tokenizer.decode([token]), float(np.exp(row[token]))) for token in tokens]
-        for row, tokens in zip(told, best, strict=True)
+        for row, tokens in zip(log_probs, best, strict=True)
     ]
     return tokenizer.decode(ids[1:-1].tolist()), candidates

@@ -98,7 +98,7 @@ def evaluating(model: Module | GenerationModel) -> Iterator[None]:
 
 @contextmanager
 def generating(model: GenerationModel) -> Iterator[None]:
-    """As `evaluating`; a model that goes back to training lets go of its packed weights, which are of no use to it."""
+    """As `evaluating`; a model that returns to training drops its packed weights."""
     was_training = model.training
     try:
         with evaluating(model):

@@ -56,13 +56,13 @@ def source_class(name: str) -> type[Source]:
 
 
 def source_settings(name: str) -> list[str]:
-    """The names of what a source is told."""
+    """The names of a source's settings."""
     kind: Any = source_class(name)
     return [field.name for field in dataclasses.fields(kind)]
 
 
 def build_source(name: str, **settings: Any) -> Source:
-    """The source of this name; UserError where it is told what it does not know, or not what it needs."""
+    """The source of this name; UserError for a setting that it does not know, or one that is missing."""
     kind: Any = source_class(name)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = [setting for setting in settings if setting not in fields]

@@ -92,7 +92,7 @@ def measure(command: list[str], folder: Path) -> Measurement:
 
 
 def measure_undisturbed(command: list[str], folder: Path) -> Measurement:
-    """As `measure`; done again, a few times at most, while others use much of the machine, and the best of it told."""
+    """The best of a few calls of `measure`: it is repeated while others use much of the machine."""
     tries: list[Measurement] = []
     while not tries or (len(tries) < MOST_TRIES and tries[-1].disturbance > MOST_DISTURBANCE):
         tries.append(measure(command, folder))

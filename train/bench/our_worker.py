@@ -75,7 +75,7 @@ def main(folder: Path) -> None:
         "flops": first.flops, "peak_flops_per_s": peak_flops_per_s(),
     }  # fmt: skip
     if settings["profiled"]:
-        with profile() as told:
+        with profile() as profiled:
             for step in range(settings["profiled"]):
                 take_step(step)
         parts = settings["profiled"]
@@ -86,7 +86,7 @@ def main(folder: Path) -> None:
                     flops=row.flops // parts,
                 )
             )
-            for row in told.rows.values()
+            for row in profiled.rows.values()
         ]  # fmt: skip
     if comm.rank == 0:
         print(json.dumps(measured))

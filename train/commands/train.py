@@ -53,7 +53,7 @@ def main(
     mpirun -n 4 scratchgrad-train toy.yaml train.steps=40 train.learning_rate=1e-3
     mpirun -n 4 scratchgrad-train --resume
     """
-    # What overflows ends as a loss or a gradient that is no number, and that is told with its step.
+    # What overflows ends as a loss or a gradient that is no number, which is reported with its step.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="scratchgrad")
     world = announced()
     try:

@@ -28,7 +28,7 @@ class Seq2SeqLoss(Objective):
     """The loss of encoder-decoders, wherever sources and targets come from."""
 
     def loss(self, model: EncoderDecoder, batch: Mapping[str, Tensor]) -> LossOutput:
-        """token_accuracy: of targets, each told those before it."""
+        """token_accuracy: of targets, each given those before it."""
         aux, targets, attention_mask = AuxOutputs(), batch["targets"], batch.get("attention_mask")
         encoded = model.encode(batch["input_ids"], attention_mask, aux)
         hidden_states = model.decoder_hidden_states(model.shift_right(targets), encoded, attention_mask, aux=aux)

@@ -14,7 +14,7 @@ from scratchgrad.tools.text.source import Source
 
 @dataclass(frozen=True)
 class FilesSource(Source):
-    """files: globs. What each file holds is told by its name, see `read_examples`."""
+    """files: globs. What each file holds follows from its name: see `read_examples`."""
 
     files: Sequence[str]
 
