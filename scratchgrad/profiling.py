@@ -15,7 +15,7 @@ WALK = "(gradients meet)"  # between the backward of one op and the next: sums, 
 
 
 @dataclass
-class Row:
+class ProfileRow:
     """What one op came to in one direction. bytes: of the arrays that went in and came out."""
 
     name: str
@@ -33,9 +33,9 @@ class Profile:
     """
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], Row] = {}
+        self.rows: dict[tuple[str, str], ProfileRow] = {}
         self._flops: dict[int, int] = {}  # of backwards, by sequence number: nodes would keep their arrays alive
-        self._open: Row | None = None  # the backward that runs now
+        self._open: ProfileRow | None = None  # the backward that runs now
         self._since = time.perf_counter()
 
     @property
@@ -86,10 +86,10 @@ class Profile:
         self._take_time(row)
         row.bytes += gradient.nbytes * (position == 0) + piece.nbytes
 
-    def _row(self, name: str, direction: str) -> Row:
-        return self.rows.setdefault((name, direction), Row(name, direction))
+    def _row(self, name: str, direction: str) -> ProfileRow:
+        return self.rows.setdefault((name, direction), ProfileRow(name, direction))
 
-    def _take_time(self, row: Row) -> None:
+    def _take_time(self, row: ProfileRow) -> None:
         now = time.perf_counter()
         row.seconds += now - self._since
         self._since = now

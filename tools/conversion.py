@@ -23,7 +23,7 @@ MERGES = ("merges.txt", "vocab.bpe")  # with the vocabulary of GPT-2 beside them
 OF_LLAMA2C = {"bos_token_id": 1, "eos_token_id": [1, 2]}
 
 
-class Source(NamedTuple):
+class LoadedModel(NamedTuple):
     """A model that was read, with what stood beside it."""
 
     model: Model
@@ -32,7 +32,7 @@ class Source(NamedTuple):
     tokenizer_file: Path | None
 
 
-def read_source(path: Path, tokenizer_file: Path | None = None) -> Source:
+def read_source(path: Path, tokenizer_file: Path | None = None) -> LoadedModel:
     """A model directory, a run's newest checkpoint, or a file of llama2.c, with the tokenizer beside it or another one.
 
     UserError where a file is damaged, or the tokenizer has ids that the model does not know.
@@ -50,10 +50,10 @@ def read_source(path: Path, tokenizer_file: Path | None = None) -> Source:
             f"'{file}' has {tokenizer.vocab_size:,} tokens, and the model was made for {model.config.vocab_size:,}: "
             "they do not belong together"
         )
-    return Source(model, generation_config, tokenizer, file)
+    return LoadedModel(model, generation_config, tokenizer, file)
 
 
-def to_hugging_face(source: Source, folder: Path, *, dtype: Dtype = "float32", say: Callable[[str], None]) -> None:
+def to_hugging_face(source: LoadedModel, folder: Path, *, dtype: Dtype = "float32", say: Callable[[str], None]) -> None:
     """Write a directory that transformers opens; UserError for a model that Hugging Face has no class for."""
     reason = source.model.config.hugging_face_refusal()
     if reason is not None:
@@ -64,7 +64,7 @@ def to_hugging_face(source: Source, folder: Path, *, dtype: Dtype = "float32", s
     _write_tokenizer(source, folder / JSON, say)
 
 
-def to_llama2c(source: Source, path: Path, *, version: int = 0, say: Callable[[str], None]) -> None:
+def to_llama2c(source: LoadedModel, path: Path, *, version: int = 0, say: Callable[[str], None]) -> None:
     """Write a file that run.c opens, and a tokenizer.bin beside it where the tokenizer is of that kind."""
     for file in (path, path.with_name(BIN)):
         if file.exists():
@@ -74,7 +74,7 @@ def to_llama2c(source: Source, path: Path, *, version: int = 0, say: Callable[[s
     _write_tokenizer(source, path.with_name(BIN), say)
 
 
-def _write_tokenizer(source: Source, target: Path, say: Callable[[str], None]) -> None:
+def _write_tokenizer(source: LoadedModel, target: Path, say: Callable[[str], None]) -> None:
     """The same bytes where the form is the same. A form that cannot hold it is reported; the model is of use."""
     if source.tokenizer is None or source.tokenizer_file is None:
         say(f"no {target.name} was written: there is no tokenizer beside the model")

@@ -22,7 +22,7 @@ WIDE = 160  # columns: a table that goes into a file has as many as it needs
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """tables are printed, figures are written as JSON where --json says, draw makes the picture of --plot."""
 
     tables: list[Table]
@@ -46,8 +46,8 @@ def subcommand(
     rounds: int | None = None,
     threads: bool = False,
     plots: bool = False,
-) -> Callable[[Callable[..., Report]], click.Command]:
-    """Make a command of a function that returns a Report. What is given here is an option there, with this default.
+) -> Callable[[Callable[..., BenchReport]], click.Command]:
+    """Make a command of a function that returns a BenchReport. What is given here is an option with that default.
 
     The function gets `model` and its `shape` (a Shape), `peers` (a list of names), `steps`, `rounds`, `threads` (all
     cores by default), each as it is asked for, beside the options of its own. UserError becomes one sentence.
@@ -64,7 +64,7 @@ def subcommand(
     }
     asked = dict(zip(options, (model, peers, steps, rounds, threads, True, plots), strict=True))
 
-    def make(measure: Callable[..., Report]) -> click.Command:
+    def make(measure: Callable[..., BenchReport]) -> click.Command:
         @wraps(measure)
         def run(json: Path | None, plot: Path | None = None, **values: Any) -> None:
             if model:
@@ -85,7 +85,7 @@ def subcommand(
     return make
 
 
-def tell(report: Report, json_path: Path | None, plot_path: Path | None) -> None:
+def tell(report: BenchReport, json_path: Path | None, plot_path: Path | None) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDE)  # a file has room

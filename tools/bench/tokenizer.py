@@ -28,7 +28,7 @@ DOCUMENT = 20_000  # characters
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenizerTiming:
     """seconds: the median over all rounds, by system. text_bytes: of the text, in UTF-8."""
 
     task: str
@@ -42,7 +42,7 @@ class Row:
 
 def bench_tokenizer(
     texts: Mapping[str, str], peers: list[str], *, vocab_size: int, rounds: int, say: Callable[[str], Any]
-) -> list[Row]:
+) -> list[TokenizerTiming]:
     """Every text trained on and encoded, and a long run of one letter; UserError where two disagree."""
     check_peers(peers, PEERS)
     rows = []
@@ -69,7 +69,7 @@ def _prepare(folder: Path, text: str, vocab_size: int) -> None:
 
 def _row(
     task: str, title: str, size: int, systems: list[str], folder: Path, rounds: int, say: Callable[[str], Any]
-) -> Row:
+) -> TokenizerTiming:
     seconds: dict[str, list[float]] = {system: [] for system in systems}
     results: dict[str, str] = {}
     for number in range(rounds):
@@ -82,4 +82,4 @@ def _row(
     for system, result in results.items():
         if result != results[OURS]:
             raise UserError(f"scratchgrad and {system} do not agree: {task} {title}")
-    return Row(task, title, size, {system: statistics.median(found) for system, found in seconds.items()})
+    return TokenizerTiming(task, title, size, {system: statistics.median(found) for system, found in seconds.items()})

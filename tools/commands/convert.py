@@ -17,7 +17,7 @@ from scratchgrad.tools.conversion import read_source, to_hugging_face, to_llama2
 from scratchgrad.tools.runs import is_run, newest_checkpoint
 
 
-class Row(NamedTuple):
+class TensorRow(NamedTuple):
     """A stored tensor."""
 
     name: str
@@ -76,23 +76,27 @@ def main(
     write(f"{target}\n")
 
 
-def stored_in(path: Path) -> list[Row]:
+def stored_in(path: Path) -> list[TensorRow]:
     """The tensors of a safetensors file, a .bin file of llama2.c, a model directory or a run's newest checkpoint.
 
     Headers are read, and no weights.
     """
     if path.is_file() and path.suffix != ".safetensors":
         tensor_infos, _ = describe_llama2c(path)
-        return [Row(t.name, t.shape, "int8" if t.group_size else "float32", t.size, t.nbytes) for t in tensor_infos]
+        return [
+            TensorRow(t.name, t.shape, "int8" if t.group_size else "float32", t.size, t.nbytes) for t in tensor_infos
+        ]
     folder = newest_checkpoint(path) if is_run(path) else path
     arrays = map_weights(folder) if path.is_dir() else map_tensors(path)
-    return [Row(name, a.shape, a.dtype.name, a.size, a.nbytes) for name, a in arrays.items()]
+    return [TensorRow(name, a.shape, a.dtype.name, a.size, a.nbytes) for name, a in arrays.items()]
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[TensorRow]) -> str:
     """A line for each tensor, and one for all together."""
     rows = list(rows)
-    total = Row(f"{len(rows)} tensors", (), "", sum(row.parameters for row in rows), sum(row.bytes for row in rows))
+    total = TensorRow(
+        f"{len(rows)} tensors", (), "", sum(row.parameters for row in rows), sum(row.bytes for row in rows)
+    )
     cells = [("tensor", "shape", "dtype", "parameters", "bytes")]
     for row in (*rows, total):
         shape = " x ".join(map(str, row.shape)) or ("" if row is total else "1")

@@ -30,7 +30,7 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelLocation:
     """Where the model is, and where it computes."""
 
     run: Path | None
@@ -65,7 +65,7 @@ class Search:
 @tells_mistakes
 @option_group(
     "source",
-    Source,
+    ModelLocation,
     click.option("--run", type=click.Path(path_type=Path), metavar="DIR", help="A run; its newest checkpoint."),
     click.option("--model", type=click.Path(path_type=Path), metavar="DIR", help="A model directory."),
     click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda"),
@@ -153,7 +153,7 @@ class Search:
 @click.pass_context
 def main(
     context: click.Context,
-    source: Source,
+    source: ModelLocation,
     prompts: Callable[[], list[str]],
     params: SamplingParams,
     search: Search,

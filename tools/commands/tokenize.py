@@ -18,7 +18,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.commands.common import HELP, read_text, say, tells_mistakes, version_option, write
-from scratchgrad.tools.commands.progress import Progress
+from scratchgrad.tools.commands.progress import ProgressBar
 from scratchgrad.tools.runs import is_run, newest_checkpoint, newest_run
 from scratchgrad.tools.text import TEXT_SUFFIXES, find_files, stream_texts
 from scratchgrad.tools.tokenizer import END_OF_TEXT, ByteLevelBPE, Tokenizer
@@ -102,11 +102,11 @@ def train(
     texts = _not_held_out(
         (block for path in found for text in stream_texts(path) for block in blocks(text)), held_out, kept
     )
-    with Progress(sum(path.stat().st_size for path in found), "bytes counted") as progress:
-        counted = count_pieces(texts, pattern, usable_cores(), progress=progress.tell)
-    with Progress(vocab_size, "tokens learnt") as progress:
+    with ProgressBar(sum(path.stat().st_size for path in found), "bytes counted") as progress:
+        counted = count_pieces(texts, pattern, usable_cores(), progress=progress.update)
+    with ProgressBar(vocab_size, "tokens learnt") as progress:
         tokenizer = learn_bpe(
-            counted.counts, vocab_size, pattern=pattern, special_tokens=special, progress=progress.tell
+            counted.counts, vocab_size, pattern=pattern, special_tokens=special, progress=progress.update
         )
     try:
         tokenizers.save(tokenizer, output)

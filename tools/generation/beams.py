@@ -34,10 +34,10 @@ class Hypothesis(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Node:
+class BeamNode:
     """A text's last token; those before it are its parents', which several texts may share."""
 
-    parent: Node | None
+    parent: BeamNode | None
     token: int
     total: float  # the log-probability of the text up to here
 
@@ -103,8 +103,8 @@ class _Search:
         self._max_tokens, self._length_penalty, self._stop_token_ids = max_tokens, length_penalty, stop_token_ids
         self._length = 0
         self._totals = np.array([0.0] + [-inf] * (beams - 1))  # at first all rows are one text: the first stands for it
-        self._nodes: list[Node | None] = [None] * beams
-        self._ended: list[tuple[float, Node]] = []
+        self._nodes: list[BeamNode | None] = [None] * beams
+        self._ended: list[tuple[float, BeamNode]] = []
 
     @property
     def tokens(self) -> list[int]:
@@ -119,10 +119,10 @@ class _Search:
         beams = len(self._nodes)
         self._length += 1
         totals = (self._totals[:, None] + log_probabilities).reshape(-1)
-        going: list[tuple[int, Node]] = []
+        going: list[tuple[int, BeamNode]] = []
         for rank, place in enumerate(_best(totals, beams * (1 + max(1, len(self._stop_token_ids))))):
             row, token = divmod(int(place), log_probabilities.shape[1])
-            node = Node(self._nodes[row], token, float(totals[place]))
+            node = BeamNode(self._nodes[row], token, float(totals[place]))
             if token in self._stop_token_ids or self._length == self._max_tokens:
                 if rank < beams:
                     self._ended.append((self._score(node.total), node))
@@ -131,7 +131,7 @@ class _Search:
         self._ended = sorted(self._ended, key=lambda ended: -ended[0])[:beams]
         return self._settle(going)
 
-    def _settle(self, going: list[tuple[int, Node]]) -> list[int]:
+    def _settle(self, going: list[tuple[int, BeamNode]]) -> list[int]:
         parents = list(range(len(self._nodes)))
         self._nodes, others = [None] * len(parents), []
         for row, node in going:
@@ -166,8 +166,8 @@ def _best(totals: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     return places[totals[places] > -inf]
 
 
-def _hypothesis(score: float, node: Node | None, stop_token_ids: frozenset[int]) -> Hypothesis:
-    path: list[Node] = []
+def _hypothesis(score: float, node: BeamNode | None, stop_token_ids: frozenset[int]) -> Hypothesis:
+    path: list[BeamNode] = []
     while node is not None:
         path.append(node)
         node = node.parent

@@ -9,7 +9,7 @@ from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
 
 
 @dataclass(frozen=True)
-class Report:
+class TokenizerReport:
     """Of text whose pieces were counted. used: tokens that occur in it at least once, special ones aside."""
 
     text_bytes: int
@@ -23,7 +23,7 @@ class Report:
         return self.text_bytes / self.tokens if self.tokens else 0.0
 
 
-def report_on(tokenizer: ByteLevelBPE, counts: Counter[str], shown: int = 5) -> Report:
+def report_on(tokenizer: ByteLevelBPE, counts: Counter[str], shown: int = 5) -> TokenizerReport:
     """Each different piece is encoded once. Among equals the token that was learnt first is shown."""
     occurs: Counter[int] = Counter()
     for piece, count in counts.items():
@@ -34,7 +34,7 @@ def report_on(tokenizer: ByteLevelBPE, counts: Counter[str], shown: int = 5) -> 
     learnt = [i for i in ordinary if len(ordinary[i]) > 1]
     longest = sorted(learnt, key=lambda i: (-len(ordinary[i]), i))[:shown]
     rarest = sorted(learnt, key=lambda i: (occurs[i], i))[:shown]
-    return Report(
+    return TokenizerReport(
         text_bytes=sum(len(ordinary[token]) * count for token, count in occurs.items()),
         tokens=occurs.total(),
         used=len(occurs),

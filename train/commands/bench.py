@@ -14,7 +14,7 @@ from scratchgrad.tools.bench import decoding as decoding_bench
 from scratchgrad.tools.bench import engine as engine_bench
 from scratchgrad.tools.bench import tokenizer as tokenizer_bench
 from scratchgrad.tools.bench.experts import bench_experts
-from scratchgrad.tools.bench.report import Report, subcommand, table
+from scratchgrad.tools.bench.report import BenchReport, subcommand, table
 from scratchgrad.tools.bench.shapes import Shape
 from scratchgrad.tools.bench.tokenizer_texts import bench_texts
 from scratchgrad.tools.commands.common import HELP, say, version_option
@@ -39,7 +39,7 @@ def train(
     threads: int,
     precision: Precision,
     profile: bool,
-) -> Report:
+) -> BenchReport:
     """The time of a training step: forward, backward, clipping, AdamW.
 
     The peer 2-ranks is ourselves as two processes that share the threads. The floor is the time that the step's matrix
@@ -61,8 +61,8 @@ def train(
     figures = [asdict(side) for side in sides]
     if profile:
         draw_it = partial(draw_profile, rows=ours.profile, title=title)
-        return Report([shown, profile_table(ours.profile, title)], figures, draw_it)
-    return Report([shown], figures, partial(draw_sides, sides=sides, title=title))
+        return BenchReport([shown, profile_table(ours.profile, title)], figures, draw_it)
+    return BenchReport([shown], figures, partial(draw_sides, sides=sides, title=title))
 
 
 def profile_table(rows: list[dict[str, Any]], title: str) -> Table:
@@ -78,7 +78,7 @@ def profile_table(rows: list[dict[str, Any]], title: str) -> Table:
 
 
 @subcommand(model="deep", steps=2, threads=True, plots=True)
-def memory(model: str, shape: Shape, steps: int, threads: int) -> Report:
+def memory(model: str, shape: Shape, steps: int, threads: int) -> BenchReport:
     """The peak memory of a training process, for each way of recomputation."""
     results = bench_memory(shape, threads=threads, steps=steps, say=say)
     kept, title = results["none"], titled(model, shape, threads)
@@ -89,13 +89,15 @@ def memory(model: str, shape: Shape, steps: int, threads: int) -> Report:
             f"{result.median:.3f}", f"{result.median / kept.median:.2f}",
         )  # fmt: skip
     figures = {way: asdict(result) for way, result in results.items()}
-    return Report([shown], figures, partial(draw_recomputation, results=results, title=title))
+    return BenchReport([shown], figures, partial(draw_recomputation, results=results, title=title))
 
 
 @subcommand(model="stories15M", peers=decoding_bench.PEERS, rounds=3, threads=True)
 @click.option("--prompts", default="1,16", show_default=True, metavar="N[,N]", help="Texts that are written at once.")
 @click.option("--tokens", type=click.IntRange(min=2), default=128, show_default=True, help="Of each text.")
-def decode(model: str, shape: Shape, peers: list[str], rounds: int, threads: int, prompts: str, tokens: int) -> Report:
+def decode(
+    model: str, shape: Shape, peers: list[str], rounds: int, threads: int, prompts: str, tokens: int
+) -> BenchReport:
     """How fast texts are written, greedily, in float32.
 
     The bound is the rate at which all weights can be multiplied by a vector, on all threads, with nothing in between.
@@ -121,38 +123,40 @@ def decode(model: str, shape: Shape, peers: list[str], rounds: int, threads: int
             times(result.tokens_per_s / mine.bare_per_s) if result.prompts == 1 else "",
             "" if result is mine else times(mine.tokens_per_s / result.tokens_per_s),
         )  # fmt: skip
-    return Report([shown], [asdict(result) for result in results])
+    return BenchReport([shown], [asdict(result) for result in results])
 
 
 @subcommand(peers=engine_bench.PEERS, rounds=3)
 @click.option("--length", type=click.IntRange(min=1), default=1000, show_default=True, help="Additions in the chain.")
-def engine(peers: list[str], rounds: int, length: int) -> Report:
+def engine(peers: list[str], rounds: int, length: int) -> BenchReport:
     """The cost of autograd itself: a chain of additions of 8 elements, forward and backward, on one thread."""
     results = engine_bench.bench_engine(peers, length=length, rounds=rounds, say=say)
     shown = table(f"{length:,} additions", "", "ms", "an op", "ours is faster")
     for name, seconds in results.items():
         ratio = "" if name == OURS else times(seconds / results[OURS])
         shown.add_row(name, f"{seconds * 1e3:.2f}", f"{seconds / length * 1e6:.2f} µs", ratio)
-    return Report([shown], results)
+    return BenchReport([shown], results)
 
 
 @subcommand(model="stories15M", steps=5, threads=True)
 @click.option("--experts", "count", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--per-token", type=click.IntRange(min=1), default=2, show_default=True, help="Experts a token meets.")
-def experts(model: str, shape: Shape, steps: int, threads: int, count: int, per_token: int) -> Report:
+def experts(model: str, shape: Shape, steps: int, threads: int, count: int, per_token: int) -> BenchReport:
     """The time of forward and backward with a mixture of experts, beside the dense model of the same width."""
     results = bench_experts(shape, experts=count, per_token=per_token, threads=threads, steps=steps, say=say)
     shown = table(titled(model, shape, threads), "", "s forward and backward", "of dense")
     for name, seconds in results.items():
         shown.add_row(name, f"{seconds:.3f}", f"{seconds / results['dense']:.2f}")
-    return Report([shown], results)
+    return BenchReport([shown], results)
 
 
 @subcommand(peers=tokenizer_bench.PEERS, rounds=3)
 @click.option("--english", multiple=True, metavar="FILE", help="English text to measure with, beside code; a glob.")
 @click.option("--megabytes", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each text.")
 @click.option("--vocab-size", type=click.IntRange(min=257), default=32000, show_default=True)
-def tokenizer(peers: list[str], rounds: int, english: tuple[str, ...], megabytes: float, vocab_size: int) -> Report:
+def tokenizer(
+    peers: list[str], rounds: int, english: tuple[str, ...], megabytes: float, vocab_size: int
+) -> BenchReport:
     """Training and warm encoding on one thread: the standard library's code, and English where files are given."""
     texts = bench_texts(english, int(megabytes * 1e6))
     rows = tokenizer_bench.bench_tokenizer(texts, peers, vocab_size=vocab_size, rounds=rounds, say=say)
@@ -164,7 +168,7 @@ def tokenizer(peers: list[str], rounds: int, english: tuple[str, ...], megabytes
             known = peer in row.seconds
             cells += [f"{row.seconds[peer]:.3f} s", f"{row.times_as_fast_as(peer):.2f}x as fast"] if known else ["", ""]
         shown.add_row(*cells)
-    return Report([shown], [asdict(row) for row in rows])
+    return BenchReport([shown], [asdict(row) for row in rows])
 
 
 def titled(model: str, shape: Shape, threads: int) -> str:
