@@ -1,12 +1,12 @@
 """What turns gradients into better parameters: update rules, schedules, clipping."""
 
-from scratchgrad.optim.adamw import AdamW
+from scratchgrad.optim.adam import Adam, AdamW
 from scratchgrad.optim.clipping import clip_grad_norm_, global_norm
 from scratchgrad.optim.optimizer import Optimizer
 from scratchgrad.optim.schedules import Schedule, constant, cosine, inverse_sqrt, linear
 from scratchgrad.optim.sgd import SGD
 
 __all__ = [
-    "SGD", "AdamW", "Optimizer", "Schedule", "clip_grad_norm_", "constant", "cosine", "global_norm", "inverse_sqrt",
-    "linear",
+    "SGD", "Adam", "AdamW", "Optimizer", "Schedule", "clip_grad_norm_", "constant", "cosine", "global_norm",
+    "inverse_sqrt", "linear",
 ]  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from scratchgrad.backend import Array
 from scratchgrad.optim.optimizer import Optimizer
-from scratchgrad.tensor import Tensor
 
 
 class SGD(Optimizer):
@@ -14,25 +14,26 @@ class SGD(Optimizer):
 
     velocity   = momentum * velocity + grad + weight_decay * parameter
     parameter -= lr * velocity
+
+    params: see Optimizer.
     """
 
     state_names = ("velocity",)
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, Tensor]],
+        params: Iterable[Any],
         lr: float | Callable[[int], float] = 1e-2,
         *,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(named_parameters, lr)
-        self.momentum, self.weight_decay = momentum, weight_decay
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
-    def update(self, parameter: Array, grad: Array, state: list[Array], lr: float, decays: bool) -> None:
+    def update(self, parameter: Array, grad: Array, state: list[Array], options: Mapping[str, Any]) -> None:
         (velocity,) = state
-        velocity *= self.momentum
+        velocity *= options["momentum"]
         velocity += grad
-        if decays:
-            velocity += self.weight_decay * parameter
-        parameter -= lr * velocity
+        if options["weight_decay"]:
+            velocity += options["weight_decay"] * parameter
+        parameter -= options["lr"] * velocity
