@@ -7,13 +7,13 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from itertools import count
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import ref
 
 from scratchgrad.backend import Array, array_module
 from scratchgrad.closures import kept_arrays
+from scratchgrad.versions import changed_since, newest_change, sequence_numbers
 
 
 class SparseGradient(NamedTuple):
@@ -29,7 +29,6 @@ Backward = Callable[[Array], Sequence[Gradient]]
 Hook = Callable[[Array], Array | None]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_sequence_numbers = count()
 _by_sequence_number = attrgetter("sequence_number")
 
 
@@ -90,7 +89,7 @@ class Node:
         self.leaf = leaf
         self.hooks: list[Hook] | None = None
         self.scope = SCOPE.get()
-        self.sequence_number = next(_sequence_numbers)
+        self.sequence_number = next(sequence_numbers)
 
     def run_hooks(self, gradient: Array) -> Array:
         """The gradient as the hooks leave it."""
@@ -202,6 +201,7 @@ class BackwardPass:
         self._finish_leaf = finish_leaf
         self._wanted = wanted
         self._depth = 0
+        self._newest_change = newest_change()
         self._roots = [root for root, _ in roots]
         for root, gradient in roots:
             self.add(root, gradient, owned=False)
@@ -243,7 +243,7 @@ class BackwardPass:
                     input_gradients: list[InputGradient] | None = [] if yields else None
                     freed = sum(array.nbytes for array in kept_arrays(backward)) if yields else 0
                     if isinstance(backward, CheckpointedBlock):
-                        yield from self._recompute(backward, gradient, yields)
+                        yield from self._recompute(node, backward, gradient, yields)
                     else:
                         if watch is not None:
                             watch.before(node)
@@ -259,10 +259,12 @@ class BackwardPass:
                         yield from self._finish(input_node, yields)
 
     def _recompute(
-        self, checkpointed: CheckpointedBlock, gradient: Array | None, yields: bool
+        self, node: Node, checkpointed: CheckpointedBlock, gradient: Array | None, yields: bool
     ) -> Iterator[BackwardStep]:
         """Run a checkpointed block once more, and this backward pass through it, down to its inputs."""
         gradients, roots = {0: gradient, **checkpointed.others}, []
+        if node.sequence_number < self._newest_change:
+            refuse_changed(node, kept_arrays(checkpointed))
         for position, value in enumerate(checkpointed.block()):
             piece = gradients.get(position)
             if value.node is not None and piece is not None:
@@ -286,6 +288,9 @@ class BackwardPass:
         returned: list[Array] = []
         watch = WATCH.get()
         pieces = backward(gradient)
+        if node.sequence_number < self._newest_change:
+            asked = [to is not None and (needed is None or to in needed) for to in inputs]
+            refuse_changed(node, _arrays_read(backward, pieces, asked))
         for position, input_node in enumerate(inputs):
             piece = pieces[position]
             if input_node is None or piece is None or (needed is not None and input_node not in needed):
@@ -377,6 +382,24 @@ class CheckpointedBlock:
 
     def __call__(self, gradient: Array) -> Sequence[Gradient]:
         raise TypeError("the backward of a recomputed block is a pass through it, not a call")
+
+
+def _arrays_read(backward: Backward, pieces: Sequence[Gradient], asked: Sequence[bool]) -> list[Array]:
+    """What `backward` keeps, but for what only those promises read that nobody asks for."""
+    promises = [(piece, wanted) for piece, wanted in zip(pieces, asked, strict=False) if callable(piece)]
+    promised = {id(array) for array in kept_arrays([piece for piece, _ in promises])}
+    read = [array for array in kept_arrays(backward) if id(array) not in promised]
+    return read + kept_arrays([piece for piece, wanted in promises if wanted])
+
+
+def refuse_changed(node: Node, kept: Sequence[Array]) -> None:
+    """RuntimeError where one of these arrays, kept for the node's backward, was changed in place since the forward."""
+    changed = changed_since(node.sequence_number, kept)
+    if changed is not None:
+        raise RuntimeError(
+            f"backward of '{node.name}': an array of shape {changed.shape} that it kept was changed in place after the "
+            "forward pass; change it after backward(), or make a new one: x = x + 1, not x += 1"
+        )
 
 
 def accumulate(leaf: Any, gradient: Array | None, owned: bool) -> None:

@@ -52,7 +52,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
         values, inputs, wanted = [], [], False
         for argument in args:
             if isinstance(argument, Tensor):
-                values.append(argument.data)
+                values.append(argument._data)
                 node = argument.node
                 inputs.append(node)
                 wanted = wanted or node is not None
@@ -69,7 +69,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
         if type(value) is not ndarray:
             value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
         out = new(Tensor)
-        out.data, out.grad = value, None
+        out._data, out.grad = value, None
         out.node = Node(name, value, tuple(inputs), backward) if wanted and backward is not None else None
         watch = watching()
         if watch is not None:

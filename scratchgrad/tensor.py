@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import iadd, ifloordiv, imod, imul, ipow, isub, itruediv, setitem
 from typing import Any, Self
 from weakref import ref
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, BackwardStep, Hook, Node, accumulate
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
+from scratchgrad.op_errors import op_error
 from scratchgrad.operators import OPS, Operators
+from scratchgrad.versions import mark_changed
 
 
 class Tensor(Operators["Tensor"]):
@@ -20,7 +23,7 @@ class Tensor(Operators["Tensor"]):
     it holds integers only. With `requires_grad` the tensor is a leaf: `backward()` leaves its gradient in `.grad`.
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "node")
+    __slots__ = ("__weakref__", "_data", "grad", "node")
     __array_priority__ = 1000  # cupy_array * tensor calls Tensor.__rmul__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
@@ -28,13 +31,24 @@ class Tensor(Operators["Tensor"]):
             data = np.asarray(data)
             if data.dtype == np.float64:
                 data = data.astype(np.float32)
-        self.data: Array = data
+        self._data: Array = data
         self.grad: Array | None = None
         self.node: Node | None = None
         if requires_grad:
             self.requires_grad = True
 
     # What it is
+
+    @property
+    def data(self) -> Array:
+        """The array itself. `t.data = array` puts another in its place; `t.data -= 1` changes it, and is noticed."""
+        return self._data
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        if array is self._data:  # what `t.data -= 1` ends with
+            mark_changed(array)
+        self._data = array
 
     @property
     def requires_grad(self) -> bool:
@@ -178,7 +192,7 @@ class Tensor(Operators["Tensor"]):
         if self.node is not None and self.node.leaf is None:
             raise RuntimeError(f"to(): '{self.node.name}' made this tensor; use astype(), or move the leaves below it")
         for target in targets:
-            for name in ("data", "grad"):
+            for name in ("_data", "grad"):
                 array = getattr(self, name)
                 if array is not None:
                     is_device = target in ("cpu", "cuda")
@@ -227,14 +241,68 @@ class Tensor(Operators["Tensor"]):
         part: Tensor = OPS["getitem"](self, index=_raw_index(index))
         return part
 
+    # Changes in place
+
     def __setitem__(self, index: Any, value: Any) -> None:
-        """Write into a constant, or into a leaf under no_grad(). An op's result may be kept by a backward pass."""
-        if self.node is not None and (self.node.leaf is None or GRAD_ENABLED.get()):
+        """Write into this tensor, and the gradients follow; into a leaf that requires one under no_grad() only."""
+        index = _raw_index(index)
+        self._change("setitem", "x[...] = y", lambda array, values: setitem(array, index, values), value, index=index)
+
+    def __iadd__(self, other: Any) -> Self:
+        return self._change("add", "x += y", iadd, other)
+
+    def __isub__(self, other: Any) -> Self:
+        return self._change("sub", "x -= y", isub, other)
+
+    def __imul__(self, other: Any) -> Self:
+        return self._change("mul", "x *= y", imul, other)
+
+    def __itruediv__(self, other: Any) -> Self:
+        return self._change("div", "x /= y", itruediv, other)
+
+    def __ifloordiv__(self, other: Any) -> Self:
+        return self._change("floor_divide", "x //= y", ifloordiv, other)
+
+    def __imod__(self, other: Any) -> Self:
+        return self._change("remainder", "x %= y", imod, other)
+
+    def __ipow__(self, other: Any) -> Self:
+        return self._change("pow", "x **= y", ipow, other)
+
+    def _change(self, name: str, text: str, write: Callable[[Array, Any], Any], other: Any, **options: Any) -> Self:
+        """This tensor as op `name` makes it of itself and `other`.
+
+        Where nothing is recorded, `write` changes the memory, and all views see it. Else the tensor takes over the op's
+        result, which is a new array: what backward passes have kept of the old one stays as it was.
+        """
+        node = self.node
+        if not GRAD_ENABLED.get() or (node is None and (not isinstance(other, Tensor) or other.node is None)):
+            try:
+                write(self._data, raw(other))
+            except (ValueError, TypeError, IndexError) as error:
+                raise op_error(f"in place, {name}", ("x", "y"), (self._data, raw(other)), options, error) from error
+            mark_changed(self._data)
+            return self
+        if node is not None and node.leaf is not None:
             raise RuntimeError(
-                f"t[...] = value on a tensor with a gradient (of '{self.node.name}'); use F.where, F.scatter_add or "
-                "F.index_add, or write into a leaf under no_grad()"
+                f"{text} where x is a leaf that requires grad: write it under no_grad(), as optimizers do, or make a "
+                "new tensor: x = x + y, F.where, F.concatenate"
             )
-        self.data[_raw_index(index)] = raw(value)
+        if self._data.base is not None and (node is None or node.name == "getitem"):
+            raise RuntimeError(
+                f"{text} where x is a view of another array, and a gradient is recorded, which the other would not "
+                "see: make a new tensor, x = x + y, or write into the whole: whole[i] = x + y"
+            )
+        result = OPS[name](self, other, **options)
+        if result.shape != self.shape or result.dtype != self.dtype:
+            if result.shape != self.shape or self.dtype.kind in "iub":
+                raise TypeError(
+                    f"{text} where x {self.shape} {self.dtype} cannot hold the result {result.shape} {result.dtype}: "
+                    "make a new tensor, as in x = x + y"
+                )
+            result = OPS["astype"](result, dtype=self.dtype)
+        self._data, self.node = result._data, result.node
+        return self
 
 
 def grad(

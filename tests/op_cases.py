@@ -149,6 +149,23 @@ def indexed(draw: Any) -> Given:
 
 
 @st.composite
+def assigned(draw: Any) -> Given:
+    """As above, and values that are broadcast to the part, with axes of length 1 in front."""
+    (shape,), options = draw(indexed())
+    part = np.zeros(shape)[options["index"]].shape
+    kept = [draw(st.sampled_from([length, 1])) for length in part][draw(st.integers(0, len(part))) :]
+    return (shape, (1,) * draw(st.integers(0, len(part) - len(kept))) + tuple(kept)), options
+
+
+def with_part(x: np.ndarray, value: np.ndarray, index: Any) -> np.ndarray:
+    places = np.arange(x.size).reshape(x.shape)[index]
+    out = list(x.flat)
+    for place, number in zip(places.flat, np.broadcast_to(value, places.shape).flat, strict=True):
+        out[place] = number
+    return np.array(out).reshape(x.shape)
+
+
+@st.composite
 def taken(draw: Any) -> Given:
     shape = draw(full_with_axes)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
@@ -636,6 +653,7 @@ CASES = dict([
     case("astype", one, np.positive, call=lambda x: F.astype(x, dtype=x.dtype)),
     # indexing
     case("getitem", indexed(), lambda x, index: np.array(list(x.flat)).reshape(x.shape)[index]),
+    case("setitem", assigned(), with_part),
     case("take", taken(), lambda x, indices, axis: np.moveaxis(np.array([np.moveaxis(x, axis, 0)[i] for i in indices.flat]).reshape(
         (*indices.shape, *np.delete(x.shape, axis))), range(indices.ndim), range(axis % x.ndim, axis % x.ndim + indices.ndim)),
         call=lambda x, indices, axis: F.take(x, indices, axis=axis)),

@@ -16,6 +16,7 @@ ENGINE = [
     "errors",
     "backend",
     ("threads", "gaussian", "random", "callers", "closures", "op_errors", "packed_weights", "batch_invariance"),
+    "versions",
     "autograd",
     "operators",
     "tensor",

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 @op
 def getitem(x: Array, *, index: Any) -> tuple[Array, Backward]:
     """x[index] as NumPy has it: integers, slices, `...`, None, integer arrays, boolean masks. Views where it can."""
-    entries = index if isinstance(index, tuple) else (index,)
-    if all(entry is None or isinstance(entry, int | slice | EllipsisType) for entry in entries):
+    if _is_basic(index):
         return x[index], lambda grad: (SparseGradient(grad, index),)
     shape, xp = x.shape, array_module(x)
 
@@ -36,6 +35,31 @@ def getitem(x: Array, *, index: Any) -> tuple[Array, Backward]:
         return (sum_rows(places.reshape(-1), grad.reshape(-1, 1), math.prod(shape)).reshape(shape),)
 
     return x[index], backward
+
+
+@op
+def setitem(x: Array, value: Array, *, index: Any) -> tuple[Array, Backward]:
+    """x in memory of its own, with `value` at x[index], as NumPy assigns it: what `x[index] = value` records.
+
+    Where an index names a place several times, the value that stays has the gradient.
+    """
+    y, xp = x.copy(), array_module(x)
+    y[index] = value
+
+    def rest(grad: Array) -> Array:
+        rest = grad.copy()
+        rest[index] = 0
+        return rest
+
+    def part(grad: Array) -> Array:
+        part = xp.asarray(grad[index])
+        if not _is_basic(index):
+            numbers, last = xp.arange(part.size).reshape(part.shape), xp.zeros(grad.shape, np.int64)
+            last[index] = numbers
+            part = part * (last[index] == numbers)
+        return part.reshape((1,) * (value.ndim - part.ndim) + part.shape)
+
+    return y, lambda grad: (lambda: rest(grad), lambda: part(grad))
 
 
 @op
@@ -136,6 +160,12 @@ def topk(x: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
 def masked_fill(x: Tensor, mask: Tensor | Array, value: float) -> Tensor:
     """`value` where the mask holds, x elsewhere."""
     return where(raw(mask), value, x)
+
+
+def _is_basic(index: Any) -> bool:
+    """Does it name a rectangle, each element once?"""
+    entries = index if isinstance(index, tuple) else (index,)
+    return all(entry is None or isinstance(entry, int | slice | EllipsisType) for entry in entries)
 
 
 def sum_rows(ids: Array, rows: Array, count: int) -> Array:

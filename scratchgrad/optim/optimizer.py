@@ -11,6 +11,7 @@ from scratchgrad.backend import Array, array_module, device_of, to_device, to_nu
 from scratchgrad.optim.groups import named_groups
 from scratchgrad.tensor import Tensor, raw
 from scratchgrad.threads import parallel_map, tiles
+from scratchgrad.versions import mark_changed
 
 TILE = 1 << 16  # elements: parameter, gradient and state of a tile stay in a core's cache from first to last operation
 
@@ -124,6 +125,7 @@ class Optimizer:
             update(slice(None))
         if not data.flags.c_contiguous:  # then what was updated is a copy
             data[...] = flat[0].reshape(data.shape)
+        mark_changed(data)
 
     def zero_grad(self) -> None:
         for tensor in self.parameters.values():
