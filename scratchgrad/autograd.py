@@ -13,6 +13,7 @@ from weakref import ref
 
 from scratchgrad.backend import Array, array_module
 from scratchgrad.closures import kept_arrays
+from scratchgrad.op_errors import not_an_op, not_gradients
 from scratchgrad.versions import changed_since, newest_change, sequence_numbers
 
 
@@ -287,7 +288,16 @@ class BackwardPass:
         """Call an op's backward, and add what it returns to the gradients of the op's inputs."""
         returned: list[Array] = []
         watch = WATCH.get()
-        pieces = backward(gradient)
+        try:
+            pieces = backward(gradient)
+        except TypeError as error:
+            raise error if callable(backward) else not_an_op(node.name, (gradient, backward)) from None
+        try:
+            complete = len(pieces) == len(inputs)
+        except TypeError:
+            complete = False
+        if not complete:
+            raise not_gradients(node.name, pieces, len(inputs))
         if node.sequence_number < self._newest_change:
             asked = [to is not None and (needed is None or to in needed) for to in inputs]
             refuse_changed(node, _arrays_read(backward, pieces, asked))

@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchgrad.autograd import GRAD_ENABLED, WATCH, Backward, Node
 from scratchgrad.backend import Array, Device, array_module, device_of
-from scratchgrad.op_errors import op_error
+from scratchgrad.op_errors import not_an_op, op_error
 from scratchgrad.operators import OPS
 from scratchgrad.tensor import Tensor
 
@@ -63,10 +63,15 @@ def op(forward: Forward) -> Callable[..., Tensor]:
         if needs_flags:
             options["needs_input_grad"] = tuple(wanted and node is not None for node in inputs)
         try:
-            value, backward = _computed(kernels, forward, values, options) if kernels else forward(*values, **options)
+            result = _computed(kernels, forward, values, options) if kernels else forward(*values, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise op_error(name, names, values, options, error) from error
+        if type(result) is not tuple or len(result) != 2:
+            raise not_an_op(name, result)
+        value, backward = result
         if type(value) is not ndarray:
+            if value is None or isinstance(value, Tensor):
+                raise not_an_op(name, result)
             value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
         out = new(Tensor)
         out._data, out.grad = value, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchgrad.autograd import no_grad
+from scratchgrad.op_contract import BrokenOp, read_only, watched_ops
 from scratchgrad.tensor import Tensor
 
 Floats = np.ndarray[Any, Any]
@@ -34,7 +35,7 @@ class Disagreement:
 
 def gradcheck(
     f: Callable[..., Tensor],
-    *inputs: Tensor,
+    *inputs: Tensor | Sequence[Tensor],
     eps: float = 1e-6,
     rtol: float = 1e-5,
     atol: float = 1e-6,
@@ -43,45 +44,95 @@ def gradcheck(
 ) -> bool:
     """Compare f's backward with central differences; True, or a GradcheckError that shows where they disagree most.
 
-    f: a function of tensors that returns one tensor, the same on every call. inputs: tensors; those that require grad
-    are checked and must be float64. Three random, uneven gradients of the output are sent back, and each is compared
-    along a random direction of each input; small inputs are also compared element by element, unless in `fast_mode`.
-    Before it fails, a disagreement is measured again with the fourth-order rule (Richardson), which forgives a strong
-    curvature but not a wrong gradient. The message says so at a kink.
+    f: a function of tensors that returns one tensor, the same on every call. inputs: tensors, one by one or as one
+    tuple; those that require grad are checked and must be float64. Three random, uneven gradients of the output are
+    sent back, and each is compared along a random direction of each input; small inputs are also compared element by
+    element, unless in `fast_mode`. Before it fails, a disagreement is measured again with the fourth-order rule
+    (Richardson), which forgives a strong curvature but not a wrong gradient. The message says so at a kink.
+
+    Also a GradcheckError: an op that writes into its arrays, or whose backward writes into what it is given or kept,
+    or does not return one gradient for each array. TypeError or ValueError where there is nothing to check.
     """
-    for position, tensor in enumerate(inputs):
-        if tensor.requires_grad and tensor.dtype != np.float64:
-            raise TypeError(f"gradcheck needs float64 inputs; input {position} has dtype {tensor.dtype}")
+    __tracebackhide__ = True
+    given = tuple(inputs[0]) if len(inputs) == 1 and isinstance(inputs[0], tuple | list) else inputs
+    tensors = _checkable(given)
     draw = np.random.default_rng(seed).standard_normal
-    out = f(*inputs)
-    for _ in range(3):
-        cotangent = np.asarray(draw(out.shape))
-        found = []
-        for position, gradient in _analytic(f, inputs, cotangent).items():
-            shape = inputs[position].shape
-            directions = [np.asarray(draw(shape))]
-            if not fast_mode and gradient.size * out.size <= FULL_JACOBIAN:
-                directions += [unit.reshape(shape) for unit in np.eye(gradient.size)]
-            for direction in directions:
-                slope = partial(_slope, f, inputs, position, direction, cotangent)
-                got, numeric = float((gradient * direction).sum()), slope(eps, -eps)
-                if not np.isclose(got, numeric, rtol=rtol, atol=atol):
-                    numeric = (4 * slope(100 * eps, -100 * eps) - slope(200 * eps, -200 * eps)) / 3
-                if not np.isclose(got, numeric, rtol=rtol, atol=atol):
-                    found.append(Disagreement(position, direction, got, numeric, slope(0, -eps), slope(eps, 0)))
-        if found:
-            elements = [one for one in found if np.count_nonzero(one.direction) == 1]
-            worst = max(elements or found, key=lambda one: abs(one.analytic - one.numeric))
-            raise GradcheckError(_message(out, worst))
+    problem = None
+    try:
+        with watched_ops():
+            out = f(*(Tensor(read_only(t.data), t.requires_grad) for t in tensors))
+        if not isinstance(out, Tensor):
+            raise TypeError(
+                f"gradcheck: f returned a {type(out).__name__}, and it returns one tensor; of several check each: "
+                "lambda x: f(x)[0]"
+            )
+        for _ in range(3):
+            problem = problem or _disagreement(f, tensors, out, draw, eps, rtol, atol, fast_mode)
+    except BrokenOp as broken:
+        problem = str(broken)
+    if problem:
+        raise GradcheckError(problem)  # from here: pytest leaves out this frame, and none below is in the traceback
     return True
+
+
+def _checkable(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
+    for position, tensor in enumerate(inputs):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"gradcheck takes tensors, and input {position} is a {type(tensor).__name__}: pass Tensor(x, "
+                "requires_grad=True), or fix what is no tensor in f: lambda x: f(x, axis=0)"
+            )
+        if tensor.requires_grad and tensor.dtype != np.float64:
+            raise TypeError(
+                f"gradcheck needs float64 inputs; input {position} has dtype {tensor.dtype}, whose rounding is larger "
+                "than the differences: pass Tensor(x.numpy().astype(np.float64), requires_grad=True)"
+            )
+    if not any(tensor.requires_grad for tensor in inputs):
+        raise ValueError(
+            "gradcheck: none of the inputs requires a gradient, so there is nothing to check; "
+            "pass Tensor(x, requires_grad=True)"
+        )
+    return tuple(inputs)
+
+
+def _disagreement(
+    f: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    out: Tensor,
+    draw: Callable[..., Floats],
+    eps: float,
+    rtol: float,
+    atol: float,
+    fast_mode: bool,
+) -> str | None:
+    """Where the gradients part most, for one random gradient of the output; None where they agree."""
+    cotangent = np.asarray(draw(out.shape))
+    found = []
+    for position, gradient in _analytic(f, inputs, cotangent).items():
+        shape = inputs[position].shape
+        directions = [np.asarray(draw(shape))]
+        if not fast_mode and gradient.size * out.size <= FULL_JACOBIAN:
+            directions += [unit.reshape(shape) for unit in np.eye(gradient.size)]
+        for direction in directions:
+            slope = partial(_slope, f, inputs, position, direction, cotangent)
+            got, numeric = float((gradient * direction).sum()), slope(eps, -eps)
+            if not np.isclose(got, numeric, rtol=rtol, atol=atol):
+                numeric = (4 * slope(100 * eps, -100 * eps) - slope(200 * eps, -200 * eps)) / 3
+            if not np.isclose(got, numeric, rtol=rtol, atol=atol):
+                found.append(Disagreement(position, direction, got, numeric, slope(0, -eps), slope(eps, 0)))
+    if not found:
+        return None
+    elements = [one for one in found if np.count_nonzero(one.direction) == 1]
+    return _message(out, max(elements or found, key=lambda one: abs(one.analytic - one.numeric)))
 
 
 def _analytic(f: Callable[..., Tensor], inputs: tuple[Tensor, ...], cotangent: Floats) -> dict[int, Floats]:
     """The gradient of (f * cotangent).sum() by the backward pass, for every input that requires one."""
-    leaves = [Tensor(t.data, requires_grad=t.requires_grad) for t in inputs]
-    out = f(*leaves)
-    if out.requires_grad:
-        out.backward(cotangent.astype(out.dtype))
+    leaves = [Tensor(read_only(t.data), requires_grad=t.requires_grad) for t in inputs]
+    with watched_ops():
+        out = f(*leaves)
+        if out.requires_grad:
+            out.backward(cotangent.astype(out.dtype))
     wanted = {position: leaf for position, leaf in enumerate(leaves) if leaf.requires_grad}
     return {position: np.zeros(leaf.shape) if leaf.grad is None else leaf.grad for position, leaf in wanted.items()}
 

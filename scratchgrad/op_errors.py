@@ -13,6 +13,7 @@ from scratchgrad.callers import users_line
 
 KINDS = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
 LONGEST_OPTION = 40  # characters
+EXAMPLE = "return a * b, lambda grad: (grad * b, grad * a)"
 
 
 def op_error(
@@ -39,6 +40,31 @@ def op_error(
         problem = str(error).strip()
     kind = next((kind for kind in KINDS if isinstance(error, kind)), type(error))
     return kind(f"{name}({', '.join(given)}): {problem} [{users_line()}]")
+
+
+def not_an_op(name: str, result: Any) -> TypeError:
+    """For an op whose forward did not return (value, backward)."""
+    if isinstance(result, tuple):
+        returned = f"a tuple of {len(result)}"
+        if len(result) == 2:
+            returned = "None for its value" if result[0] is None else f"a {type(result[0]).__name__} for its value"
+            if result[1] is not None and not callable(result[1]):
+                returned = f"a {type(result[1]).__name__} for its backward"
+    else:
+        returned = "None" if result is None else f"a {type(result).__name__} alone"
+    return TypeError(f"op '{name}' returned {returned}; it returns an array and a function: {EXAMPLE}")
+
+
+def not_gradients(name: str, returned: Any, count: int) -> TypeError:
+    """For a backward that did not return one gradient for each of the op's `count` arrays."""
+    if isinstance(returned, tuple | list):
+        what = f"{len(returned)} gradient{'s' * (len(returned) != 1)} for {count} array{'s' * (count != 1)}"
+    else:
+        what = "None" if returned is None else f"a {type(returned).__name__}"
+    return TypeError(
+        f"the backward of '{name}' returned {what}; it returns a tuple, one gradient for each array of the op, "
+        f"None where there is none: {EXAMPLE}"
+    )
 
 
 def _disagreement(held: Mapping[str, Any]) -> str:

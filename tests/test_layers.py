@@ -18,6 +18,7 @@ ENGINE = [
     ("threads", "gaussian", "random", "callers", "closures", "op_errors", "packed_weights", "batch_invariance"),
     "versions",
     "autograd",
+    "op_contract",
     "operators",
     "tensor",
     "dispatch",
