@@ -23,6 +23,7 @@ from scratchgrad.creation import (
     ones_like,
     rand,
     randn,
+    tensor,
     zeros,
     zeros_like,
 )
@@ -41,5 +42,5 @@ __all__ = [
     "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "draw", "eye",
     "fixed_weights", "from_dlpack", "full", "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed",
     "memory_table", "multinomial", "nn", "no_grad", "ones", "ones_like", "op", "optim", "play_backward", "precision",
-    "rand", "randn", "recompute", "set_precision", "set_threads", "trace_backward", "zeros", "zeros_like",
+    "rand", "randn", "recompute", "set_precision", "set_threads", "tensor", "trace_backward", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,18 @@ from scratchgrad.backend import from_dlpack as _from_dlpack
 from scratchgrad.tensor import Tensor
 
 
-def zeros(*shape: int, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.zeros(shape, dtype), requires_grad)
+def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A copy of numbers, lists or an array. Python's numbers become float32, or int64 where all are integers."""
+    copied = Tensor(data).data.copy() if not isinstance(data, Tensor) else data.data.copy()
+    return Tensor(copied if dtype is None else copied.astype(dtype), requires_grad)
 
 
-def ones(*shape: int, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.ones(shape, dtype), requires_grad)
+def zeros(*shape: int | Sequence[int], dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.zeros(_shape(shape), dtype), requires_grad)
+
+
+def ones(*shape: int | Sequence[int], dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.ones(_shape(shape), dtype), requires_grad)
 
 
 def full(shape: tuple[int, ...], value: float, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
@@ -50,14 +57,14 @@ def full_like(t: Tensor, value: float) -> Tensor:
     return Tensor(array_module(t.data).full_like(t.data, value))
 
 
-def rand(*shape: int, requires_grad: bool = False) -> Tensor:
+def rand(*shape: int | Sequence[int], requires_grad: bool = False) -> Tensor:
     """float32, even in [0, 1)."""
-    return Tensor(random.next_generator(random.Purpose.USER).random(shape, dtype=np.float32), requires_grad)
+    return Tensor(random.next_generator(random.Purpose.USER).random(_shape(shape), dtype=np.float32), requires_grad)
 
 
-def randn(*shape: int, requires_grad: bool = False) -> Tensor:
+def randn(*shape: int | Sequence[int], requires_grad: bool = False) -> Tensor:
     """float32 of the standard normal distribution."""
-    draws = random.next_generator(random.Purpose.USER).standard_normal(shape, dtype=np.float32)
+    draws = random.next_generator(random.Purpose.USER).standard_normal(_shape(shape), dtype=np.float32)
     return Tensor(draws, requires_grad)
 
 
@@ -74,3 +81,8 @@ def multinomial(probabilities: Tensor, count: int) -> Tensor:
 def from_dlpack(array: Any) -> Tensor:
     """A tensor on the memory of another library's array (PyTorch, CuPy, JAX, ...); nothing is copied."""
     return Tensor(_from_dlpack(array))
+
+
+def _shape(lengths: tuple[Any, ...]) -> tuple[int, ...]:
+    """zeros(2, 3) and zeros((2, 3)) are the same."""
+    return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], Sequence) else lengths

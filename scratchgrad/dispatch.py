@@ -5,21 +5,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import takewhile
 from types import NotImplementedType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from scratchgrad.autograd import GRAD_ENABLED, WATCH, Backward, Node
 from scratchgrad.backend import Array, Device, array_module, device_of
 from scratchgrad.op_errors import not_an_op, op_error
-from scratchgrad.operators import OPS
+from scratchgrad.operators import FUNCTIONS, OPS
+from scratchgrad.pytorch_names import POSITIONAL, UNORDERED, in_our_words, spellings, too_many
 from scratchgrad.tensor import Tensor
 
 Result = tuple[Array, Backward | None]
 Forward = Callable[..., Result]
 KernelResult = Result | NotImplementedType  # NotImplemented: the kernel declines
 Kernel = Callable[..., KernelResult]
+Function = TypeVar("Function", bound=Callable[..., Any])
 Precision = Literal["float32", "bf16"]  # of the operands of matrix products
 
 SPECIFICATIONS: dict[str, Forward] = {}  # what every op computes, by name
@@ -30,7 +33,8 @@ REGISTERED: dict[Precision, dict[tuple[str, Device], Kernel]] = {"float32": {}, 
 def op(forward: Forward) -> Callable[..., Tensor]:
     """Make an op of a function on raw arrays that returns its value and its backward (None: it has no gradient).
 
-    The parameters before `*` are arrays (tensors, arrays or numbers when called), those after it are options. An op
+    The parameters before `*` are arrays (tensors, arrays or numbers when called), those after it are options, which may
+    have PyTorch's names and, where their order is common knowledge, follow the arrays without a name. An op
     with an option `needs_input_grad` is given, array by array, whether a gradient is wanted. An op of `*arrays` can be
     given them one by one, or as one list.
     """
@@ -40,6 +44,8 @@ def op(forward: Forward) -> Callable[..., Tensor]:
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     needs_flags = any(p.name == "needs_input_grad" for p in parameters)
     names, least = [p.name for p in arrays], len(arrays)
+    optional = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "needs_input_grad"]
+    spelled = spellings(name, optional, names)
     kernels = KERNELS.setdefault(name, {})
     new, ndarray, grad_enabled, watching = object.__new__, np.ndarray, GRAD_ENABLED.get, WATCH.get
 
@@ -47,8 +53,13 @@ def op(forward: Forward) -> Callable[..., Tensor]:
     def apply(*args: Any, **options: Any) -> Tensor:
         if len(args) < least:
             args += tuple(_argument(name, p, options) for p in arrays[len(args) :])
-        elif takes_any and len(args) == 1 and isinstance(args[0], list | tuple):
-            args = tuple(args[0])
+        elif takes_any:
+            if args and isinstance(args[0], list | tuple):
+                options |= _named(name, ["arrays"], optional, args[1:], options)
+                args = tuple(args[0])
+        elif len(args) > least:
+            options |= _named(name, names, optional, args[least:], options)
+            args = args[:least]
         values, inputs, wanted = [], [], False
         for argument in args:
             if isinstance(argument, Tensor):
@@ -65,6 +76,9 @@ def op(forward: Forward) -> Callable[..., Tensor]:
         try:
             result = _computed(kernels, forward, values, options) if kernels else forward(*values, **options)
         except (ValueError, TypeError, IndexError) as error:
+            options.pop("needs_input_grad", None)
+            if not spelled.keys().isdisjoint(options):
+                return apply(*args, **in_our_words(name, options, spelled))
             raise op_error(name, names, values, options, error) from error
         if type(result) is not tuple or len(result) != 2:
             raise not_an_op(name, result)
@@ -83,6 +97,19 @@ def op(forward: Forward) -> Callable[..., Tensor]:
 
     OPS[name], SPECIFICATIONS[name] = apply, forward
     return apply
+
+
+def function(made_of_ops: Function) -> Function:
+    """A function of tensors that is made of ops: found by its name as they are, its options by PyTorch's names, too."""
+    name = made_of_ops.__name__
+    spelled = spellings(name, list(inspect.signature(made_of_ops).parameters))
+
+    @wraps(made_of_ops)
+    def apply(*args: Any, **options: Any) -> Any:
+        return made_of_ops(*args, **in_our_words(name, options, spelled))
+
+    FUNCTIONS[name] = apply
+    return cast(Function, apply)
 
 
 def compute(name: str, *values: Any, **options: Any) -> tuple[Array, Any]:
@@ -129,6 +156,19 @@ def use_kernels(precision: Precision) -> None:
         in_order = dict.fromkeys((precision, "float32"))
         found = [REGISTERED[known].get((name, device)) for known in in_order]
         KERNELS.setdefault(name, {})[device] = tuple(forward for forward in found if forward is not None)
+
+
+def _named(
+    name: str, arrays: Sequence[str], optional: Sequence[str], extra: Sequence[Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values that follow the arrays, by the names of the options that they are."""
+    may = [] if name in UNORDERED else list(takewhile(POSITIONAL.__contains__, optional))
+    if len(extra) > len(may):
+        raise too_many(name, arrays, optional, len(arrays) + len(extra))
+    named = dict(zip(may, extra, strict=False))
+    if twice := named.keys() & options.keys():
+        raise TypeError(f"{name}(): '{twice.pop()}' is given twice")
+    return named
 
 
 def _argument(name: str, parameter: inspect.Parameter, options: dict[str, Any]) -> Any:

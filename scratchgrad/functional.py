@@ -1,5 +1,9 @@
-"""Every op by name, as `from scratchgrad import functional as F` has it."""
+"""Every op by name, as `from scratchgrad import functional as F` has it; below, some by PyTorch's names, too."""
 
+from typing import TYPE_CHECKING, Any
+
+from scratchgrad.operators import FUNCTIONS, OPS
+from scratchgrad.ops import indexing
 from scratchgrad.ops.activation import gelu, relu, sigmoid, silu, softplus, swiglu, tanh
 from scratchgrad.ops.arithmetic import (
     abs,
@@ -62,12 +66,14 @@ from scratchgrad.ops.shape import (
     stack,
     swapaxes,
     tile,
+    to_device,
     transpose,
     tril,
     triu,
     unfold,
 )
 from scratchgrad.ops.softmax import log_softmax, logsumexp, softmax
+from scratchgrad.pytorch_names import what_to_write
 
 __all__ = [
     "abs", "add", "alibi_bias", "all", "any", "argmax", "argmin", "argsort", "astype",
@@ -81,6 +87,18 @@ __all__ = [
     "repeat", "reshape", "rms_norm", "roll", "rotary", "round", "router_z_loss", "rsqrt",
     "scaled_dot_product_attention", "scatter_add", "setitem", "sigmoid", "sign", "silu", "sin",
     "sinusoidal_positions", "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum",
-    "swapaxes", "swiglu", "swiglu_feed_forward", "take", "take_along_axis", "tanh", "tile", "topk", "topk_routing",
-    "transpose", "tril", "triu", "unfold", "var", "where",
+    "swapaxes", "swiglu", "swiglu_feed_forward", "take", "take_along_axis", "tanh", "tile", "to_device", "topk",
+    "topk_routing", "transpose", "tril", "triu", "unfold", "var", "where",
 ]  # fmt: skip
+
+cat = concatenate
+gather = indexing.gather
+unsqueeze = expand_dims
+permute = transpose
+mm = bmm = matmul
+clip = clamp
+
+if not TYPE_CHECKING:  # a type checker knows what there is
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(what_to_write("scratchgrad.functional", name, {**OPS, **FUNCTIONS}, __all__))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import iadd, ifloordiv, imod, imul, ipow, isub, itruediv, setitem
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 import numpy as np
 
 from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, BackwardStep, Hook, Node, accumulate
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
+from scratchgrad.methods import Methods
 from scratchgrad.op_errors import op_error
-from scratchgrad.operators import OPS, Operators
+from scratchgrad.operators import FUNCTIONS, OPS, Operators
+from scratchgrad.pytorch_names import what_to_write
 from scratchgrad.versions import mark_changed
 
 
-class Tensor(Operators["Tensor"]):
+class Tensor(Operators["Tensor"], Methods["Tensor"]):
     """An array that a gradient can be asked for.
 
     `data` is a numpy or cupy array, used as it is and not copied; a Python number or list becomes float32, or int64 if
@@ -105,6 +107,27 @@ class Tensor(Operators["Tensor"]):
 
     def tolist(self) -> Any:
         return self.data.tolist()
+
+    def dim(self) -> int:
+        """PyTorch's name of ndim."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """PyTorch's name of size."""
+        return self.size
+
+    def requires_grad_(self, wanted: bool = True) -> Self:
+        """Set requires_grad; returns the tensor itself."""
+        self.requires_grad = wanted
+        return self
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__} has no '{name}'")
+            message = what_to_write(type(self).__name__, name, {**OPS, **FUNCTIONS}, dir(type(self)))
+            raise AttributeError(message, name=name, obj=self)
 
     def __repr__(self) -> str:
         made = f", made by {self.node.name}" if self.node is not None and self.node.leaf is None else ""

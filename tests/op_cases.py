@@ -651,6 +651,7 @@ CASES = dict([
     case("diagonal", diagonals(), lambda x, **where: np.diagonal(x, **where)),
     case("unfold", windows(), window_list), case("contiguous", one, np.positive), case("copy", one, np.positive),
     case("astype", one, np.positive, call=lambda x: F.astype(x, dtype=x.dtype)),
+    case("to_device", one, np.positive, call=lambda x: F.to_device(x, device="cpu")),
     # indexing
     case("getitem", indexed(), lambda x, index: np.array(list(x.flat)).reshape(x.shape)[index]),
     case("setitem", assigned(), with_part),

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from scratchgrad.autograd import Backward, SparseGradient
 from scratchgrad.backend import Array, array_module, segment_sum
-from scratchgrad.dispatch import op
+from scratchgrad.dispatch import function, op
 from scratchgrad.ops.arithmetic import where
 from scratchgrad.tensor import raw
 
@@ -95,6 +95,17 @@ def take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, Back
     return xp.take_along_axis(x, indices, axis=axis), backward
 
 
+@function
+def gather(x: Tensor, dim: int, index: Tensor | Array) -> Tensor:
+    """PyTorch's: out[i][j] = x[index[i][j]][j] for dim 0. index has x's axes, none but `dim` longer than x's."""
+    places = raw(index)
+    if places.ndim != x.ndim:
+        raise ValueError(f"gather(): index has {places.ndim} axes and x {x.ndim}; they must be as many")
+    dim = normalize_axis_index(dim, x.ndim)
+    part = x[tuple(slice(None) if axis == dim else slice(length) for axis, length in enumerate(places.shape))]
+    return take_along_axis(part, places, axis=dim)
+
+
 @op
 def scatter_add(x: Array, indices: Array, source: Array, *, axis: int) -> tuple[Array, Backward]:
     """x, with each element of `source` added to its line of x at the place that `indices` says.
@@ -142,12 +153,14 @@ def argsort(x: Array, *, axis: int = -1, descending: bool = False) -> tuple[Arra
     return xp.flip(x.shape[axis] - 1 - backwards, axis), None
 
 
+@function
 def sort(x: Tensor, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
     """(values in order, where they stood)."""
     order = argsort(x, axis=axis, descending=descending)
     return take_along_axis(x, order, axis=axis), order
 
 
+@function
 def topk(x: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     """(the k largest along `axis` in falling order, where they stood); of equal ones the first."""
     if not 0 <= k <= x.shape[axis]:
@@ -157,6 +170,7 @@ def topk(x: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     return take_along_axis(x, first, axis=axis), first
 
 
+@function
 def masked_fill(x: Tensor, mask: Tensor | Array, value: float) -> Tensor:
     """`value` where the mask holds, x elsewhere."""
     return where(raw(mask), value, x)

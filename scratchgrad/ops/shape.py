@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array, array_module
-from scratchgrad.dispatch import op
+from scratchgrad.backend import Array, Device, array_module, device_of
+from scratchgrad.backend import to_device as moved
+from scratchgrad.dispatch import function, op
 
 if TYPE_CHECKING:
     from scratchgrad.tensor import Tensor
@@ -25,6 +26,7 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     return x.reshape(shape), lambda grad: (grad.reshape(before),)
 
 
+@function
 def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """The axes from `start_axis` to `end_axis` as one."""
     first, last = (normalize_axis_index(axis, max(x.ndim, 1)) for axis in (start_axis, end_axis))
@@ -50,7 +52,7 @@ def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, 
     """The axes in another order, in reverse if none is given."""
     order = normalize_axis_tuple(axes, x.ndim) if axes is not None else tuple(reversed(range(x.ndim)))
     if len(order) != x.ndim:
-        raise ValueError(f"each of the {x.ndim} axes must be named once")
+        raise ValueError(f"each of the {x.ndim} axes must be named once; swapaxes() swaps two")
     back = tuple(order.index(axis) for axis in range(x.ndim))
     return x.transpose(order), lambda grad: (grad.transpose(back),)
 
@@ -62,7 +64,12 @@ def swapaxes(x: Array, *, axis1: int, axis2: int) -> tuple[Array, Backward]:
 
 @op
 def broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Backward]:
-    """Repeated along axes of length 1 and new leading axes, without copying."""
+    """Repeated along axes of length 1 and new leading axes, without copying; -1 keeps a length (PyTorch's expand)."""
+    if -1 in shape:
+        lead = len(shape) - x.ndim
+        if -1 in shape[: max(lead, 0)]:
+            raise ValueError("-1 keeps the length of an axis, and a new axis has none")
+        shape = tuple(x.shape[i - lead] if n == -1 else n for i, n in enumerate(shape))
     return array_module(x).broadcast_to(x, shape), lambda grad: (grad,)  # the engine sums what was stretched
 
 
@@ -87,6 +94,7 @@ def stack(*arrays: Array, axis: int = 0) -> tuple[Array, Backward]:
     return xp.stack(arrays, axis=axis), lambda grad: tuple(xp.moveaxis(grad, axis, 0))
 
 
+@function
 def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Cut along `axis`: into equal parts, or at the positions of a list. ValueError where parts cannot be equal."""
     length = x.shape[axis]
@@ -211,3 +219,10 @@ def astype(x: Array, *, dtype: Any) -> tuple[Array, Backward | None]:
     """The same values in another dtype; the gradient comes back in that of x. Integers have none."""
     y = x.astype(dtype)
     return y, None if y.dtype.kind in "iub" else lambda grad: (grad,)
+
+
+@op
+def to_device(x: Array, *, device: Device) -> tuple[Array, Backward]:
+    """The same values on 'cpu' or 'cuda', itself if they are there; the gradient comes back to where x is."""
+    home = device_of(x)
+    return moved(x, device), lambda grad: (moved(grad, home),)

@@ -1,0 +1,134 @@
+"""The methods of a Tensor that are ops: one row each, NumPy's names first, then PyTorch's for the same ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from scratchgrad.operators import FUNCTIONS, OPS
+
+Result = TypeVar("Result")  # Tensor, which this file stands below
+
+
+def method(name: str, spread: str = "", **fixed: Any) -> Callable[..., Any]:
+    """Function `name` of scratchgrad.functional as a method, with `fixed` options.
+
+    spread: the option that all numbers of the call are: reshape(2, 3) and reshape((2, 3)) are the same.
+    """
+
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        if spread and args:
+            options[spread] = tuple(args[0]) if len(args) == 1 and isinstance(args[0], list | tuple) else args
+            args = ()
+        return (OPS.get(name) or FUNCTIONS[name])(self, *args, **fixed, **options)
+
+    call.__name__ = name
+    call.__doc__ = f"scratchgrad.functional.{name} of this tensor."
+    return call
+
+
+class Methods(Generic[Result]):
+    """What a Tensor inherits: `Methods["Tensor"]`."""
+
+    __slots__ = ()
+
+    # NumPy's
+
+    sum: Callable[..., Result] = method("sum")
+    mean: Callable[..., Result] = method("mean")
+    var: Callable[..., Result] = method("var")
+    std: Callable[..., Result] = method("std")
+    max: Callable[..., Result] = method("max")
+    min: Callable[..., Result] = method("min")
+    prod: Callable[..., Result] = method("prod")
+    any: Callable[..., Result] = method("any")
+    all: Callable[..., Result] = method("all")
+    argmax: Callable[..., Result] = method("argmax")
+    argmin: Callable[..., Result] = method("argmin")
+    norm: Callable[..., Result] = method("norm")
+    argsort: Callable[..., Result] = method("argsort")
+    cumsum: Callable[..., Result] = method("cumsum")
+    reshape: Callable[..., Result] = method("reshape", spread="shape")
+    transpose: Callable[..., Result] = method("transpose", spread="axes")
+    swapaxes: Callable[..., Result] = method("swapaxes")
+    squeeze: Callable[..., Result] = method("squeeze")
+    flatten: Callable[..., Result] = method("flatten")
+    repeat: Callable[..., Result] = method("repeat")
+    take: Callable[..., Result] = method("take")
+    copy: Callable[..., Result] = method("copy")
+    astype: Callable[..., Result] = method("astype")
+    clip: Callable[..., Result] = method("clamp")
+    round: Callable[..., Result] = method("round")
+
+    # Of one number
+
+    abs: Callable[..., Result] = method("abs")
+    exp: Callable[..., Result] = method("exp")
+    expm1: Callable[..., Result] = method("expm1")
+    log: Callable[..., Result] = method("log")
+    log1p: Callable[..., Result] = method("log1p")
+    sqrt: Callable[..., Result] = method("sqrt")
+    rsqrt: Callable[..., Result] = method("rsqrt")
+    sin: Callable[..., Result] = method("sin")
+    cos: Callable[..., Result] = method("cos")
+    erf: Callable[..., Result] = method("erf")
+    sign: Callable[..., Result] = method("sign")
+    floor: Callable[..., Result] = method("floor")
+    ceil: Callable[..., Result] = method("ceil")
+    neg: Callable[..., Result] = method("neg")
+    isnan: Callable[..., Result] = method("isnan")
+    isfinite: Callable[..., Result] = method("isfinite")
+    relu: Callable[..., Result] = method("relu")
+    sigmoid: Callable[..., Result] = method("sigmoid")
+    tanh: Callable[..., Result] = method("tanh")
+    softmax: Callable[..., Result] = method("softmax")
+    log_softmax: Callable[..., Result] = method("log_softmax")
+    logsumexp: Callable[..., Result] = method("logsumexp")
+    clamp: Callable[..., Result] = method("clamp")
+
+    # PyTorch's, of two
+
+    add: Callable[..., Result] = method("add")
+    sub: Callable[..., Result] = method("sub")
+    mul: Callable[..., Result] = method("mul")
+    div: Callable[..., Result] = method("div")
+    pow: Callable[..., Result] = method("pow")
+    maximum: Callable[..., Result] = method("maximum")
+    minimum: Callable[..., Result] = method("minimum")
+    matmul: Callable[..., Result] = method("matmul")
+    mm: Callable[..., Result] = method("matmul")
+    bmm: Callable[..., Result] = method("matmul")
+    eq: Callable[..., Result] = method("eq")
+    ne: Callable[..., Result] = method("ne")
+    lt: Callable[..., Result] = method("lt")
+    le: Callable[..., Result] = method("le")
+    gt: Callable[..., Result] = method("gt")
+    ge: Callable[..., Result] = method("ge")
+
+    # PyTorch's, of shape, place and dtype
+
+    view: Callable[..., Result] = method("reshape", spread="shape")
+    permute: Callable[..., Result] = method("transpose", spread="axes")
+    t: Callable[..., Result] = method("transpose")
+    unsqueeze: Callable[..., Result] = method("expand_dims")
+    expand: Callable[..., Result] = method("broadcast_to", spread="shape")
+    tile: Callable[..., Result] = method("tile", spread="reps")
+    flip: Callable[..., Result] = method("flip", spread="axis")
+    tril: Callable[..., Result] = method("tril")
+    triu: Callable[..., Result] = method("triu")
+    contiguous: Callable[..., Result] = method("contiguous")
+    clone: Callable[..., Result] = method("copy")
+    masked_fill: Callable[..., Result] = method("masked_fill")
+    gather: Callable[..., Result] = method("gather")
+    sort: Callable[..., tuple[Result, Result]] = method("sort")
+    topk: Callable[..., tuple[Result, Result]] = method("topk")
+    cpu: Callable[..., Result] = method("to_device", device="cpu")
+    cuda: Callable[..., Result] = method("to_device", device="cuda")
+    half: Callable[..., Result] = method("astype", dtype=np.float16)
+    float: Callable[..., Result] = method("astype", dtype=np.float32)
+    double: Callable[..., Result] = method("astype", dtype=np.float64)
+    int: Callable[..., Result] = method("astype", dtype=np.int32)
+    long: Callable[..., Result] = method("astype", dtype=np.int64)
+    bool: Callable[..., Result] = method("astype", dtype=np.bool_)

@@ -1,0 +1,103 @@
+"""PyTorch's words where NumPy's are ours: what is taken under both, and what to write where the two differ in meaning.
+
+NumPy's names are the documented ones; docs/from-pytorch.md has the table for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+# Options of ops: PyTorch's word -> ours, where an op has ours.
+OPTIONS = {
+    "dim": "axis", "keepdim": "keepdims", "dims": "axis", "shifts": "shift", "correction": "ddof", "diagonal": "k",
+    "num_classes": "classes", "start_dim": "start_axis", "end_dim": "end_axis",
+}  # fmt: skip
+OPTIONS_OF = {
+    "swapaxes": {"dim0": "axis1", "dim1": "axis2"},
+    "diagonal": {"dim1": "axis1", "dim2": "axis2"},
+    "transpose": {"dims": "axes"},
+    "tile": {"dims": "reps"},
+}
+
+# Options that may follow the arrays without their names: their order is NumPy's and PyTorch's.
+POSITIONAL = frozenset({
+    "axis", "keepdims", "axis1", "axis2", "axes", "shape", "dtype", "min", "max", "k", "p", "classes", "repeats",
+    "reps", "shift", "offset", "descending", "size", "step", "device", "pad_width", "value",
+})  # fmt: skip
+
+DIM_MEANS_MORE = ("max", "min", "var", "std")
+UNORDERED = frozenset({"norm"})  # ops of which PyTorch's order is another
+
+# Where PyTorch's spelling has another meaning: the words, and what to write.
+PAIR = "is a pair in PyTorch; write x.{0}(axis=...) for the values and x.arg{0}(axis=...) for the indices"
+BESSEL = "divides by n - 1 in PyTorch and by n in NumPy; say which: correction=1 or correction=0"
+OTHER_MEANING = {
+    "max": PAIR.format("max"),
+    "min": PAIR.format("min"),
+    "var": BESSEL,
+    "std": BESSEL,
+    "norm": "takes an order in PyTorch and NumPy; here it is Euclidean: name the axis, norm(x, axis=...)",
+    "transpose": "takes all axes, as in NumPy; swapaxes(a, b) swaps two",
+}
+
+# Names of PyTorch that are not here: what to write.
+MISSING = {
+    "type": "x.astype(dtype) or x.dtype", "mT": "x.swapaxes(-1, -2)", "H": "x.T",
+    "expand_as": "F.broadcast_to(x, other.shape)", "view_as": "x.reshape(other.shape)",
+    "type_as": "x.astype(other.dtype)",
+    "split": "F.split(x, sections, axis), which takes the number of parts, as NumPy does",
+    "chunk": "F.split(x, sections, axis)", "unbind": "list(x)", "select": "x[:, i]",
+    "narrow": "x[:, start:start + length]", "movedim": "F.transpose(x, axes=...)",
+    "index_select": "F.take(x, indices, axis=axis)", "index_put": "F.setitem(x, values, index=...)",
+    "repeat_interleave": "F.repeat(x, repeats, axis)", "new_zeros": "scratchgrad.zeros(...)", "nelement": "x.size",
+    "new_ones": "scratchgrad.ones(...)", "bfloat16": 'x.astype("bfloat16")', "ravel": "x.flatten()",
+    "is_cuda": "x.device", "cat": "F.concatenate([a, b], axis)", "amax": "x.max(axis)", "amin": "x.min(axis)",
+    "addmm": "a + x @ y", "data_ptr": "x.data.ctypes.data", "true_divide": "x / y",
+    "where": "F.where(condition, x, y)", "hstack": "F.concatenate([a, b], axis=1)", "vstack": "F.concatenate([a, b])",
+    "permute_dims": "F.transpose(x, axes)", "logical_not": "x == 0", "log_sigmoid": "-F.softplus(-x)",
+    "is_contiguous": "x.data.flags.c_contiguous",
+}  # fmt: skip
+
+
+def spellings(op: str, options: Collection[str], arrays: Collection[str] = ()) -> dict[str, str]:
+    """PyTorch's words for the options of an op, and ours."""
+    known = {**OPTIONS, **OPTIONS_OF.get(op, {})}
+    return {theirs: ours for theirs, ours in known.items() if ours in options and theirs not in (*options, *arrays)}
+
+
+def in_our_words(op: str, options: Mapping[str, Any], spelled: Mapping[str, str]) -> dict[str, Any]:
+    """The options with our names; TypeError where PyTorch's mean something else here, or both are given."""
+    if op in DIM_MEANS_MORE and "dim" in options and not {"correction", "ddof"} & options.keys():
+        raise TypeError(f"{op}(dim=...) {OTHER_MEANING[op]}")
+    words: dict[str, Any] = {}
+    for name, value in options.items():
+        ours = spelled.get(name, name)
+        if ours in words:
+            raise TypeError(f"{op}(): '{ours}' is given twice")
+        words[ours] = value
+    return words
+
+
+def too_many(op: str, arrays: Iterable[str], options: Iterable[str], given: int) -> TypeError:
+    named = ", ".join(f"{option}=" for option in options)
+    hint = f"; it {OTHER_MEANING[op]}" if op in OTHER_MEANING else ""
+    return TypeError(
+        f"{op}() takes {', '.join(arrays)}"
+        + f" and, by name, {named}" * bool(named)
+        + f"; {given} arguments came{hint}"
+    )
+
+
+def what_to_write(owner: str, name: str, functions: Collection[str], own: Collection[str]) -> str:
+    """The message of an AttributeError. functions: the names in F; own: those of the object."""
+    text = f"{owner} has no '{name}'"
+    if name in MISSING:
+        return f"{text}; write {MISSING[name]}"
+    if name in functions:
+        return f"{text}; write F.{name}(x), with scratchgrad.functional as F"
+    if name.endswith("_"):
+        return f"{text}; to change a tensor in place write x += y, x *= y or x[...] = y, for a leaf under no_grad()"
+    close = get_close_matches(name, [*own, *functions], n=1, cutoff=0.75)
+    return text + (f"; did you mean '{close[0]}'?" if close else "")
