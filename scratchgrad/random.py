@@ -121,6 +121,33 @@ def normal(
     With a name they depend on the seed and the name alone; without, on where the program stands. global_shape, offset:
     as of `uniform`.
     """
+    return _initial(box_muller, shape, name, global_shape, offset)
+
+
+def even(
+    shape: tuple[int, ...],
+    *,
+    name: str | None = None,
+    global_shape: tuple[int, ...] | None = None,
+    offset: tuple[int, ...] | None = None,
+) -> np.ndarray[Any, Any]:
+    """float32, multiples of 2^-24 in [0, 1), for initial weights; on the CPU. The arguments are those of `normal`."""
+
+    def halves(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        bits = np.stack([words >> np.uint64(40), (words >> np.uint64(8)) & np.uint64(0xFFFFFF)], axis=1)
+        return bits.reshape(-1).astype(np.float32) * np.float32(2**-24)
+
+    return _initial(halves, shape, name, global_shape, offset)
+
+
+def _initial(
+    two_of_a_word: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]],
+    shape: tuple[int, ...],
+    name: str | None,
+    global_shape: tuple[int, ...] | None,
+    offset: tuple[int, ...] | None,
+) -> np.ndarray[Any, Any]:
+    """Initial weights, each half of a 64-bit word of the generator."""
     starts, run = _runs(shape, global_shape, offset)
     state = _here.state if name is None else RngState(_here.state.seed)
     site = next_site() if name is None else name_site(name)
@@ -132,7 +159,7 @@ def normal(
             block, skipped = divmod(start + tile.start, BLOCK)
             end = skipped + tile.stop - tile.start
             words = _generator(state, Purpose.INIT, site, block).bit_generator.random_raw(-(-end // 2))
-            drawn[tile] = box_muller(words)[skipped:end]
+            drawn[tile] = two_of_a_word(words)[skipped:end]
 
         parallel_map(draw_tile, tiles(count, TILE))
         return drawn

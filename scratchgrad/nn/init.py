@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scratchgrad.random import normal
+from scratchgrad.random import even, normal
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Std = float | tuple[tuple[int, float], ...]  # of all elements; or of so many rows each, from the first row to the last
@@ -82,6 +82,26 @@ class Normal:
         first = 0 if offset is None else offset[0]
         by_row = np.repeat(np.asarray(stds, np.float32), rows)[first : first + shape[0]]
         drawn *= by_row.reshape(-1, *(1,) * (len(shape) - 1))
+        return drawn
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Evenly between -bound and bound."""
+
+    bound: float
+
+    def draw(
+        self,
+        shape: tuple[int, ...],
+        *,
+        name: str | None = None,
+        global_shape: tuple[int, ...] | None = None,
+        offset: tuple[int, ...] | None = None,
+    ) -> Floats:
+        drawn = even(shape, name=name, global_shape=global_shape, offset=offset)
+        drawn *= np.float32(2 * self.bound)
+        drawn -= np.float32(self.bound)
         return drawn
 
 

@@ -5,8 +5,10 @@ Parameters begin as float32 on the CPU; `Module.to` moves and casts them. A laye
 
 from __future__ import annotations
 
+import math
+
 from scratchgrad import functional as F
-from scratchgrad.nn.init import Constant, Normal, Std
+from scratchgrad.nn.init import Constant, Normal, Std, Uniform
 from scratchgrad.nn.module import Module, Parameter
 from scratchgrad.random import next_site
 from scratchgrad.tensor import Tensor
@@ -15,14 +17,17 @@ from scratchgrad.tensor import Tensor
 class Linear(Module):
     """x @ weight.T + bias.
 
-    weight (out_features, in_features), normal with mean 0 and `std`, which is one number, or ((rows, std), ...) for
-    blocks of rows; bias (out_features,) zeros, or None.
+    weight (out_features, in_features); bias (out_features,), or None. They begin as PyTorch's: evenly between
+    -1 / sqrt(in_features) and 1 / sqrt(in_features). With `std`, which is one number, or ((rows, std), ...) for blocks
+    of rows, weights are normal with mean 0 and the bias is zero, as models want it.
     """
 
-    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, std: Std = 0.02) -> None:
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, std: Std | None = None) -> None:
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter.initialized((out_features, in_features), Normal(std))
-        self.bias = Parameter.initialized((out_features,), Constant(0)) if bias else None
+        even = Uniform(1 / math.sqrt(max(1, in_features)))
+        self.weight = Parameter.initialized((out_features, in_features), even if std is None else Normal(std))
+        initial_bias = even if std is None else Constant(0)
+        self.bias = Parameter.initialized((out_features,), initial_bias) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) floats; returns (..., out_features). ValueError where the last axis is another."""
@@ -30,9 +35,12 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table that is looked up by integers. weight (num_embeddings, embedding_dim), normal with mean 0 and `std`."""
+    """A table that is looked up by integers. weight (num_embeddings, embedding_dim), normal with mean 0 and `std`.
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: Std = 0.02) -> None:
+    std: PyTorch's 1, unless said.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: Std = 1.0) -> None:
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = Parameter.initialized((num_embeddings, embedding_dim), Normal(std))
 
@@ -81,7 +89,7 @@ class Dropout(Module):
     ValueError where p is not a probability below 1.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p < 1:
             raise ValueError(f"Dropout(p={p}): p is a probability below 1")
         self.p = p

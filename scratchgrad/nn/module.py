@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from weakref import ref
 
 import numpy as np
@@ -12,9 +12,16 @@ import numpy as np
 from scratchgrad.autograd import SCOPE, Scope
 from scratchgrad.backend import device_of, to_device
 from scratchgrad.nn.init import Initializer, initial_values
-from scratchgrad.tensor import Tensor
+from scratchgrad.tensor import Tensor, raw
 
 _calls = count()
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict(strict=False)` left alone: parameters without values, and values without parameters."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Parameter(Tensor):
@@ -111,11 +118,15 @@ class Module:
         """The parameters' values by name, as numpy arrays: on the CPU the very memory that the model computes with."""
         return {name: parameter.numpy() for name, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over values of the same names and shapes. All that does not fit is named in one ValueError."""
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Take over values (arrays or tensors) of the same names and shapes; returns the names that do not fit.
+
+        All that does not fit is named in one ValueError. strict=False takes what is there: only a wrong shape is one.
+        """
         own = dict(self.named_parameters())
-        faults = [f"'{name}' is missing" for name in own.keys() - state.keys()]
-        faults += [f"'{name}' is not a parameter of {type(self).__name__}" for name in state.keys() - own.keys()]
+        missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        faults = [f"'{name}' is missing" for name in missing] if strict else []
+        faults += [f"'{name}' is not a parameter of {type(self).__name__}" for name in unexpected] if strict else []
         faults += [
             f"'{name}' has shape {tuple(state[name].shape)} where {own[name].shape} is needed"
             for name in own.keys() & state.keys()
@@ -124,7 +135,9 @@ class Module:
         if faults:
             raise ValueError("; ".join(sorted(faults)))
         for name, parameter in own.items():
-            parameter.data = to_device(state[name].astype(parameter.dtype), device_of(parameter.data))
+            if name in state:
+                parameter.data = to_device(raw(state[name]).astype(parameter.dtype), device_of(parameter.data))
+        return IncompatibleKeys(missing, unexpected)
 
     def to(self, device: str) -> Self:
         """Move every tensor of the module to 'cpu' or 'cuda', in place."""

@@ -61,7 +61,7 @@ def test_norms_and_biases_begin_as_constants_and_given_data_stays():
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 7), st.integers(0, 7))
 def test_some_rows_and_columns_of_a_weight_are_those_of_the_whole(row, other_row, column, other_column):
     rows, columns = (slice(*sorted(pair)) for pair in ((row, other_row), (column, other_column)))
-    for initializer in (nn.Normal(0.3), nn.Normal(((12, 0.01), (28, 2.0))), nn.Constant(4)):
+    for initializer in (nn.Normal(0.3), nn.Normal(((12, 0.01), (28, 2.0))), nn.Constant(4), nn.Uniform(0.5)):
         whole = initializer.draw((40, 7), name="w")[rows, columns]
         offset = (rows.start, columns.start)
         part = initializer.draw(whole.shape, name="w", global_shape=(40, 7), offset=offset)
