@@ -293,11 +293,10 @@ class BackwardPass:
         except TypeError as error:
             raise error if callable(backward) else not_an_op(node.name, (gradient, backward)) from None
         try:
-            complete = len(pieces) == len(inputs)
+            if len(pieces) != len(inputs):
+                raise TypeError
         except TypeError:
-            complete = False
-        if not complete:
-            raise not_gradients(node.name, pieces, len(inputs))
+            raise not_gradients(node.name, pieces, len(inputs)) from None
         if node.sequence_number < self._newest_change:
             asked = [to is not None and (needed is None or to in needed) for to in inputs]
             refuse_changed(node, _arrays_read(backward, pieces, asked))

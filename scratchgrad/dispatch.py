@@ -51,15 +51,15 @@ def op(forward: Forward) -> Callable[..., Tensor]:
 
     @wraps(forward)
     def apply(*args: Any, **options: Any) -> Tensor:
-        if len(args) < least:
-            args += tuple(_argument(name, p, options) for p in arrays[len(args) :])
-        elif takes_any:
-            if args and isinstance(args[0], list | tuple):
+        if len(args) != least:
+            if len(args) < least:
+                args += tuple(_argument(name, p, options) for p in arrays[len(args) :])
+            elif not takes_any:
+                options |= _named(name, names, optional, args[least:], options)
+                args = args[:least]
+            elif isinstance(args[0], list | tuple):
                 options |= _named(name, ["arrays"], optional, args[1:], options)
                 args = tuple(args[0])
-        elif len(args) > least:
-            options |= _named(name, names, optional, args[least:], options)
-            args = args[:least]
         values, inputs, wanted = [], [], False
         for argument in args:
             if isinstance(argument, Tensor):
@@ -80,9 +80,12 @@ def op(forward: Forward) -> Callable[..., Tensor]:
             if not spelled.keys().isdisjoint(options):
                 return apply(*args, **in_our_words(name, options, spelled))
             raise op_error(name, names, values, options, error) from error
-        if type(result) is not tuple or len(result) != 2:
+        if type(result) is not tuple:
             raise not_an_op(name, result)
-        value, backward = result
+        try:
+            value, backward = result
+        except ValueError:
+            raise not_an_op(name, result) from None
         if type(value) is not ndarray:
             if value is None or isinstance(value, Tensor):
                 raise not_an_op(name, result)

@@ -1,8 +1,8 @@
 """Every op by name, as `from scratchgrad import functional as F` has it; below, some by PyTorch's names, too."""
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from scratchgrad.operators import FUNCTIONS, OPS
 from scratchgrad.ops import indexing
 from scratchgrad.ops.activation import gelu, relu, sigmoid, silu, softplus, swiglu, tanh
 from scratchgrad.ops.arithmetic import (
@@ -73,7 +73,8 @@ from scratchgrad.ops.shape import (
     unfold,
 )
 from scratchgrad.ops.softmax import log_softmax, logsumexp, softmax
-from scratchgrad.pytorch_names import what_to_write
+from scratchgrad.pytorch_names import MISSING, say_what_to_write, what_to_write
+from scratchgrad.tensor import Tensor
 
 __all__ = [
     "abs", "add", "alibi_bias", "all", "any", "argmax", "argmin", "argsort", "astype",
@@ -98,7 +99,13 @@ permute = transpose
 mm = bmm = matmul
 clip = clamp
 
+say_what_to_write(Tensor, __all__)
+
 if not TYPE_CHECKING:  # a type checker knows what there is
 
     def __getattr__(name: str) -> Any:
-        raise AttributeError(what_to_write("scratchgrad.functional", name, {**OPS, **FUNCTIONS}, __all__))
+        if name in MISSING:
+            raise AttributeError(what_to_write("scratchgrad.functional", name))
+        close = get_close_matches(name, __all__, n=1, cutoff=0.75)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise AttributeError(f"scratchgrad.functional has no '{name}'{hint}")

@@ -18,11 +18,26 @@ def method(name: str, spread: str = "", **fixed: Any) -> Callable[..., Any]:
     spread: the option that all numbers of the call are: reshape(2, 3) and reshape((2, 3)) are the same.
     """
 
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        if spread and args:
-            options[spread] = tuple(args[0]) if len(args) == 1 and isinstance(args[0], list | tuple) else args
-            args = ()
-        return (OPS.get(name) or FUNCTIONS[name])(self, *args, **fixed, **options)
+    if spread:
+
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            if args:
+                options[spread] = tuple(args[0]) if len(args) == 1 and isinstance(args[0], list | tuple) else args
+            return OPS[name](self, **options)
+
+    elif fixed:
+
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            return OPS[name](self, *args, **fixed, **options)
+
+    else:
+
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            try:
+                function = OPS[name]
+            except KeyError:
+                function = FUNCTIONS[name]
+            return function(self, *args, **options)
 
     call.__name__ = name
     call.__doc__ = f"scratchgrad.functional.{name} of this tensor."

@@ -6,8 +6,7 @@ NumPy's names are the documented ones; docs/from-pytorch.md has the table for pe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 # Options of ops: PyTorch's word -> ours, where an op has ours.
 OPTIONS = {
@@ -61,6 +60,15 @@ MISSING = {
 }  # fmt: skip
 
 
+IN_PLACE = "x += y, x *= y or x[...] = y"
+WRITERS = (  # of PyTorch, with "_" behind
+    "add", "sub", "mul", "div", "pow", "neg", "abs", "exp", "log", "sqrt", "relu", "sigmoid", "tanh", "clamp",
+    "zero", "fill", "copy", "normal", "uniform", "random", "masked_fill", "scatter", "scatter_add", "index_add",
+    "index_fill", "squeeze", "unsqueeze", "transpose", "t", "detach", "round", "floor", "lerp", "addcmul",
+    "addcdiv", "erfinv", "bernoulli",
+)  # fmt: skip
+
+
 def spellings(op: str, options: Collection[str], arrays: Collection[str] = ()) -> dict[str, str]:
     """PyTorch's words for the options of an op, and ours."""
     known = {**OPTIONS, **OPTIONS_OF.get(op, {})}
@@ -90,14 +98,32 @@ def too_many(op: str, arrays: Iterable[str], options: Iterable[str], given: int)
     )
 
 
-def what_to_write(owner: str, name: str, functions: Collection[str], own: Collection[str]) -> str:
-    """The message of an AttributeError. functions: the names in F; own: those of the object."""
-    text = f"{owner} has no '{name}'"
-    if name in MISSING:
-        return f"{text}; write {MISSING[name]}"
-    if name in functions:
-        return f"{text}; write F.{name}(x), with scratchgrad.functional as F"
+def what_to_write(owner: str, name: str) -> str:
+    """The message of an AttributeError for a name that `MISSING` has, or a function that is no method."""
     if name.endswith("_"):
-        return f"{text}; to change a tensor in place write x += y, x *= y or x[...] = y, for a leaf under no_grad()"
-    close = get_close_matches(name, [*own, *functions], n=1, cutoff=0.75)
-    return text + (f"; did you mean '{close[0]}'?" if close else "")
+        return f"{owner} has no '{name}'; to change a tensor in place write {IN_PLACE}, for a leaf under no_grad()"
+    written = MISSING.get(name, f"F.{name}(x), with scratchgrad.functional as F")
+    return f"{owner} has no '{name}'; write {written}"
+
+
+class Missing:
+    """Stands in a class under a name that it does not have, so that asking for it says what to write.
+
+    A `__getattr__` would say it, too, and make every attribute of every tensor slower.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._message = what_to_write(owner.__name__, name)
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        raise AttributeError(self._message)
+
+
+def say_what_to_write(owner: type, functions: Iterable[str]) -> None:
+    """Put a `Missing` in the class for each of these functions, and each of PyTorch's names, that it has not."""
+    in_place = [f"{name}_" for name in WRITERS]
+    for name in (*MISSING, *functions, *in_place):
+        if not hasattr(owner, name):
+            missing = Missing()
+            missing.__set_name__(owner, name)
+            setattr(owner, name, missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import iadd, ifloordiv, imod, imul, ipow, isub, itruediv, setitem
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from weakref import ref
 
 import numpy as np
@@ -13,8 +13,7 @@ from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, BackwardStep, Hook,
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
 from scratchgrad.methods import Methods
 from scratchgrad.op_errors import op_error
-from scratchgrad.operators import FUNCTIONS, OPS, Operators
-from scratchgrad.pytorch_names import what_to_write
+from scratchgrad.operators import OPS, Operators
 from scratchgrad.versions import mark_changed
 
 
@@ -120,14 +119,6 @@ class Tensor(Operators["Tensor"], Methods["Tensor"]):
         """Set requires_grad; returns the tensor itself."""
         self.requires_grad = wanted
         return self
-
-    if not TYPE_CHECKING:  # a type checker knows what there is
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("_"):
-                raise AttributeError(f"{type(self).__name__} has no '{name}'")
-            message = what_to_write(type(self).__name__, name, {**OPS, **FUNCTIONS}, dir(type(self)))
-            raise AttributeError(message, name=name, obj=self)
 
     def __repr__(self) -> str:
         made = f", made by {self.node.name}" if self.node is not None and self.node.leaf is None else ""

@@ -99,14 +99,14 @@ class Optimizer:
     def step(self, grad_scale: float = 1.0) -> None:
         """One step down the gradients times `grad_scale`. A parameter without a gradient stays as it is."""
         for group in self.param_groups:
-            options = {**group, "lr": _at(group["lr"], self.steps)}
+            own = {**group, "lr": _at(group["lr"], self.steps)}
+            of_bias = own if group["decays_all"] or "weight_decay" not in group else {**own, "weight_decay": 0.0}
             for name, tensor in zip(group["param_names"], group["params"], strict=True):
                 if tensor.grad is not None:
                     self.parameter_steps[name] += 1
-                    decays = tensor.ndim > 1 or group["decays_all"]
-                    weight_decay = options.get("weight_decay", 0.0) if decays else 0.0
-                    own = {**options, "weight_decay": weight_decay, "step": self.parameter_steps[name]}
-                    self._update(name, tensor, grad_scale, own)
+                    options = own if tensor.ndim > 1 else of_bias
+                    options["step"] = self.parameter_steps[name]
+                    self._update(name, tensor, grad_scale, options)
         self.steps += 1
 
     def _update(self, name: str, tensor: Tensor, grad_scale: float, options: Mapping[str, Any]) -> None:
