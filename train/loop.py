@@ -146,7 +146,8 @@ def train(
             stops, saves = totals.flags
             if ends or saves or stops:
                 watchdog.phase("checkpoint", progress.step)
-                saver.save()
+                with stop.held():
+                    saver.save()
             if stops and not ends:
                 display.print(f"step {progress.step}: a signal asked for the end; --resume goes on from here")
                 return False

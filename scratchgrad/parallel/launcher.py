@@ -26,10 +26,27 @@ class Announcement:
 def announced(environment: Mapping[str, str] = os.environ) -> Announcement | None:
     """Rank and size by the environment of MPICH, Open MPI or SLURM; None for a process that nobody launched."""
     for rank, size, local_size in ANNOUNCEMENTS:
+        if rank == "SLURM_PROCID" and _is_typed_in_a_shell(environment):
+            continue
         if environment.get(rank, "").isdigit() and environment.get(size, "").isdigit():
             local = environment.get(local_size, "")
             return Announcement(int(environment[rank]), int(environment[size]), int(local) if local.isdigit() else None)
     return None
+
+
+def note_on_launcher(environment: Mapping[str, str] = os.environ) -> str:
+    """What a user should know who may take this process for one of several; empty where there is nothing to say."""
+    if not _is_typed_in_a_shell(environment) or announced(environment) is not None:
+        return ""
+    return "this shell was started by srun --pty: training in one process; mpirun or srun here starts several ranks"
+
+
+def _is_typed_in_a_shell(environment: Mapping[str, str]) -> bool:
+    """Do SLURM's variables speak of the shell of `srun --pty`, which started this process as any shell does?
+
+    An srun inside of that shell hands on the port of its terminal, but names its own task.
+    """
+    return "SLURM_PTY_PORT" in environment and environment.get("SLURM_TASK_PID") != str(os.getpid())
 
 
 def threads_per_rank(local_size: int, asked: int | None) -> int:

@@ -1,9 +1,11 @@
 """Ranks of real MPI jobs: what they send each other, and what a launcher says against what MPI says."""
 
+import os
+
 import numpy as np
 import pytest
 
-from scratchgrad.parallel import Announcement, Communicator, announced, threads_per_rank, tree_sum
+from scratchgrad.parallel import Announcement, Communicator, announced, note_on_launcher, threads_per_rank, tree_sum
 
 pytestmark = pytest.mark.mpi
 
@@ -224,6 +226,17 @@ def test_a_machine_without_an_mpi_library_is_told_what_to_install(start, recipe)
 ])  # fmt: skip
 def test_launchers_are_known_by_their_environment(environment, wanted):
     assert announced(environment) == wanted
+
+
+def test_what_is_typed_in_a_shell_of_srun_is_alone_and_a_task_of_an_srun_in_there_is_not():
+    task = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PTY_PORT": "34889"}
+    assert announced({**task, "SLURM_TASK_PID": "1"}) is None
+    assert "started by srun --pty: training in one process" in note_on_launcher({**task, "SLURM_TASK_PID": "1"})
+    launched = {**task, "SLURM_TASK_PID": str(os.getpid())}
+    assert announced(launched) == Announcement(0, 4, None)
+    below = {**task, "SLURM_TASK_PID": "1", "PMI_RANK": "1", "PMI_SIZE": "2"}
+    assert announced(below) == Announcement(1, 2, None)
+    assert note_on_launcher(launched) == note_on_launcher(below) == note_on_launcher({}) == ""
 
 
 def test_cores_are_shared_among_the_ranks_of_a_machine(monkeypatch):

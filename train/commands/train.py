@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -12,13 +10,15 @@ import click
 from scratchgrad import set_precision, set_threads
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
-from scratchgrad.parallel import Announcement, Communicator, announced, connect, threads_per_rank
+from scratchgrad.parallel import Announcement, Communicator, announced, note_on_launcher, threads_per_rank
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
 from scratchgrad.train.data import build_batches, build_objective, build_validation, prepare_data
 from scratchgrad.train.dry_run import dry_run
+from scratchgrad.train.joining import join
+from scratchgrad.train.lasting_output import lasting_output
 from scratchgrad.train.loop import train
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
@@ -26,7 +26,6 @@ from scratchgrad.train.run import Run, create_run_dir, lock_run, report_disk_err
 from scratchgrad.train.watchdog import Watchdog, abort_on_error
 
 NEWEST = "the newest"
-SECONDS_TO_TELL = 1.0  # rank 0 has to tell a mistake before another rank's end makes the launcher end them all
 
 
 @click.command(context_settings=HELP)
@@ -56,24 +55,25 @@ def main(
     # What overflows ends as a loss or a gradient that is no number, which is reported with its step.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="scratchgrad")
     world = announced()
-    try:
+    if print_recipe and (world is None or world.rank == 0):
+        click.echo(to_yaml(_choose(arguments, resume, checkpoint)[1]), nl=False)
+    if print_recipe:
+        return
+
+    def work() -> tuple[Path | None, Recipe, Prepared]:
         folder, recipe = _choose(arguments, resume, checkpoint)
-        if print_recipe:
-            click.echo(to_yaml(recipe) if world is None or world.rank == 0 else "", nl=False)
-            return
-        prepared = _make_ready(recipe, world)
-        comm = connect()
-    except UserError:
-        if world is not None and world.rank != 0:  # every rank finds the same mistake: rank 0 tells it
-            time.sleep(SECONDS_TO_TELL)
-            sys.exit(2)
-        raise
-    with abort_on_error(comm):
-        name = recipe_name(arguments[0]) if resume is None else ""
-        if is_dry:
-            _dry_run(recipe, prepared, comm)
-        else:
-            _train(recipe, prepared, comm, folder, checkpoint, name)
+        return folder, recipe, _make_ready(recipe, world)
+
+    with lasting_output():
+        if note := note_on_launcher():
+            say(note)
+        (folder, recipe, prepared), comm = join(work, world)
+        with abort_on_error(comm):
+            name = recipe_name(arguments[0]) if resume is None else ""
+            if is_dry:
+                _dry_run(recipe, prepared, comm)
+            else:
+                _train(recipe, prepared, comm, folder, checkpoint, name)
 
 
 def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | None) -> tuple[Path | None, Recipe]:
