@@ -16,12 +16,21 @@ from typing import Any
 
 from scratchgrad import models
 from scratchgrad.errors import UserError
-from scratchgrad.files import atomic_directory, atomic_file, map_tensors, verify_manifest, write_manifest, write_tensors
+from scratchgrad.files import (
+    DamagedFiles,
+    atomic_directory,
+    atomic_file,
+    map_tensors,
+    verify_manifest,
+    write_manifest,
+    write_tensors,
+)
 from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
 from scratchgrad.tools.runs import checkpoints
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.tools.tokenizer import save as save_tokenizer
+from scratchgrad.train.finite import first_not_finite
 
 
 @dataclass
@@ -50,12 +59,17 @@ def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: To
 
 
 def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progress:
-    """Put the checkpoint's values into the model and the optimizer; DamagedFiles where its manifest does not hold."""
+    """Put the checkpoint's values into the model and the optimizer.
+
+    DamagedFiles where its manifest does not hold, or where it has weights that are not finite.
+    """
     verify_manifest(folder)
     device = model.device
     saved = models.load(folder)
     if (type(saved), saved.config) != (type(model), model.config):
         raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")
+    if (name := first_not_finite(saved.state_dict().items())) is not None:
+        raise DamagedFiles(f"'{folder}' has weights that are not finite, in '{name}'")
     model.load_state_dict(saved.to(device).state_dict())
     optimizer.load_state_dict(map_tensors(folder / "optimizer.safetensors"))
     try:

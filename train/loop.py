@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchgrad import fixed_weights
-from scratchgrad.errors import UserError
 from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer, global_norm
 from scratchgrad.parallel import Communicator, TreeSum
@@ -18,6 +17,7 @@ from scratchgrad.random import RngState, fork_rng
 from scratchgrad.train.batches import Batches, RowSource, Validation
 from scratchgrad.train.early_stopping import EarlyStopping
 from scratchgrad.train.evaluation import evaluate
+from scratchgrad.train.finite import NotFiniteError, check_finite
 from scratchgrad.train.metrics import MetricsWriter
 from scratchgrad.train.microbatches import BatchTotals, LossSums, Microbatches, all_reduce_gradients, take_gradients
 from scratchgrad.train.objectives import Objective, on_device
@@ -28,10 +28,6 @@ from scratchgrad.train.saving import CheckpointSaver
 from scratchgrad.train.signals import StopRequest
 from scratchgrad.train.watchdog import Watchdog
 
-ADVICE = (
-    "nothing was updated. A lower train.learning_rate or a longer train.warmup_steps often helps; --resume goes on "
-    "from the last checkpoint"
-)
 SMALLEST_NORM = 1e-30  # keeps a gradient of zeros from a division by zero
 
 
@@ -56,7 +52,7 @@ def train_step(
     """One step on the step's global batch. What it returns, and the new weights, are the same on every rank.
 
     `flags` travel along, so that all ranks know them at the same step. A loss or a norm that is not a finite number is
-    a UserError on every rank, and nothing is updated.
+    a NotFiniteError on every rank, and nothing is updated.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     sums, gradients = LossSums(), TreeSum(microbatches.mine.start)
@@ -72,8 +68,8 @@ def train_step(
     totals = sums.all_reduce(comm, flags)
     if not np.isfinite(totals.losses).all():
         microbatch = int(np.flatnonzero(~np.isfinite(totals.losses))[0])
-        raise UserError(
-            f"step {step + 1}: the loss of microbatch {microbatch} is {totals.losses[microbatch]}; {ADVICE}"
+        raise NotFiniteError(
+            f"step {step + 1}: the loss of microbatch {microbatch} is {totals.losses[microbatch]}; nothing was updated"
         )
     all_reduce_gradients(parameters, gradients, microbatches.tree, comm)  # from here on the same on every rank
     mark("sum over microbatches and ranks")
@@ -81,7 +77,7 @@ def train_step(
     num_targets = max(1, totals.num_targets)
     norm = global_norm(parameter.grad for parameter in parameters) / num_targets  # of the mean over all targets
     if not math.isfinite(norm):
-        raise UserError(f"step {step + 1}: the norm of the gradient is {norm}; {ADVICE}")
+        raise NotFiniteError(f"step {step + 1}: the norm of the gradient is {norm}; nothing was updated")
     clipping = min(1.0, max_grad_norm / max(norm, SMALLEST_NORM))
     optimizer.step(grad_scale=clipping / num_targets)  # of sums over targets: their clipped mean
     optimizer.zero_grad()
@@ -92,7 +88,19 @@ def train_step(
 def train(
     run: Run, objective: Objective, batches: Batches, validation: Validation, comm: Communicator, watchdog: Watchdog
 ) -> bool:
-    """Train from where the run stands to its recipe's end; True if that was reached, False if a signal came first."""
+    """Train from where the run stands to its recipe's end; True if that was reached, False if a signal came first.
+
+    A NaN or an infinity in losses, gradients, metrics or weights is a UserError that names the last good checkpoint.
+    """
+    try:
+        return _train(run, objective, batches, validation, comm, watchdog)
+    except NotFiniteError as fault:
+        raise fault.of_run(run.folder) from None
+
+
+def _train(
+    run: Run, objective: Objective, batches: Batches, validation: Validation, comm: Communicator, watchdog: Watchdog
+) -> bool:
     settings, progress = run.recipe.train, run.progress
     model, optimizer = run.model, run.optimizer
     microbatches = Microbatches.of(settings.batch_size, settings.microbatches, comm)
@@ -133,11 +141,13 @@ def train(
                 watchdog.phase("evaluation", progress.step)
                 evaluation = evaluate(model, objective, validation, microbatches, comm)
                 row |= evaluation
+                check_finite(row, progress.step)
                 for warning in early_stopping.update(row["loss"], evaluation["val_loss"]):
                     display.print(warning)
                 ends = ends or early_stopping.stops
                 progress.val_loss, progress.early_stopping = evaluation["val_loss"], early_stopping.state_dict()
             if is_evaluated or progress.step % run.recipe.log.every_steps == 0:
+                check_finite(row, progress.step)
                 metrics.write(row)
             display.step(row)
             if is_evaluated and is_first:

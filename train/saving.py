@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Communicator
 from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
+from scratchgrad.train.finite import NotFiniteError, first_not_finite
 from scratchgrad.train.run import Run, report_disk_errors
 
 
 class CheckpointSaver:
-    """Rank 0 writes, the others wait; if it fails, it fails on all of them, with the reason."""
+    """Rank 0 writes, the others wait; if it fails, it fails on all of them, with the reason.
+
+    Weights that are not finite are not written: they would be the newest checkpoint, and lose a good one its place.
+    """
 
     def __init__(self, run: Run, comm: Communicator) -> None:
         self._run, self._comm = run, comm
@@ -26,8 +31,11 @@ class CheckpointSaver:
         return by_step or by_time
 
     def save(self) -> None:
-        fault = ""
-        if self._comm.rank == 0:
+        fault, is_finite = "", True
+        if self._comm.rank == 0 and (name := self._first_not_finite()) is not None:
+            is_finite = False
+            fault = f"step {self._run.progress.step}: '{name}' has weights that are not finite, so nothing was saved"
+        elif self._comm.rank == 0:
             run, settings = self._run, self._run.recipe.checkpoint
             try:
                 with report_disk_errors(run.folder):
@@ -35,7 +43,11 @@ class CheckpointSaver:
                     prune_checkpoints(run.folder, settings.keep_last, settings.keep_best)
             except UserError as error:
                 fault = str(error)
-        fault = self._comm.broadcast(fault)
+        fault, is_finite = self._comm.broadcast((fault, is_finite))
         if fault:
-            raise UserError(fault)
+            raise UserError(fault) if is_finite else NotFiniteError(fault)
         self._saved_at = time.monotonic()
+
+    def _first_not_finite(self) -> str | None:
+        state = ((f"optimizer.{name}", array) for name, array in self._run.optimizer.state_dict().items())
+        return first_not_finite(chain(self._run.model.state_dict().items(), state))
