@@ -35,12 +35,16 @@ from scratchgrad.train.finite import first_not_finite
 
 @dataclass
 class Progress:
-    """How far a run is. tokens: of training text, seen so far. early_stopping: its state."""
+    """How far a run is. tokens: of training text, seen so far. early_stopping: its state.
+
+    data: a hash of the tokens that it is trained on; None where an older version wrote it.
+    """
 
     step: int = 0
     tokens: int = 0
     val_loss: float | None = None  # of the last evaluation
     early_stopping: dict[str, Any] = field(default_factory=dict)
+    data: str | None = None
 
 
 def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: Tokenizer, progress: Progress) -> Path:
@@ -72,6 +76,11 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progres
         raise DamagedFiles(f"'{folder}' has weights that are not finite, in '{name}'")
     model.load_state_dict(saved.to(device).state_dict())
     optimizer.load_state_dict(map_tensors(folder / "optimizer.safetensors"))
+    return read_progress(folder)
+
+
+def read_progress(folder: Path) -> Progress:
+    """What a checkpoint says of its run; UserError where another version wrote it."""
     try:
         return Progress(**json.loads((folder / "trainer.json").read_bytes()))
     except TypeError:

@@ -13,9 +13,14 @@ from scratchgrad.train.objectives import Objective
 from scratchgrad.train.recipe import Recipe
 
 
-def prepare_data(recipe: Recipe, say: Callable[[str], None]) -> Prepared:
-    """The examples of the recipe's sources as token stores, with the tokenizer that made them."""
+def prepare_data(recipe: Recipe, say: Callable[[str], None], tokenizer_path: Path | None = None) -> Prepared:
+    """The examples of the recipe's sources as token stores, with the tokenizer that made them.
+
+    tokenizer_path: of the tokenizer that makes them, whatever the recipe says of one.
+    """
     data, kind = recipe.data, recipe.objective_class
+    if tokenizer_path is None and recipe.tokenizer.path is not None:
+        tokenizer_path = Path(recipe.tokenizer.path)
     return prepare(
         [source.build() for source in data.all_sources],
         Path(data.cache_dir),
@@ -26,7 +31,7 @@ def prepare_data(recipe: Recipe, say: Callable[[str], None]) -> Prepared:
         validation=data.validation,
         vocab_size=recipe.tokenizer.vocab_size,
         pattern=recipe.tokenizer.pattern,
-        tokenizer_path=Path(recipe.tokenizer.path) if recipe.tokenizer.path is not None else None,
+        tokenizer_path=tokenizer_path,
         special_tokens=kind.special_tokens,
         say=say,
     )

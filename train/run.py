@@ -58,15 +58,20 @@ class Run:
 
 
 def create_run_dir(recipe: Recipe, name: str, comm: Communicator) -> Path:
-    """The folder of a new run, with its recipe in it: made by rank 0, broadcast to the others.
+    """The folder of a new run, with nothing in it yet: made by rank 0, broadcast to the others.
 
     Without `log.run_dir` it is the next free `runs/<name>-NNN`.
     """
     answer: dict[str, str] = {}
     if comm.rank == 0:
         try:
-            answer["folder"] = str(_create_run_dir(recipe, name))
-        except (UserError, OSError) as error:
+            if recipe.log.run_dir is None:
+                folder = next_run_dir(Path("runs"), name)
+            else:
+                folder = Path(recipe.log.run_dir)
+                folder.mkdir(parents=True, exist_ok=True)
+            answer["folder"] = str(folder)
+        except OSError as error:
             answer["fault"] = str(error)
     answer = comm.broadcast(answer)
     if "fault" in answer:
@@ -74,19 +79,23 @@ def create_run_dir(recipe: Recipe, name: str, comm: Communicator) -> Path:
     return Path(answer["folder"])
 
 
-def _create_run_dir(recipe: Recipe, name: str) -> Path:
-    if recipe.log.run_dir is None:
-        folder = next_run_dir(Path("runs"), name)
-    else:
-        folder = Path(recipe.log.run_dir)
+def begin_run(folder: Path, recipe: Recipe, comm: Communicator) -> None:
+    """Write the recipe of a new run, its first file; UserError on every rank where there is a run already.
+
+    Only while it is locked: of two jobs that are given one folder at once, one writes.
+    """
+    fault = ""
+    if comm.rank == 0:
         if is_run(folder):
-            raise UserError(
+            fault = (
                 f"'{folder}' holds a run already: go on with it by scratchgrad-train --resume {folder}, "
                 "or choose another log.run_dir"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-    write_recipe(folder, recipe)
-    return folder
+        else:
+            write_recipe(folder, recipe)
+    fault = comm.broadcast(fault)
+    if fault:
+        raise UserError(fault)
 
 
 @contextmanager

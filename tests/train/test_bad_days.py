@@ -1,5 +1,6 @@
 """What a run does on bad days: one clear sentence, exit code 2, and nothing lost."""
 
+import fcntl
 import json
 import re
 import shutil
@@ -77,6 +78,16 @@ def test_a_run_is_trained_by_one_job_at_a_time(start, recipe):
     job.wait_for("step 20/")
     assert "'run' is being trained by another job" in refused(start("scratchgrad-train", "--resume", "run", ranks=2))
     assert job.process.poll() is None
+
+
+def test_of_two_jobs_that_begin_in_one_folder_the_second_writes_nothing(tmp_path, start, recipe):
+    """Whoever comes second has been told by the lock before its first write, at whatever moment it comes."""
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as lock:  # the other job, which has not written its recipe yet
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = refused(start("scratchgrad-train", recipe, "log.run_dir=run"))
+    assert "'run' is being trained by another job" in said
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def altered(folder):

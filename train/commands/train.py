@@ -15,6 +15,8 @@ from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
+from scratchgrad.tools.tokenizer import save as save_tokenizer
+from scratchgrad.train.agreement import check_ranks_agree, check_same_data, data_fingerprint
 from scratchgrad.train.data import build_batches, build_objective, build_validation, prepare_data
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.joining import join
@@ -22,7 +24,15 @@ from scratchgrad.train.lasting_output import lasting_output
 from scratchgrad.train.loop import train
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
-from scratchgrad.train.run import Run, create_run_dir, lock_run, report_disk_errors, truncate_run, write_recipe
+from scratchgrad.train.run import (
+    Run,
+    begin_run,
+    create_run_dir,
+    lock_run,
+    report_disk_errors,
+    truncate_run,
+    write_recipe,
+)
 from scratchgrad.train.watchdog import Watchdog, abort_on_error
 
 NEWEST = "the newest"
@@ -38,12 +48,18 @@ NEWEST = "the newest"
     help="Go on with the newest run, or with that in DIR.",
 )
 @click.option("--checkpoint", metavar="step-N", help="With --resume: go on from this one. Later ones are removed.")
+@click.option("--new-data", is_flag=True, help="With --resume: the text has changed; the run's tokenizer stays.")
 @click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values, and stop.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Measure a step, tell size, memory and time, and stop.")
 @version_option
 @tells_mistakes
 def main(
-    arguments: tuple[str, ...], resume: str | None, checkpoint: str | None, print_recipe: bool, is_dry: bool
+    arguments: tuple[str, ...],
+    resume: str | None,
+    checkpoint: str | None,
+    new_data: bool,
+    print_recipe: bool,
+    is_dry: bool,
 ) -> None:
     """Train the model that RECIPE describes: a YAML file, or the name of a packaged recipe.
 
@@ -62,13 +78,19 @@ def main(
 
     def work() -> tuple[Path | None, Recipe, Prepared]:
         folder, recipe = _choose(arguments, resume, checkpoint)
-        return folder, recipe, _make_ready(recipe, world)
+        if new_data and folder is None:
+            raise UserError("--new-data says that a run goes on with other text; give --resume, too")
+        _use_machine(recipe, world)
+        if folder is None:
+            return folder, recipe, prepare_data(recipe, say)
+        return folder, *_prepare_again(folder, recipe, checkpoint, new_data)
 
     with lasting_output():
         if note := note_on_launcher():
             say(note)
         (folder, recipe, prepared), comm = join(work, world)
         with abort_on_error(comm):
+            check_ranks_agree(recipe, prepared, comm)
             name = recipe_name(arguments[0]) if resume is None else ""
             if is_dry:
                 _dry_run(recipe, prepared, comm)
@@ -97,14 +119,28 @@ def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | No
     return folder, recipe
 
 
-def _make_ready(recipe: Recipe, world: Announcement | None) -> Prepared:
-    """Everything that is done before MPI starts, because it forks or because it may be the user's mistake."""
+def _use_machine(recipe: Recipe, world: Announcement | None) -> None:
     check_ranks(recipe, world.size if world is not None else 1)
     neighbours = 1 if world is None else world.local_size or world.size
     set_threads(threads_per_rank(neighbours, recipe.train.threads))
     set_precision(recipe.train.precision)
     use_device(recipe.train.device, world.rank if world is not None else 0)
-    return prepare_data(recipe, say)
+
+
+def _prepare_again(folder: Path, recipe: Recipe, checkpoint: str | None, new_data: bool) -> tuple[Recipe, Prepared]:
+    """The data of a run that goes on: what it was, or, if asked for, other text in the tokens of the run's tokenizer.
+
+    That tokenizer is in the recipe from then on, or the next start would learn one of the new text.
+    """
+    present = {path.name: path for _, path in checkpoints(folder)}
+    last = present.get(checkpoint) if checkpoint is not None else next(reversed(present.values()), None)
+    if last is None or not new_data:
+        prepared = prepare_data(recipe, say)
+        if last is not None:
+            check_same_data(folder, last, prepared)
+        return recipe, prepared
+    own = recipe.tokenizer.model_copy(update={"path": str(folder / "tokenizer.json")})
+    return recipe.model_copy(update={"tokenizer": own}), prepare_data(recipe, say, tokenizer_path=last)
 
 
 def _train(
@@ -127,9 +163,12 @@ def _train(
         abort_on_error(comm, watchdog),
         report_disk_errors(folder),
     ):
+        if not goes_on:
+            begin_run(folder, recipe, comm)
         run = Run(folder, recipe, tokenizer)
         if goes_on:
             _resume(run, checkpoint, comm)
+        run.progress.data = data_fingerprint(prepared)
         if comm.rank == 0:
             say(f"{folder}: {run.model_size:,} parameters, {comm.size} rank(s) of {threads()} thread(s)")
         finished = train(run, objective, batches, validation, comm, watchdog)
@@ -148,6 +187,8 @@ def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
     if comm.rank == 0:
         say(f"going on from step {run.progress.step}" + ("" if present else ": there is no checkpoint yet"))
         truncate_run(run.folder, run.progress.step)
+        if run.recipe.tokenizer.path == str(run.folder / "tokenizer.json"):
+            save_tokenizer(run.tokenizer, run.folder)
         write_recipe(run.folder, run.recipe)
     comm.barrier()
 
