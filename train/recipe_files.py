@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from scratchgrad.errors import UserError
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.renamed import refuse_old_names
+from scratchgrad.train.yaml_values import parse, to_text
 
-LARGEST_RECIPE = 1 << 20  # bytes
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number (as YAML 1.2 has it) and a key that stands twice is a mistake."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$|^[-+]?\d[\d_]*\.[\d_]*$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
-)
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if not isinstance(key, str):
-            raise yaml.constructor.ConstructorError(None, None, "a key is not a name", key_node.start_mark)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands there twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+LARGEST_RECIPE = 1 << 17  # bytes
+MOST_TOLD = 10  # mistakes
+LONGEST_TOLD = 80  # characters of a value
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -61,7 +34,10 @@ def build_recipe(values: dict[str, Any], overrides: Sequence[str], name: str) ->
     try:
         return Recipe(**values)
     except ValidationError as error:
-        raise UserError(f"{name}: " + "\n".join(_sentence(fault) for fault in error.errors())) from None
+        told = list(dict.fromkeys(_sentence(fault) for fault in error.errors()[: MOST_TOLD + 1]))
+        more = error.error_count() - MOST_TOLD
+        told = [*told[:MOST_TOLD], f"and {more} more"] if more > 0 else told
+        raise UserError(f"{name}: " + "\n".join(told)) from None
 
 
 def recipe_name(name: str) -> str:
@@ -71,8 +47,7 @@ def recipe_name(name: str) -> str:
 
 def to_yaml(recipe: Recipe) -> str:
     """The whole recipe, defaults included, in the order of its sections; it loads back to an equal one."""
-    text: str = yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
-    return text
+    return to_text(recipe.model_dump())
 
 
 def packaged_recipes() -> list[str]:
@@ -93,13 +68,12 @@ def _read(name: str) -> dict[str, Any]:
             raise UserError(
                 f"there is no file '{name}', and no packaged recipe of that name: {', '.join(packaged_recipes())}"
             )
-        values = yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"'{name}' is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"'{name}' is not a recipe: it is nested too deeply") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"'{name}' cannot be read: {error}") from None
+    try:
+        values = parse(text)
+    except ValueError as error:
+        raise UserError(f"'{name}' is not YAML of a recipe: {error}") from None
     if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
         raise UserError(
             f"'{name}' is not a recipe: it needs sections ({', '.join(Recipe.model_fields)}) with keys below"
@@ -111,11 +85,11 @@ def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     section, dot, name = key.partition(".")
     if not equals or not dot or not name:
-        raise UserError(f"'{override}' is not an override; they look like train.steps=40")
+        raise UserError(f"{_told(override)} is not an override; they look like train.steps=40")
     try:
-        value = yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.YAMLError:
-        raise UserError(f"'{override}': '{text}' is not a YAML value") from None
+        value = parse(text)
+    except ValueError as error:
+        raise UserError(f"{_told(key)}: {_told(text)} is not a YAML value: {error}") from None
     values.setdefault(section, {})[name] = value
 
 
@@ -131,13 +105,21 @@ def _known_keys() -> list[str]:
 
 def _sentence(fault: Any) -> str:
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
+    if len(key) > LONGEST_TOLD or not key.isprintable():
+        key = _told(key)
     if fault["type"] == "extra_forbidden":
         return f"{key} is not a known key{_hint(key)}"
     if fault["type"] == "missing":
         return f"{key} is missing"
     if fault["type"] == "value_error":  # our own sentences, and those of the model's config
         return str(fault["ctx"]["error"])
-    return f"{key} = {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    return f"{key} = {_told(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _told(value: Any) -> str:
+    """A value as Python writes it, cut where it is long; what cannot be printed is escaped."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}..."
 
 
 def _hint(key: str) -> str:

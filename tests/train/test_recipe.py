@@ -1,11 +1,18 @@
 """Recipes: found by name, overridden, and every mistake told in one sentence that says what would fix it."""
 
+import json
+import time
+from contextlib import suppress
+
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scratchgrad import UserError
 from scratchgrad.train.recipe import check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, packaged_recipes, to_yaml
+from scratchgrad.train.yaml_values import parse, to_text
 
 
 def said(overrides=(), name="toy.yaml"):
@@ -122,10 +129,82 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "that is no recipe" in said(name=tmp_path / "large.yaml")
 
 
-def test_an_alias_bomb_is_no_danger(tmp_path):
+def test_an_alias_bomb_is_refused_at_its_first_anchor(tmp_path):
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
     (tmp_path / "bomb.yaml").write_text("model:\n" + "\n".join(f"  {line}" for line in lines))
-    assert "model.model_type = None is not known" in said(name=tmp_path / "bomb.yaml")
+    assert "anchors and aliases) have no place here; write the value out, line 2" in said(name=tmp_path / "bomb.yaml")
+
+
+@pytest.mark.parametrize(("override", "words"), [
+    ("train.learning_rate=2026-13-45", "train.learning_rate = '2026-13-45': input should be a valid number"),
+    ("train.learning_rate=2026-11-27", "train.learning_rate = '2026-11-27': input should be a valid number"),
+    ("train.learning_rate=!!timestamp x", "! (a tag) has no place here"),
+    ("train.learning_rate=!!float x", "! (a tag) has no place here"),
+    ("checkpoint.keep_best=!!bool maybe", "! (a tag) has no place here"),
+    ("train.steps=! 4", "! (a tag) has no place here"),
+    ("train.steps=&a 4", "anchors and aliases"),
+    ("train.steps=*a", "anchors and aliases"),
+    ("train.steps=010", "train.steps = '010': input should be a valid integer"),
+    ("train.steps=1:30", "train.steps = '1:30': input should be a valid integer"),
+    ("train.steps=" + "9" * 5000, "input should be a valid integer"),
+    ("train.steps=" + "[" * 1000, "it is nested too deeply"),
+    ("data.files=" + "{a: " * 1000, "it is nested too deeply"),
+    ('data.cache_dir="a\\0b"', "a text has the character U+0000, which cannot be printed"),
+    ('data.cache_dir="\\x1b[2J"', "a text has the character U+001B"),
+    ('data.cache_dir="\\ud800"', "a text has the character U+D800"),
+    ("data.cache_dir=a\udce9", "the character U+DCE9 at 1 is none of YAML"),
+    ("train.a\udce9=3", "should be a valid string"),
+    ("train.steps={<<: {a: 1}}", "train.steps = {'<<': {'a': 1}}: input should be a valid integer"),
+    ("train.steps={1: 2}", "a key is not a name"),
+    ("train.steps=1\n---\n2", "found another document, line 2"),
+    ("tokenizer.vocab_size='" + "x" * 9999 + "'", "input should be a valid integer"),
+])  # fmt: skip
+def test_strange_yaml_is_a_short_sentence(override, words):
+    told = said([override])
+    assert words in told
+    assert len(told) < 300
+    told.encode()  # can be printed
+
+
+@pytest.mark.parametrize(
+    "text", ["1_" * 60_000, "0." + "0_" * 60_000, "? " * 60_000, "{" + "a" * 120_000, "-" * 120_000]
+)
+def test_no_text_takes_long(text):
+    began = time.process_time()
+    with suppress(ValueError):
+        parse(text)
+    assert time.process_time() - began < 3
+
+
+def test_many_mistakes_are_not_all_told(tmp_path):
+    keys = "".join(f"  key{number}: 1\n" for number in range(500))
+    (tmp_path / "r.yaml").write_text("model: {model_type: llama}\ntrain:\n" + keys)
+    told = said(name=tmp_path / "r.yaml")
+    assert "and 490 more" in told
+    assert len(told.splitlines()) == 11
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cs")))
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers(-10**20, 10**20) | st.floats(allow_nan=False) | PRINTABLE
+    | st.sampled_from(["1e3", "010", "0x1F", "yes", "2026-11-27", "<<", "=", "~", "", "1_0", ".5", "-.inf", "1:30"]),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(PRINTABLE, values, max_size=3), max_leaves=8,
+))  # fmt: skip
+def test_what_is_written_is_read_as_the_same(value):
+    assert parse(to_text({"x": value, "again": value})) == {"x": value, "again": value}
+
+
+@given(st.text(st.sampled_from("&*!|>%@`'\"{}[]:,#-?~ \n\tab01.eE_<=\0\ud800\x85"), max_size=40))
+def test_any_text_is_a_value_or_a_sentence(text):
+    told = ""
+    try:
+        json.dumps(parse(text))
+    except ValueError as error:
+        told = str(error)
+    assert "\n" not in told
+    assert len(told) < 250
 
 
 @pytest.mark.parametrize("override", ["train.steps=900", "train.threads=1", "train.recompute=full", "log.every_steps=5",
