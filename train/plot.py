@@ -15,7 +15,7 @@ SMOOTHING = 0.9  # weight of the past in the smoothed curve
 
 def plot_loss(run: Path) -> None:
     """Draw the run's metrics.jsonl: training loss raw and smoothed, validation loss, and the learning rate below."""
-    rows = metrics.read(run / "metrics.jsonl")
+    rows = [row for row in metrics.read(run / "metrics.jsonl") if "loss" in row and "learning_rate" in row]
     steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])

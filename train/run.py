@@ -142,11 +142,15 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
         file.write(to_yaml(recipe).encode())
 
 
-def truncate_run(folder: Path, step: int) -> None:
-    """Remove the metrics and checkpoints of later steps than `step`: they will be made again."""
-    metrics.truncate(folder / "metrics.jsonl", step)
+def truncate_run(folder: Path, step: int) -> int:
+    """Remove the metrics and checkpoints of later steps than `step`: they will be made again.
+
+    Returns how many lines of metrics.jsonl were damaged, and are left out.
+    """
+    num_damaged = metrics.truncate(folder / "metrics.jsonl", step)
     for unfinished in (folder / "checkpoints").glob(".tmp-*"):
         shutil.rmtree(unfinished)
     for later, checkpoint in checkpoints(folder):
         if later > step:
             remove_checkpoint(checkpoint)
+    return num_damaged

@@ -36,6 +36,24 @@ def test_a_whole_row_without_its_line_end_is_not_counted_on(tmp_path):
     assert metrics.read(path) == [{"step": 1}]
 
 
+@pytest.mark.parametrize("line", [
+    b'{"step": 3, "lo', b"\xff\xfe", b"", b"[]", b"null", b'{"loss": 1.0}', b'{"step": "3"}', b'{"step": true}',
+    b'{"step": NaN}', b'{"step": 3, "loss": NaN}', b'{"step": 3, "loss": 1e999}', b'{"step": 3, "loss": "x"}',
+    b'{"step": 3, "val_loss": null}', b'{"step": 3, "learning_rate": []}', b'{"step": 1, "loss": 2.0}', b"[" * 100_000,
+])  # fmt: skip
+def test_damage_in_the_middle_is_counted_kept_aside_and_no_danger_to_the_plot(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    rows = [json.dumps({"step": step, "loss": 2.0, "learning_rate": 1e-3}).encode() for step in (1, 2, 4, 5)]
+    rows.insert(2, line)
+    before = b"\n".join(rows) + b'\n{"step": 6, "lo'
+    path.write_bytes(before)
+    plot_loss(tmp_path)
+    assert metrics.truncate(path, 5) == 1
+    assert [row["step"] for row in metrics.read(path)] == [1, 2, 4, 5]
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == before
+    assert metrics.truncate(path, 5) == 0
+
+
 def test_what_is_no_number_is_never_written(tmp_path):
     with metrics.MetricsWriter(tmp_path / "m") as writer, pytest.raises(ValueError, match="JSON"):
         writer.write({"step": 1, "loss": float("nan")})
