@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from scratchgrad.threads import usable_cores
 
-# How launchers announce rank, size and local size, in the order of trust: a Hydra inside a SLURM job is a Hydra.
+# How launchers announce rank, size, local size and local rank, in the order of trust: a Hydra inside a SLURM job is a
+# Hydra.
 ANNOUNCEMENTS = (
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE", "SLURM_LOCALID"),
 )
 
 
@@ -21,16 +22,18 @@ class Announcement:
     rank: int
     size: int
     local_size: int | None  # ranks on this machine, where the launcher tells
+    local_rank: int | None = None  # which of them this is, where the launcher tells
 
 
 def announced(environment: Mapping[str, str] = os.environ) -> Announcement | None:
     """Rank and size by the environment of MPICH, Open MPI or SLURM; None for a process that nobody launched."""
-    for rank, size, local_size in ANNOUNCEMENTS:
+    for rank, size, local_size, local_rank in ANNOUNCEMENTS:
         if rank == "SLURM_PROCID" and _is_typed_in_a_shell(environment):
             continue
         if environment.get(rank, "").isdigit() and environment.get(size, "").isdigit():
-            local = environment.get(local_size, "")
-            return Announcement(int(environment[rank]), int(environment[size]), int(local) if local.isdigit() else None)
+            told = (environment.get(name, "") for name in (local_size, local_rank))
+            local = (int(text) if text.isdigit() else None for text in told)
+            return Announcement(int(environment[rank]), int(environment[size]), *local)
     return None
 
 

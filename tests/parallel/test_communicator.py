@@ -218,7 +218,9 @@ def test_a_machine_without_an_mpi_library_is_told_what_to_install(start, recipe)
 
 @pytest.mark.parametrize(("environment", "wanted"), [
     ({}, None),
-    ({"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"}, Announcement(1, 4, 2)),
+    ({"PMI_RANK": "1", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2", "MPI_LOCALRANKID": "1"}, Announcement(1, 4, 2, 1)),
+    ({"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_LOCAL_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}, Announcement(5, 8, 4, 1)),
+    ({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "0"}, Announcement(3, 4, None, 0)),
     ({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "8"}, Announcement(0, 8, None)),
     ({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, Announcement(3, 4, None)),
     ({"PMI_RANK": "1", "PMI_SIZE": "2", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, Announcement(1, 2, None)),
@@ -254,3 +256,16 @@ def test_mpi_is_not_loaded_where_nobody_launched(start, recipe):
     )
     assert job.end() == 0, job.output
     assert job.output.endswith("False\n")
+
+
+def test_a_rank_takes_a_gpu_by_its_place_on_its_machine(monkeypatch):
+    from scratchgrad.train.commands import train
+    from scratchgrad.train.recipe_files import load_recipe
+
+    taken = []
+    monkeypatch.setattr(train, "use_device", lambda device, rank: taken.append(rank))
+    monkeypatch.setattr(train, "set_threads", lambda count: None)
+    recipe = load_recipe("toy", ["train.microbatches=16"])
+    for world in (Announcement(3, 4, 2, 0), Announcement(5, 6, None, None), None):
+        train._use_machine(recipe, world)
+    assert taken == [0, 5, 0]

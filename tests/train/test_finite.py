@@ -10,6 +10,7 @@ from scratchgrad.files import DamagedFiles
 from scratchgrad.parallel import Communicator
 from scratchgrad.tools.runs import checkpoints
 from scratchgrad.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratchgrad.train.evaluation import evaluate
 from scratchgrad.train.finite import NotFiniteError, check_finite
 from scratchgrad.train.recipe_files import load_recipe
 from scratchgrad.train.saving import CheckpointSaver
@@ -70,3 +71,11 @@ def test_a_run_whose_weights_overflow_ends_in_one_sentence(tmp_path: Path, start
     assert "val_loss is nan" in said if "eval" in override else "has weights that are not finite" in said
     assert "there is no checkpoint yet" in said
     assert not checkpoints(tmp_path / "run")
+
+
+def test_an_evaluation_that_fails_leaves_the_model_in_training():
+    objective, model = small("causal_lm")
+    model.train()
+    with pytest.raises(AttributeError):
+        evaluate(model, objective, None, None, Communicator())
+    assert model.training

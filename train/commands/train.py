@@ -124,7 +124,8 @@ def _use_machine(recipe: Recipe, world: Announcement | None) -> None:
     neighbours = 1 if world is None else world.local_size or world.size
     set_threads(threads_per_rank(neighbours, recipe.train.threads))
     set_precision(recipe.train.precision)
-    use_device(recipe.train.device, world.rank if world is not None else 0)
+    rank = 0 if world is None else world.rank if world.local_rank is None else world.local_rank
+    use_device(recipe.train.device, rank)
 
 
 def _prepare_again(folder: Path, recipe: Recipe, checkpoint: str | None, new_data: bool) -> tuple[Recipe, Prepared]:
@@ -186,7 +187,11 @@ def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
     comm.barrier()  # nothing is removed before all have read it
     if comm.rank == 0:
         say(f"going on from step {run.progress.step}" + ("" if present else ": there is no checkpoint yet"))
-        truncate_run(run.folder, run.progress.step)
+        if num_damaged := truncate_run(run.folder, run.progress.step):
+            say(
+                f"warning: {num_damaged} damaged line(s) of '{run.folder / 'metrics.jsonl'}' are left out, so it and "
+                "loss.png have gaps; the file as it was is metrics.jsonl.damaged"
+            )
         if run.recipe.tokenizer.path == str(run.folder / "tokenizer.json"):
             save_tokenizer(run.tokenizer, run.folder)
         write_recipe(run.folder, run.recipe)
