@@ -14,7 +14,7 @@ from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.parallel import Communicator
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data import Prepared
-from scratchgrad.train.checkpoint import read_progress
+from scratchgrad.train.checkpoint import read_trainer_state
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
 
@@ -45,7 +45,7 @@ def check_same_data(run: Path, checkpoint: Path, prepared: Prepared) -> None:
     A checkpoint that cannot be read is no matter of this: loading it tells the damage.
     """
     try:
-        progress, tokenizer = read_progress(checkpoint), tokenizers.load(checkpoint)
+        progress, tokenizer = read_trainer_state(checkpoint), tokenizers.load(checkpoint)
     except (UserError, OSError, ValueError):
         return
     if tokenizer.fingerprint != prepared.tokenizer.fingerprint:

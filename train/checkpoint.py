@@ -34,7 +34,7 @@ from scratchgrad.train.finite import first_not_finite
 
 
 @dataclass
-class Progress:
+class TrainerState:
     """How far a run is. tokens: of training text, seen so far. early_stopping: its state.
 
     data: a hash of the tokens that it is trained on; None where an older version wrote it.
@@ -47,7 +47,9 @@ class Progress:
     data: str | None = None
 
 
-def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: Tokenizer, progress: Progress) -> Path:
+def save_checkpoint(
+    run: Path, model: Model, optimizer: Optimizer, tokenizer: Tokenizer, progress: TrainerState
+) -> Path:
     """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind."""
     end = tokenizer.end_of_text
     target = run / "checkpoints" / f"step-{progress.step}"
@@ -62,7 +64,7 @@ def save_checkpoint(run: Path, model: Model, optimizer: Optimizer, tokenizer: To
     return target
 
 
-def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progress:
+def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> TrainerState:
     """Put the checkpoint's values into the model and the optimizer.
 
     DamagedFiles where its manifest does not hold, or where it has weights that are not finite.
@@ -76,13 +78,13 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Progres
         raise DamagedFiles(f"'{folder}' has weights that are not finite, in '{name}'")
     model.load_state_dict(saved.to(device).state_dict())
     optimizer.load_state_dict(map_tensors(folder / "optimizer.safetensors"))
-    return read_progress(folder)
+    return read_trainer_state(folder)
 
 
-def read_progress(folder: Path) -> Progress:
+def read_trainer_state(folder: Path) -> TrainerState:
     """What a checkpoint says of its run; UserError where another version wrote it."""
     try:
-        return Progress(**json.loads((folder / "trainer.json").read_bytes()))
+        return TrainerState(**json.loads((folder / "trainer.json").read_bytes()))
     except TypeError:
         raise UserError(f"'{folder}' was written by another version of scratchgrad: start a new run") from None
 

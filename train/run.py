@@ -18,7 +18,7 @@ from scratchgrad.parallel import Communicator
 from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, next_run_dir
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train import metrics
-from scratchgrad.train.checkpoint import Progress, load_checkpoint, remove_checkpoint
+from scratchgrad.train.checkpoint import TrainerState, load_checkpoint, remove_checkpoint
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.setup import build_model, build_optimizer
@@ -33,7 +33,7 @@ class Run:
     tokenizer: Tokenizer
     model: Model = field(init=False)
     optimizer: Optimizer = field(init=False)
-    progress: Progress = field(init=False, default_factory=Progress)
+    progress: TrainerState = field(init=False, default_factory=TrainerState)
 
     def __post_init__(self) -> None:
         self.model = build_model(self.recipe, self.tokenizer)

@@ -6,7 +6,7 @@ import pytest
 
 from scratchgrad import UserError
 from scratchgrad.files import write_manifest
-from scratchgrad.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratchgrad.train.checkpoint import TrainerState, load_checkpoint, save_checkpoint
 from scratchgrad.train.recipe_files import load_recipe
 from scratchgrad.train.setup import build_optimizer
 from tests.train.objectives.small import small
@@ -15,7 +15,7 @@ from tests.train.objectives.small import small
 def test_a_checkpoint_gives_back_what_was_saved_and_one_of_another_version_is_refused(tmp_path):
     objective, model = small("causal_lm")
     optimizer = build_optimizer(load_recipe("toy").train, model)
-    progress = Progress(step=3, tokens=500, val_loss=2.5, early_stopping={"best": 2.5})
+    progress = TrainerState(step=3, tokens=500, val_loss=2.5, early_stopping={"best": 2.5})
     folder = save_checkpoint(tmp_path, model, optimizer, objective.layout.tokenizer, progress)
     assert load_checkpoint(folder, model, optimizer) == progress
     state = json.loads((folder / "trainer.json").read_text())

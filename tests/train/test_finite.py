@@ -9,7 +9,7 @@ import pytest
 from scratchgrad.files import DamagedFiles
 from scratchgrad.parallel import Communicator
 from scratchgrad.tools.runs import checkpoints
-from scratchgrad.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratchgrad.train.checkpoint import TrainerState, load_checkpoint, save_checkpoint
 from scratchgrad.train.evaluation import evaluate
 from scratchgrad.train.finite import NotFiniteError, check_finite
 from scratchgrad.train.recipe_files import load_recipe
@@ -26,7 +26,7 @@ def run(tmp_path):
     recipe = load_recipe("toy")
     run = SimpleNamespace(
         folder=tmp_path, recipe=recipe, tokenizer=objective.layout.tokenizer, model=model,
-        optimizer=build_optimizer(recipe.train, model), progress=Progress(step=3, tokens=500),
+        optimizer=build_optimizer(recipe.train, model), progress=TrainerState(step=3, tokens=500),
     )  # fmt: skip
     CheckpointSaver(run, Communicator()).save()
     run.progress.step = 4
