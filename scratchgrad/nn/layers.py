@@ -67,12 +67,12 @@ class RMSNorm(Module):
 class LayerNorm(Module):
     """weight * (x - mean(x)) / sqrt(var(x) + eps) + bias over the last axis (Ba et al. 2016).
 
-    weight (normalized_shape,) ones; bias (normalized_shape,) zeros.
+    weight (normalized_shape,) ones; bias (normalized_shape,) zeros, or None.
     """
 
-    def __init__(self, normalized_shape: int, *, eps: float = 1e-5) -> None:
+    def __init__(self, normalized_shape: int, *, eps: float = 1e-5, bias: bool = True) -> None:
         self.weight = Parameter.initialized((normalized_shape,), Constant(1))
-        self.bias = Parameter.initialized((normalized_shape,), Constant(0))
+        self.bias = Parameter.initialized((normalized_shape,), Constant(0)) if bias else None
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ def test_layers_are_made_by_pytorchs_names():
         nn.Embedding(num_embeddings=5, embedding_dim=3),
         nn.RMSNorm(normalized_shape=3),
         nn.LayerNorm(normalized_shape=3),
+        nn.LayerNorm(3, bias=False),
     ]
     shapes = [{name: p.shape for name, p in layer.named_parameters()} for layer in layers]
     assert shapes == [
@@ -82,6 +83,7 @@ def test_layers_are_made_by_pytorchs_names():
         {"weight": (5, 3)},
         {"weight": (3,)},
         {"weight": (3,), "bias": (3,)},
+        {"weight": (3,)},
     ]
 
 
