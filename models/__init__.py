@@ -13,7 +13,7 @@ from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.directory import load, load_generation_config, save
 from scratchgrad.models.encoder_decoder import EncoderDecoder
-from scratchgrad.models.families import build, config_from_dict, family_of
+from scratchgrad.models.families import build, config_from_dict, family_of, register
 from scratchgrad.models.gpt2 import GPT2, GPT2Config
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_llama2c
@@ -58,6 +58,7 @@ __all__ = [
     "load_generation_config",
     "output_cross_entropy",
     "read_llama2c",
+    "register",
     "save",
     "token_log_probs",
     "write_llama2c",

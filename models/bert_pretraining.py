@@ -71,6 +71,7 @@ class BertForPreTraining(BertForMaskedLM):
     """Predicts masked tokens, and whether the second segment followed the first: class 0 for yes, 1 for no."""
 
     architecture = "BertForPreTraining"
+    is_default = True
     has_pooler = True
     keys_to_ignore_on_load = Bert.keys_to_ignore_on_load
 

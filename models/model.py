@@ -14,14 +14,16 @@ from scratchgrad.packed_weights import PackedModel
 class Model(Module):
     """A family defines its config, its modules, and `weight_map`. It is built as Family(config, dropout=0.1).
 
-    architecture: its name in Hugging Face's config.json. base_model_prefix: what stands before tensor names in Hugging
-    Face's files, unless the bare model was saved without its head. keys_to_ignore_on_load: patterns of tensor names in
-    such files that this model does not need. older_names: substrings of tensor names in older files, and what they are
-    called now.
+    architecture: its name in Hugging Face's config.json; a class without one only helps others. is_default: of several
+    architectures of one config, this is meant where none is named. base_model_prefix: what stands before tensor names
+    in Hugging Face's files, unless the bare model was saved without its head. keys_to_ignore_on_load: patterns of
+    tensor names in such files that this model does not need. older_names: substrings of tensor names in older files,
+    and what they are called now.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     architecture: ClassVar[str]
+    is_default: ClassVar[bool] = False
     base_model_prefix: ClassVar[str] = ""
     keys_to_ignore_on_load: ClassVar[tuple[str, ...]] = ()
     older_names: ClassVar[dict[str, str]] = {}

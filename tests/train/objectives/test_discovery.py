@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import UserError, models
-from scratchgrad.models.families import FAMILIES
+from scratchgrad.models.families import families
 from scratchgrad.tools.data import TextLayout
 from scratchgrad.tools.tokenizer import train_bpe
 from scratchgrad.train.objectives import objective_for, objectives, on_device
@@ -19,11 +19,11 @@ DOCS = Path(__file__).parents[3] / "docs" / "objectives.md"
 
 
 def architecture_class(name: str) -> type[models.Model]:
-    return next(kind for family in FAMILIES.values() for kind in family if kind.architecture == name)
+    return next(kind for family in families().values() for kind in family if kind.architecture == name)
 
 
 def test_every_architecture_has_an_objective_that_trains_it_by_default():
-    known = {kind.architecture for family in FAMILIES.values() for kind in family}
+    known = {kind.architecture for family in families().values() for kind in family}
     assert known == ARCHITECTURES.keys()
     for name, (_, objective) in ARCHITECTURES.items():
         assert objective_for(architecture_class(name)) == objective
