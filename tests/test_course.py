@@ -1,25 +1,21 @@
 """The course runs: every block of every page, the exercises as they are printed (and must fail), and the solutions."""
 
-import re
 import subprocess
 import sysconfig
-from pathlib import Path
 
 import pytest
 
 from scratchgrad.operators import OPS
+from tests.pages import ROOT, Block, blocks
 
-COURSE = Path(__file__).parents[1] / "docs" / "course"
-PAGES = sorted(path.stem for path in COURSE.glob("[0-9]*.md"))
-FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
-
-
-def blocks(page: str) -> list[tuple[str, str, str]]:
-    """(language, title, text) of the code on a page."""
-    return FENCE.findall((COURSE / f"{page}.md").read_text(encoding="utf-8"))
+PAGES = sorted(path.stem for path in (ROOT / "docs" / "course").glob("[0-9]*.md"))
 
 
-SOLUTIONS = {title: text for _, title, text in blocks("solutions")}
+def blocks_of(page: str) -> list[Block]:
+    return blocks(f"docs/course/{page}.md")
+
+
+SOLUTIONS = {block.title: block.text for block in blocks_of("solutions")}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +30,7 @@ def test_every_page_has_an_exercise_with_a_check_and_a_solution():
     assert len(PAGES) == 6
     assert set(SOLUTIONS) == set(PAGES)
     for page in PAGES:
-        assert [title for _, title, _ in blocks(page) if title] == ["exercise", "check"]
+        assert [title for _, title, _ in blocks_of(page) if title] == ["exercise", "check"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -43,7 +39,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", sysconfig.get_path("scripts"), prepend=":")
     here = {"__name__": page}
     file = tmp_path / f"{page}.py"  # ops are asked for their source
-    for language, title, text in blocks(page):
+    for language, title, text in blocks_of(page):
         if language == "sh":
             ran = subprocess.run(["sh", "-ec", text], capture_output=True, text=True, timeout=300)
             assert ran.returncode == 0, ran.stderr

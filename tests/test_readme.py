@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+from tests import pages
+
+README = (pages.ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return [block.text for block in pages.blocks("README.md") if block.language == language]
 
 
 COMMANDS = sorted({

@@ -24,6 +24,7 @@ from scratchgrad.tools.text import (
     stream_texts,
 )
 from scratchgrad.tools.text.sources.numbers import in_words
+from tests.pages import file_on
 
 ROOT = Path(__file__).parents[2]
 PAIRS = [("eins", "one"), ("zwei Äpfel", "two apples"), ("drei", "three"), ("vier\u2028fünf\x0c", "four")]
@@ -167,11 +168,9 @@ def test_a_source_that_cannot_be_built_is_told(name, told, words):
 
 
 def test_the_worked_example_of_the_documentation(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "data.md").read_text()
-    (written,) = re.findall(r"```python\n# tools/text/sources/squares.py\n(.*?)```", page, re.DOTALL)
     (tmp_path / "more_sources").mkdir()
     (tmp_path / "more_sources" / "__init__.py").write_text("")
-    (tmp_path / "more_sources" / "squares.py").write_text(written)
+    (tmp_path / "more_sources" / "squares.py").write_text(file_on("docs/data.md", "tools/text/sources/squares.py"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(source, "PACKAGE", "more_sources")
     assert source_names() == ["squares"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scratchgrad import UserError
 from scratchgrad.tools.data import TokenizedExample, TokenStore, token_store, write_token_store
+from tests.pages import blocks
 
 
 @st.composite
@@ -164,7 +165,6 @@ def test_a_damaged_store_is_told_in_a_sentence(tmp_path, damage, words):
 
 
 def test_the_example_of_the_documentation(tmp_path, capsys):
-    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
-    code = page.split("```python\n")[2].split("```")[0]
+    (code,) = [block.text for block in blocks("docs/data.md") if block.language == "python" and not block.file]
     exec(code, {"folder": tmp_path / "s"})
     assert capsys.readouterr().out == "[5 6 7 8 9] [False False  True  True  True] [1]\n"

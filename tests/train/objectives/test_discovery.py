@@ -1,8 +1,6 @@
 """Objectives are found by the names of their files, and models by what they are trained for."""
 
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +10,10 @@ from scratchgrad.models.families import families
 from scratchgrad.tools.data import TextLayout
 from scratchgrad.tools.tokenizer import train_bpe
 from scratchgrad.train.objectives import objective_for, objectives, on_device
+from tests.pages import file_on
 from tests.train.objectives.small import ARCHITECTURES, WORDS, text_store
 
-DOCS = Path(__file__).parents[3] / "docs" / "objectives.md"
-(PLANTED,) = re.findall(r"^```python\n(.*?)^```$", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+PLANTED = file_on("docs/objectives.md", "train/objectives/fill_in_the_middle.py")
 
 
 def architecture_class(name: str) -> type[models.Model]:

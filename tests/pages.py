@@ -1,0 +1,36 @@
+"""The blocks of code on a page of documentation, for the tests that run them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+FILE_NAME = re.compile(r"# (\S+\.(?:py|yaml))\n")
+
+
+class Block(NamedTuple):
+    """language: as the fence names it. title: of the fence, or ''."""
+
+    language: str
+    title: str
+    text: str
+
+    @property
+    def file(self) -> str:
+        """The path that its first line is a comment with, '' where it is none: what it shows is that file."""
+        found = FILE_NAME.match(self.text)
+        return found[1] if found else ""
+
+
+def blocks(page: str) -> list[Block]:
+    """Of a page by its path in the repository, as docs/data.md, in their order."""
+    return [Block(*found) for found in FENCE.findall((ROOT / page).read_text(encoding="utf-8"))]
+
+
+def file_on(page: str, name: str) -> str:
+    """The text of a file that the page shows."""
+    (text,) = [block.text for block in blocks(page) if block.file == name]
+    return text
