@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import ref
 
-from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import Array, array_module, sum_over
 from scratchgrad.closures import kept_arrays
 from scratchgrad.op_errors import not_an_op, not_gradients
 from scratchgrad.versions import changed_since, newest_change, sequence_numbers
@@ -431,4 +431,4 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient back to the shape that its input had before broadcasting stretched it."""
     lead = gradient.ndim - len(shape)
     stretched = tuple(i for i in range(gradient.ndim) if i < lead or (shape[i - lead] == 1 != gradient.shape[i]))
-    return array_module(gradient).asarray(gradient.sum(axis=stretched)).reshape(shape)
+    return array_module(gradient).asarray(sum_over(gradient, stretched)).reshape(shape)

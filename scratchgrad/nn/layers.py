@@ -86,12 +86,12 @@ class Dropout(Module):
     In a model, which elements depends on the seed, the step and the microbatch, on this module's name, on how often it
     was called before in this forward pass, and on where the element stands in the whole array: not on what other
     modules drew, nor on which process computes it. A module without a name is counted in the order of the program.
-    ValueError where p is not a probability below 1.
+    ValueError where p is no probability.
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout(p={p}): p is a probability below 1")
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout(p={p}): p is a probability, from 0 to 1")
         self.p = p
 
     def forward(

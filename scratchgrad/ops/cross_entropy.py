@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import Array, array_module, sum_over
 from scratchgrad.dispatch import op
 from scratchgrad.ops.linalg import as_rows
 from scratchgrad.ops.loss import Reduction, check_reduction, reduced
@@ -110,7 +110,7 @@ def chunk_steps(
         return losses, logits
 
     def plus_grad_bias(total: Array, slopes: Array) -> None:
-        total += slopes.sum(axis=0)
+        total += sum_over(slopes, 0)
 
     return ChunkSteps(
         length=rows_at_a_time(len(weight)),

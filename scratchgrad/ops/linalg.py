@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scratchgrad.autograd import Backward, unbroadcast
-from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import Array, array_module, sum_over
 from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import op
 
@@ -88,7 +88,7 @@ def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts
         def of_weight() -> Array:
             return xp.stack([grad[rows].T @ x[rows] for rows in groups])
 
-        return of_x, of_weight, lambda: xp.stack([grad[rows].sum(axis=0) for rows in groups])
+        return of_x, of_weight, lambda: xp.stack([sum_over(grad[rows], 0) for rows in groups])
 
     return out, backward
 

@@ -1,12 +1,13 @@
 """Ops that make one number of many. `axis` is one, several, or None for all; `keepdims` keeps them with length 1."""
 
+import builtins
 import math
 from collections.abc import Callable
 
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array, array_module
+from scratchgrad.backend import Array, array_module, sum_over
 from scratchgrad.dispatch import op
 
 Axis = int | tuple[int, ...] | None
@@ -15,37 +16,37 @@ Axis = int | tuple[int, ...] | None
 @op
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
     stretch = stretching(x, axis)
-    return x.sum(axis=axis, keepdims=keepdims), lambda grad: (stretch(grad),)
+    return sum_over(x, axis, keepdims), lambda grad: (stretch(grad),)
 
 
 @op
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
     count, stretch = _count(x, axis), stretching(x, axis)
-    return x.mean(axis=axis, keepdims=keepdims), lambda grad: (stretch(grad / count),)
+    return sum_over(x, axis, keepdims) / count, lambda grad: (stretch(grad / count),)
 
 
 @op
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Backward]:
-    """The mean squared distance from the mean, with count - ddof in place of the count."""
+    """The mean squared distance from the mean, with count - ddof in place of the count: NaN if that is not above 0."""
     count, stretch = _count(x, axis) - ddof, stretching(x, axis)
-    centred = x - x.mean(axis=axis, keepdims=True)
-    y = (centred * centred).sum(axis=axis, keepdims=keepdims) / count
+    centred = x - sum_over(x, axis, keepdims=True) / _count(x, axis)
+    y = sum_over(centred * centred, axis, keepdims) / builtins.max(count, 0)
     return y, lambda grad: (stretch(grad * 2 / count) * centred,)
 
 
 @op
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Backward]:
-    """The square root of the variance; the gradient where it is 0 is 0."""
+    """The square root of the variance, NaN where that is; the gradient where it is 0 is 0."""
     count, stretch = _count(x, axis) - ddof, stretching(x, axis)
-    centred = x - x.mean(axis=axis, keepdims=True)
-    y = array_module(x).sqrt((centred * centred).sum(axis=axis, keepdims=keepdims) / count)
+    centred = x - sum_over(x, axis, keepdims=True) / _count(x, axis)
+    y = array_module(x).sqrt(sum_over(centred * centred, axis, keepdims) / builtins.max(count, 0))
     return y, lambda grad: (stretch(_over(grad / count, y)) * centred,)
 
 
 @op
 def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
     """The Euclidean length; the gradient where it is 0 is 0."""
-    y, stretch = array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims)), stretching(x, axis)
+    y, stretch = array_module(x).sqrt(sum_over(x * x, axis, keepdims)), stretching(x, axis)
     return y, lambda grad: (stretch(_over(grad, y)) * x,)
 
 

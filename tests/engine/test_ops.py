@@ -131,7 +131,7 @@ def test_integer_tensors_are_refused_a_gradient():
     (lambda: functional.rotary(np.ones((1, 2, 3, 4)), np.ones((5, 2)), np.ones((5, 2))), r"must have shape \(time, width/2\) = \(3, 2\)"),
     (lambda: functional.swiglu(np.ones((2, 3))), "must be even, and it is 3"),
     (lambda: functional.swiglu_feed_forward(np.ones((3, 2)), np.ones((8, 2)), np.ones((2, 5))), r"must have shape \(2 \* width, inputs\)"),
-    (lambda: functional.dropout(np.ones(3), p=1.5), "p is a probability below 1, and it is 1.5"),
+    (lambda: functional.dropout(np.ones(3), p=1.5), "is a probability, from 0 to 1, and it is 1.5"),
     (lambda: functional.scaled_dot_product_attention(np.ones((1, 3, 2, 4)), *[np.ones((1, 2, 2, 4))] * 2), "the 2 heads"),
     (lambda: functional.linear_cross_entropy(np.ones((1, 2)), np.ones((3, 2)), np.array([3])), r"target 3 is none of the 3 classes"),
     (lambda: functional.embedding(np.ones((3, 2)), np.array([-1])), "ids from -1 to -1 in a table of 3 rows"),

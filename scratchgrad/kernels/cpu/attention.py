@@ -11,12 +11,13 @@ import numpy as np
 
 from scratchgrad.backend import Array
 from scratchgrad.dispatch import KernelResult, compute, kernel
-from scratchgrad.ops.attention import aligned, check_shapes, checked_lengths, runs
+from scratchgrad.ops.attention import aligned, as_mask, check_shapes, checked_lengths, runs
 from scratchgrad.threads import parallel_map, threads, tiles
 
 Place = tuple[slice, slice]  # some texts of the batch, and some groups of heads
 BLOCK = 64  # queries; a causal block skips the keys behind its last query
 TILE = 1 << 18  # scores at once: a megabyte of float32
+LARGEST = 1 << 12  # logarithm of a sum: of a larger one too few digits stand behind the point
 FEW = 1 << 18  # numbers in the keys that one query of each text looks at: not worth another thread
 
 
@@ -37,11 +38,15 @@ def scaled_dot_product_attention(
     With s the scores, m their maximum and l = m + log(sum(e^(s - m))), the weights are w = e^(s - l). The gradient of
     the scores, which is that of the mask, is w * (grad @ value.T - rowsum(grad * out)). In both differences what is
     taken away is one number a row; a product does that, too, where left has it as one more column and right has ones.
+    Where l is too large for that, the backward pass takes the maximum and the sum again.
     """
-    if dropout_p > 0:
+    if dropout_p != 0 or query.ndim != 4 or not len(query) == len(key) == len(value):
         return NotImplemented
+    if not query.size or not key.size or not value.size:  # no queries, or nothing to look at
+        return NotImplemented
+    mask = as_mask(mask)
+    _, total = check_shapes(query, key, value, mask, is_causal)
     batch, heads, time, width = query.shape
-    _, total = check_shapes(query, key, value, is_causal)
     scale = 1 / math.sqrt(width) if scale is None else scale
     if time == 1 and total and not any(needs_input_grad):
         masks = None if mask is None else np.broadcast_to(mask, (batch, heads, 1, total))
@@ -55,7 +60,8 @@ def scaled_dot_product_attention(
     later = np.triu(np.full((BLOCK, BLOCK), -math.inf, dtype), k=1) if is_causal else None
     attention = Attention(query, key, value, added_to_scores(mask, query, total), later, scale)
     places = attention.places()
-    out = np.empty((batch, time, heads, width), dtype).swapaxes(1, 2)  # rows of tokens, as the next product reads them
+    by_token = np.empty((batch, time, heads, value.shape[3]), dtype)  # as the next product reads it
+    out = by_token.swapaxes(1, 2)
     logs = np.empty((batch, heads, time, 1), dtype)
     parallel_map(lambda place: attention.write_results(place, out, logs), places)
 
@@ -150,13 +156,17 @@ class Attention(NamedTuple):
         queries = np.concatenate([self.by_group(self.query, place) * self.scale, -self.by_group(logs, place)], axis=-1)
         along = np.einsum("bgsij,bgsij->bgsi", grad_out, self.by_group(out, place))[..., None]
         slopes = np.concatenate([grad_out, -along], axis=-1)
+        logs_are_exact = np.abs(self.by_group(logs, place)).max(initial=0) <= LARGEST
         its_key, its_value = grad_key[place], grad_value[place]
         its_key[...] = its_value[...] = 0
         for block in self.blocks():
             keys = self.keys_before(block)
             q, g = stacked(queries, block), stacked(slopes, block)
-            weights = self.scores(q, keys_and_ones[..., :keys], place, block)
-            np.exp(weights, out=weights)
+            if logs_are_exact:
+                weights = self.scores(q, keys_and_ones[..., :keys], place, block)
+                np.exp(weights, out=weights)
+            else:
+                weights = softmax_of(self.scores(q[..., :-1], keys_and_ones[..., :-1, :keys], place, block))
             its_value[:, :, :keys] += weights.swapaxes(-1, -2) @ g[..., :-1]
             grad_scores = g @ values_and_ones[..., :keys]
             grad_scores *= weights
@@ -165,6 +175,16 @@ class Attention(NamedTuple):
             its_key[:, :, :keys] += grad_scores.swapaxes(-1, -2) @ q[..., :-1]
             put(its_query, block, grad_scores @ self.key[place][:, :, :keys])
         its_query *= self.scale
+
+
+def softmax_of(scores: Array) -> Array:
+    """In place. Rows of which all is masked by a large finite number are too large for their logarithms."""
+    top = scores.max(axis=-1, keepdims=True, initial=-math.inf)
+    scores -= np.where(top == -math.inf, 0, top)
+    np.exp(scores, out=scores)
+    sums = scores.sum(axis=-1, keepdims=True)
+    scores /= sums + (sums == 0)
+    return scores
 
 
 def added_to_scores(mask: Array | None, query: Array, total: int) -> Array | None:
@@ -207,10 +227,10 @@ def ragged_attention(
     scale: float | None = None,
 ) -> tuple[Array, None]:
     """Neighbouring rows of one length are computed at once: a stack of products, each as it is for a row alone."""
-    counts = checked_lengths(query, key, lengths)
+    counts, mask = checked_lengths(query, key, lengths), as_mask(mask)
     heads, time, width = query.shape[1:]
     if time > 1 or not all(counts):
-        out = np.empty(query.shape, query.dtype)
+        out = np.empty((*query.shape[:3], value.shape[3]), query.dtype)
         for rows, length in runs(counts):
             keys, values, seen = key[rows, :, :length], value[rows, :, :length], aligned(mask, rows, length)
             options = {"is_causal": is_causal, "scale": scale, "needs_input_grad": (False,) * 4}
@@ -251,4 +271,4 @@ def _one_query(query: Array, key: Array, value: Array, mask: Array | None, scale
     sums = weights.sum(axis=-1, keepdims=True)
     out = weights @ value
     out /= sums if mask is None else sums + (sums == 0)
-    return out.reshape(query.shape)
+    return out.reshape(batch, heads, 1, value.shape[3])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scratchgrad.backend import Array
+from scratchgrad.backend import Array, sum_over
 from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.threads import parallel_map, tiles
@@ -88,7 +88,7 @@ def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float =
             np.multiply(piece, gain, out=inner)
             along = np.einsum("ij,ij->i", inner, normed)[:, None] / width
             shift = inner.mean(axis=-1, keepdims=True)
-            grad_gain, grad_bias = np.einsum("ij,ij->j", piece, normed), piece.sum(axis=0)
+            grad_gain, grad_bias = np.einsum("ij,ij->j", piece, normed), sum_over(piece, 0)
             normed *= along
             inner -= normed
             inner -= shift

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from scratchgrad.autograd import Backward
-from scratchgrad.backend import Array
+from scratchgrad.backend import Array, sum_over
 from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.ops.linalg import as_rows, slices_of
@@ -154,7 +154,7 @@ def add_in_rows(x: Array, row: Array) -> None:
 def sum_of_rows(x: Array) -> Array:
     """x.sum(axis=0) for a matrix: of tiles, and then of their sums. One without rows is one tile."""
     cuts = tiles(max(1, len(x)), max(1, TILE // max(1, x.shape[1])))
-    return np.sum(parallel_map(lambda tile: x[tile].sum(axis=0), cuts), axis=0)
+    return sum_over(np.stack(parallel_map(lambda tile: sum_over(x[tile], 0), cuts)), 0)
 
 
 @kernel("linear", "cpu")
@@ -216,6 +216,6 @@ def grouped_linear(x: Array, weight: Array, bias: Array | None = None, *, counts
             multiply((grad[rows].T, x[rows], grad_weight[g]) for g, rows in enumerate(groups))
             return grad_weight
 
-        return of_x, of_weight, lambda: np.stack([grad[rows].sum(axis=0) for rows in groups])
+        return of_x, of_weight, lambda: np.stack([sum_over(grad[rows], 0) for rows in groups])
 
     return out, backward
