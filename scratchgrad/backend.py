@@ -8,6 +8,7 @@ from importlib.resources import files
 from types import ModuleType
 from typing import Any, Literal
 
+import ml_dtypes
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
@@ -18,6 +19,7 @@ try:
 except ImportError:  # a machine without a GPU is a normal machine
     cupy = None
 
+HALVES: tuple[np.dtype[Any], ...] = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 LONG, BLOCK = 4096, 256  # numbers that are added up one after another: at most so many, and otherwise in such blocks
 SHORT = 8  # rows of a segment that are not worth a loop of their own
 _erf = np.vectorize(math.erf, otypes=[np.float64])  # NumPy has none
@@ -92,9 +94,10 @@ def from_dlpack(array: Any) -> Array:
 
 def sum_over(array: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """array.sum(), also exact where NumPy would add a million rows one by one: it adds in pairs along the last axis
-    only, and loses half of the digits of float32 elsewhere.
+    only, and loses half of the digits of float32 elsewhere. Half precisions are added up, and returned, as float32.
     """
     xp = array_module(array)
+    array = array.astype(np.float32) if array.dtype in HALVES else array
     axes = normalize_axis_tuple(range(array.ndim) if axis is None else axis, array.ndim)
     count = math.prod(array.shape[i] for i in axes)
     in_pairs = array.flags.c_contiguous and axes == tuple(range(array.ndim - len(axes), array.ndim))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from itertools import takewhile
 from types import NotImplementedType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from scratchgrad.autograd import GRAD_ENABLED, WATCH, Backward, Node
 from scratchgrad.backend import Array, Device, array_module, device_of
 from scratchgrad.op_errors import not_an_op, op_error
 from scratchgrad.operators import FUNCTIONS, OPS
+from scratchgrad.promotion import FLOAT32, PYTHON_NUMBERS, Takes, promoted
 from scratchgrad.pytorch_names import POSITIONAL, UNORDERED, in_our_words, spellings, too_many
 from scratchgrad.tensor import Tensor
 
@@ -30,14 +31,26 @@ KERNELS: dict[str, dict[Device, tuple[Kernel, ...]]] = {}  # those in use, by op
 REGISTERED: dict[Precision, dict[tuple[str, Device], Kernel]] = {"float32": {}, "bf16": {}}
 
 
-def op(forward: Forward) -> Callable[..., Tensor]:
+@overload
+def op(forward: Forward) -> Callable[..., Tensor]: ...
+@overload
+def op(*, takes: Takes) -> Callable[[Forward], Callable[..., Tensor]]: ...
+def op(forward: Forward | None = None, *, takes: Takes = "numbers") -> Any:
     """Make an op of a function on raw arrays that returns its value and its backward (None: it has no gradient).
 
     The parameters before `*` are arrays (tensors, arrays or numbers when called), those after it are options, which may
     have PyTorch's names and, where their order is common knowledge, follow the arrays without a name. An op
     with an option `needs_input_grad` is given, array by array, whether a gradient is wanted. An op of `*arrays` can be
-    given them one by one, or as one list.
+    given them one by one, or as one list. Floats of different dtypes are given to it as one (`scratchgrad.promotion`),
+    half precisions as float32. One that takes "floats" is given its first array as a float even if that holds integers;
+    one that takes "elements", which it only moves, is given half precisions as they are.
     """
+    if forward is None:
+        return partial(_op, takes=takes)
+    return _op(forward, takes)
+
+
+def _op(forward: Forward, takes: Takes) -> Callable[..., Tensor]:
     name = forward.__name__
     parameters = list(inspect.signature(forward).parameters.values())
     arrays = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -47,6 +60,7 @@ def op(forward: Forward) -> Callable[..., Tensor]:
     optional = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "needs_input_grad"]
     spelled = spellings(name, optional, names)
     kernels = KERNELS.setdefault(name, {})
+    float32, numbers = FLOAT32, PYTHON_NUMBERS
     new, ndarray, grad_enabled, watching = object.__new__, np.ndarray, GRAD_ENABLED.get, WATCH.get
 
     @wraps(forward)
@@ -61,15 +75,25 @@ def op(forward: Forward) -> Callable[..., Tensor]:
                 options |= _named(name, ["arrays"], optional, args[1:], options)
                 args = tuple(args[0])
         values, inputs, wanted = [], [], False
+        single, other = False, False  # are there tensors of float32, is there anything else than those and numbers
         for argument in args:
             if isinstance(argument, Tensor):
-                values.append(argument._data)
+                array = argument._data
+                values.append(array)
+                if array.dtype is float32:
+                    single = True
+                else:
+                    other = True
                 node = argument.node
                 inputs.append(node)
                 wanted = wanted or node is not None
             else:
                 values.append(argument)
                 inputs.append(None)
+                other = other or type(argument) not in numbers
+        promotion = None
+        if other or not single:
+            values, promotion = promoted(args, values, takes)
         wanted = wanted and grad_enabled()
         if needs_flags:
             options["needs_input_grad"] = tuple(wanted and node is not None for node in inputs)
@@ -90,6 +114,8 @@ def op(forward: Forward) -> Callable[..., Tensor]:
             if value is None or isinstance(value, Tensor):
                 raise not_an_op(name, result)
             value = array_module(value).asarray(value)  # numpy hands back scalars for 0-d results
+        if promotion is not None:
+            value, backward = promotion.undone(value, backward, options)
         out = new(Tensor)
         out._data, out.grad = value, None
         out.node = Node(name, value, tuple(inputs), backward) if wanted and backward is not None else None

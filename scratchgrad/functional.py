@@ -22,7 +22,7 @@ from scratchgrad.ops.arithmetic import (
 )
 from scratchgrad.ops.attention import ragged_attention, scaled_dot_product_attention
 from scratchgrad.ops.comparison import eq, ge, gt, isfinite, isnan, le, lt, ne
-from scratchgrad.ops.cross_entropy import cross_entropy, linear_cross_entropy
+from scratchgrad.ops.cross_entropy import cross_entropy, nll_loss
 from scratchgrad.ops.dropout import dropout
 from scratchgrad.ops.elementwise import ceil, cos, erf, exp, expm1, floor, log, log1p, round, rsqrt, sign, sin, sqrt
 from scratchgrad.ops.embedding import embedding
@@ -41,7 +41,8 @@ from scratchgrad.ops.indexing import (
     topk,
 )
 from scratchgrad.ops.linalg import contract, einsum, grouped_linear, linear, matmul, outer
-from scratchgrad.ops.loss import binary_cross_entropy_with_logits, kl_div, mse_loss, nll_loss
+from scratchgrad.ops.linear_cross_entropy import linear_cross_entropy
+from scratchgrad.ops.loss import binary_cross_entropy_with_logits, kl_div, mse_loss
 from scratchgrad.ops.norm import layer_norm, rms_norm
 from scratchgrad.ops.positions import alibi_bias, relative_position_buckets, sinusoidal_positions
 from scratchgrad.ops.reduction import all, any, argmax, argmin, cumsum, max, mean, min, norm, prod, std, sum, var

@@ -19,6 +19,7 @@ ENGINE = [
     "versions",
     ("versions", "pytorch_names"),
     "autograd",
+    "promotion",
     "op_contract",
     "operators",
     "methods",

@@ -11,6 +11,7 @@ from scratchgrad.ops import (
     embedding,
     indexing,
     linalg,
+    linear_cross_entropy,
     loss,
     norm,
     positions,
@@ -23,5 +24,6 @@ from scratchgrad.ops import (
 
 __all__ = [
     "activation", "arithmetic", "attention", "comparison", "cross_entropy", "dropout", "elementwise", "embedding",
-    "indexing", "linalg", "loss", "norm", "positions", "reduction", "rotary", "routing", "shape", "softmax",
+    "indexing", "linalg", "linear_cross_entropy", "loss", "norm", "positions", "reduction", "rotary", "routing",
+    "shape", "softmax",
 ]  # fmt: skip

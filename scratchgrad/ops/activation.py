@@ -15,14 +15,14 @@ def logistic(x: Array) -> Array:
     return xp.where(x < 0, e, 1) / (1 + e)
 
 
-@op
+@op(takes="floats")
 def sigmoid(x: Array) -> tuple[Array, Backward]:
     """1 / (1 + e^-x)."""
     y = logistic(x)
     return y, lambda grad: (grad * y * (1 - y),)
 
 
-@op
+@op(takes="floats")
 def tanh(x: Array) -> tuple[Array, Backward]:
     y = array_module(x).tanh(x)
     return y, lambda grad: (grad * (1 - y * y),)
@@ -30,19 +30,19 @@ def tanh(x: Array) -> tuple[Array, Backward]:
 
 @op
 def relu(x: Array) -> tuple[Array, Backward]:
-    """max(x, 0); the gradient at 0 is 0."""
+    """max(x, 0); the gradient at 0 is 0, and at NaN 1."""
     y = array_module(x).maximum(x, 0)
-    return y, lambda grad: (grad * (y > 0),)
+    return y, lambda grad: (grad * ~(y <= 0),)
 
 
-@op
+@op(takes="floats")
 def silu(x: Array) -> tuple[Array, Backward]:
     """x * sigmoid(x) (Elfwing et al. 2017)."""
     s = logistic(x)
     return x * s, lambda grad: (grad * s * (1 + x * (1 - s)),)
 
 
-@op
+@op(takes="floats")
 def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> tuple[Array, Backward]:
     """x times the normal distribution's share below x (Hendrycks and Gimpel 2016).
 
@@ -61,13 +61,13 @@ def gelu(x: Array, *, approximate: Literal["none", "tanh"] = "none") -> tuple[Ar
     return x * below, lambda grad: (grad * (below + x * xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)),)
 
 
-@op
+@op(takes="floats")
 def softplus(x: Array) -> tuple[Array, Backward]:
     """log(1 + e^x), which cannot overflow here."""
     return array_module(x).logaddexp(x, 0), lambda grad: (grad * logistic(x),)
 
 
-@op
+@op(takes="floats")
 def swiglu(x: Array) -> tuple[Array, Backward]:
     """silu(gate) * up, with gate and up the two halves of the last axis (Shazeer 2020, "GLU variants").
 

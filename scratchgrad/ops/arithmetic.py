@@ -45,11 +45,12 @@ def neg(x: Array) -> tuple[Array, Backward]:
 
 @op
 def pow(a: Array, b: Array) -> tuple[Array, Backward]:
-    """a ** b. Where b is 0, so is the gradient of a; where a is 0, so is that of b."""
-    y, xp = a**b, array_module(a)
+    """a ** b. Where b is 0, so is the gradient of a; where a is 0 and b is not negative, so is that of b."""
+    y = a**b
+    xp = array_module(y)
     return y, lambda grad: (
-        lambda: grad * (b * a ** (b - (b != 0))),
-        lambda: grad * y * xp.log(xp.where(a == 0, 1, a)),
+        lambda: grad * (b * a ** xp.where(b == 0, 0, b - 1)),
+        lambda: grad * y * xp.log(xp.where((a == 0) & (b >= 0), 1, a)),
     )
 
 
@@ -57,27 +58,27 @@ def pow(a: Array, b: Array) -> tuple[Array, Backward]:
 def abs(x: Array) -> tuple[Array, Backward]:
     """|x|; the gradient at 0 is 0."""
     xp = array_module(x)
-    return xp.abs(x), lambda grad: (grad * xp.sign(x),)
+    return xp.abs(x), lambda grad: (grad * xp.where(x != x, 0, xp.sign(x)),)
 
 
 @op
 def maximum(a: Array, b: Array) -> tuple[Array, Backward]:
-    """The larger of two; where they are equal, each gets half of the gradient."""
+    """The larger of two; where they are equal, each gets half of the gradient, and beside NaN all of it."""
     y = array_module(a).maximum(a, b)
-    return y, lambda grad: (lambda: grad * _share(a, b, y), lambda: grad * _share(b, a, y))
+    return y, lambda grad: (lambda: _share(grad, a < b, a == b), lambda: _share(grad, b < a, a == b))
 
 
 @op
 def minimum(a: Array, b: Array) -> tuple[Array, Backward]:
-    """The smaller of two; where they are equal, each gets half of the gradient."""
+    """The smaller of two; where they are equal, each gets half of the gradient, and beside NaN all of it."""
     y = array_module(a).minimum(a, b)
-    return y, lambda grad: (lambda: grad * _share(a, b, y), lambda: grad * _share(b, a, y))
+    return y, lambda grad: (lambda: _share(grad, a > b, a == b), lambda: _share(grad, b > a, a == b))
 
 
-def _share(mine: Array, other: Array, chosen: Array) -> Array:
-    """1 where mine was chosen, 1/2 where both were, 0 elsewhere."""
-    xp = array_module(chosen)
-    return ((mine == chosen) * xp.where(mine == other, 0.5, 1)).astype(chosen.dtype)
+def _share(grad: Array, loses: Array, equal: Array) -> Array:
+    """Nothing for who loses, half for equals; NaN neither loses nor is equal."""
+    xp = array_module(grad)
+    return xp.where(loses, 0, xp.where(equal, grad / 2, grad))
 
 
 @op

@@ -11,7 +11,7 @@ from scratchgrad.ops.dropout import scale_of_kept
 from scratchgrad.random import uniform
 
 
-@op
+@op(takes="floats")
 def scaled_dot_product_attention(
     query: Array,
     key: Array,
@@ -84,7 +84,7 @@ def scaled_dot_product_attention(
     return out.reshape(batch, heads, time, value.shape[3]), backward
 
 
-@op
+@op(takes="floats")
 def ragged_attention(
     query: Array,
     key: Array,

@@ -6,7 +6,7 @@ from scratchgrad.dispatch import op
 from scratchgrad.random import uniform
 
 
-@op
+@op(takes="floats")
 def dropout(
     x: Array,
     *,

@@ -8,56 +8,56 @@ from scratchgrad.backend import erf as erf_of
 from scratchgrad.dispatch import op
 
 
-@op
+@op(takes="floats")
 def exp(x: Array) -> tuple[Array, Backward]:
     y = array_module(x).exp(x)
     return y, lambda grad: (grad * y,)
 
 
-@op
+@op(takes="floats")
 def expm1(x: Array) -> tuple[Array, Backward]:
     """e^x - 1, exact near 0."""
     y = array_module(x).expm1(x)
     return y, lambda grad: (grad * (y + 1),)
 
 
-@op
+@op(takes="floats")
 def log(x: Array) -> tuple[Array, Backward]:
     return array_module(x).log(x), lambda grad: (grad / x,)
 
 
-@op
+@op(takes="floats")
 def log1p(x: Array) -> tuple[Array, Backward]:
     """log(1 + x), exact near 0."""
     return array_module(x).log1p(x), lambda grad: (grad / (1 + x),)
 
 
-@op
+@op(takes="floats")
 def sqrt(x: Array) -> tuple[Array, Backward]:
     y = array_module(x).sqrt(x)
     return y, lambda grad: (grad / (2 * y),)
 
 
-@op
+@op(takes="floats")
 def rsqrt(x: Array) -> tuple[Array, Backward]:
     """1 / sqrt(x)."""
     y = 1 / array_module(x).sqrt(x)
     return y, lambda grad: (grad * (-0.5 * y * y * y),)
 
 
-@op
+@op(takes="floats")
 def sin(x: Array) -> tuple[Array, Backward]:
     xp = array_module(x)
     return xp.sin(x), lambda grad: (grad * xp.cos(x),)
 
 
-@op
+@op(takes="floats")
 def cos(x: Array) -> tuple[Array, Backward]:
     xp = array_module(x)
     return xp.cos(x), lambda grad: (-grad * xp.sin(x),)
 
 
-@op
+@op(takes="floats")
 def erf(x: Array) -> tuple[Array, Backward]:
     """The integral of 2 / sqrt(pi) * e^(-t^2) from 0 to x."""
     xp = array_module(x)
@@ -66,9 +66,9 @@ def erf(x: Array) -> tuple[Array, Backward]:
 
 @op
 def sign(x: Array) -> tuple[Array, Backward]:
-    """-1, 0 or 1: steps, whose gradient is 0."""
+    """-1, 0 or 1, and 0 for NaN: steps, whose gradient is 0."""
     xp = array_module(x)
-    return xp.sign(x), lambda grad: (xp.zeros_like(grad),)
+    return xp.where(x != x, 0, xp.sign(x)), lambda grad: (xp.zeros_like(grad),)
 
 
 @op

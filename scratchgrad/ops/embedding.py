@@ -6,7 +6,7 @@ from scratchgrad.dispatch import op
 from scratchgrad.ops.indexing import sum_rows
 
 
-@op
+@op(takes="elements")
 def embedding(weight: Array, ids: Array) -> tuple[Array, Backward]:
     """weight[ids]. weight (rows, width); ids integers of any shape, not negative; returns (*ids.shape, width)."""
     check_ids(weight, ids)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from scratchgrad.autograd import Backward, SparseGradient
-from scratchgrad.backend import Array, array_module, segment_sum
+from scratchgrad.backend import HALVES, Array, array_module, segment_sum
 from scratchgrad.dispatch import function, op
 from scratchgrad.ops.arithmetic import where
 from scratchgrad.tensor import raw
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scratchgrad.tensor import Tensor
 
 
-@op
+@op(takes="elements")
 def getitem(x: Array, *, index: Any) -> tuple[Array, Backward]:
     """x[index] as NumPy has it: integers, slices, `...`, None, integer arrays, boolean masks. Views where it can."""
     if _is_basic(index):
@@ -37,7 +37,7 @@ def getitem(x: Array, *, index: Any) -> tuple[Array, Backward]:
     return x[index], backward
 
 
-@op
+@op(takes="elements")
 def setitem(x: Array, value: Array, *, index: Any) -> tuple[Array, Backward]:
     """x in memory of its own, with `value` at x[index], as NumPy assigns it: what `x[index] = value` records.
 
@@ -62,11 +62,11 @@ def setitem(x: Array, value: Array, *, index: Any) -> tuple[Array, Backward]:
     return y, lambda grad: (lambda: rest(grad), lambda: part(grad))
 
 
-@op
+@op(takes="elements")
 def take(x: Array, indices: Array, *, axis: int = 0) -> tuple[Array, Backward]:
     """Slices of x along `axis`, by number (PyTorch's index_select); the axes of `indices` stand where `axis` stood."""
     shape, xp = x.shape, array_module(x)
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     check_indices(indices, shape[axis])
 
     def backward(grad: Array) -> tuple[Array, None]:
@@ -79,18 +79,18 @@ def take(x: Array, indices: Array, *, axis: int = 0) -> tuple[Array, Backward]:
     return xp.take(x, indices, axis=axis), backward
 
 
-@op
+@op(takes="elements")
 def take_along_axis(x: Array, indices: Array, *, axis: int) -> tuple[Array, Backward]:
     """x[..., indices[..., i, ...], ...]: for each place of `indices` an element of its line of x (PyTorch's gather).
 
     The other axes of `indices` have x's lengths, or 1.
     """
     shape, xp = x.shape, array_module(x)
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     check_indices(indices, shape[axis])
 
     def backward(grad: Array) -> tuple[Array, None]:
-        return _scattered(xp.broadcast_to(indices, grad.shape), grad, shape, axis), None
+        return _added_at(places_along(xp.broadcast_to(indices, grad.shape), shape, axis), grad, shape), None
 
     return xp.take_along_axis(x, indices, axis=axis), backward
 
@@ -110,22 +110,22 @@ def gather(x: Tensor, dim: int, index: Tensor | Array) -> Tensor:
 def scatter_add(x: Array, indices: Array, source: Array, *, axis: int) -> tuple[Array, Backward]:
     """x, with each element of `source` added to its line of x at the place that `indices` says.
 
-    indices and source have one shape; their axes other than `axis` have x's lengths.
+    indices and source have one shape; their axes other than `axis` have x's lengths, or less.
     """
-    xp = array_module(x)
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     check_indices(indices, x.shape[axis])
     if indices.shape != source.shape:
         raise ValueError(f"indices {indices.shape} and source {source.shape} must have one shape")
-    y = x + _scattered(indices, source, x.shape, axis)
-    return y, lambda grad: (grad, None, lambda: xp.take_along_axis(grad, indices, axis=axis))
+    places = places_along(indices, x.shape, axis)
+    y = x + _added_at(places, source, x.shape)
+    return y, lambda grad: (grad, None, lambda: grad.reshape(-1)[places])
 
 
 @op
 def index_add(x: Array, indices: Array, source: Array, *, axis: int = 0) -> tuple[Array, Backward]:
     """x, with the i-th slice of `source` along `axis` added to the slice number indices[i] of x. indices (count,)."""
     xp = array_module(x)
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     check_indices(indices, x.shape[axis])
     if source.shape != (*x.shape[:axis], len(indices), *x.shape[axis + 1 :]):
         raise ValueError(f"source {source.shape} must have x's shape {x.shape} with {len(indices)} at axis {axis}")
@@ -140,10 +140,12 @@ def index_add(x: Array, indices: Array, source: Array, *, axis: int = 0) -> tupl
 def one_hot(ids: Array, *, classes: int) -> tuple[Array, None]:
     """float32 with a new last axis of length `classes`: 1 at the id, 0 elsewhere."""
     check_indices(ids, classes)
+    if ids.size and int(ids.min()) < 0:
+        raise IndexError(f"{int(ids.min())} is none of the {classes} classes")
     return array_module(ids).eye(classes, dtype=np.float32)[ids], None
 
 
-@op
+@op(takes="elements")
 def argsort(x: Array, *, axis: int = -1, descending: bool = False) -> tuple[Array, None]:
     """The order in which elements along `axis` rise (or fall); equal ones keep their order."""
     if not descending:
@@ -192,13 +194,14 @@ def sum_rows(ids: Array, rows: Array, count: int) -> Array:
 
 def sums_by_id(ids: Array, rows: Array) -> tuple[Array, Array]:
     """(the ids that occur, rising, each once; for each the sum of its rows)."""
-    xp = array_module(rows)
+    xp, dtype = array_module(rows), rows.dtype
     if not ids.size:
         return ids, rows
+    rows = rows.astype(np.float32) if dtype in HALVES else rows
     order = xp.argsort(ids, kind="stable")
     in_order = ids[order]
     starts = xp.flatnonzero(xp.append(xp.ones(1, bool), in_order[1:] != in_order[:-1]))
-    return in_order[starts], segment_sum(rows[order], starts)
+    return in_order[starts], segment_sum(rows[order], starts).astype(dtype, copy=False)
 
 
 def check_indices(ids: Array, length: int) -> None:
@@ -209,11 +212,27 @@ def check_indices(ids: Array, length: int) -> None:
         raise IndexError(f"indices from {int(ids.min())} to {int(ids.max())} on an axis of length {length}")
 
 
-def _scattered(indices: Array, source: Array, shape: tuple[int, ...], axis: int) -> Array:
-    """Zeros of `shape`, with source added along `axis` at indices."""
-    xp = array_module(source)
+def places_along(indices: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """For each of `indices`, which name places along `axis`, the number of the element in the flattened array.
+
+    Their other axes have the lengths of `shape` or less; an axis of length 1 in `shape` is as long as it needs to be.
+    ValueError where they do not fit.
+    """
+    if len(indices.shape) != len(shape):
+        raise ValueError(f"indices must have {len(shape)} axes, and they have {indices.ndim}")
+    xp = array_module(indices)
     flat = xp.zeros(indices.shape, np.int64)
     for position, length in enumerate(indices.shape):
-        line = xp.arange(length).reshape(-1, *(1,) * (indices.ndim - position - 1))
-        flat += (indices % max(shape[axis], 1) if position == axis else line) * math.prod(shape[position + 1 :])
-    return sum_rows(flat.reshape(-1), source.reshape(-1, 1), math.prod(shape)).reshape(shape)
+        inner = math.prod(shape[position + 1 :])
+        if position == axis:
+            flat += indices % max(shape[axis], 1) * inner
+        elif length <= shape[position]:
+            flat += xp.arange(length).reshape(-1, *(1,) * (indices.ndim - position - 1)) * inner
+        elif shape[position] != 1:
+            raise ValueError(f"axis {position} of indices is {length}, longer than the {shape[position]} of x")
+    return flat
+
+
+def _added_at(places: Array, source: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape`, with source added at places of the flattened array."""
+    return sum_rows(places.reshape(-1), source.reshape(-1, 1), math.prod(shape)).reshape(shape)

@@ -45,7 +45,7 @@ def matmul(a: Array, b: Array) -> tuple[Array, Backward]:
     return a @ b, backward
 
 
-@op
+@op(takes="floats")
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Backward]:
     """x @ weight.T + bias, as one product of two matrices however many axes lead.
 

@@ -11,7 +11,7 @@ from scratchgrad.ops.activation import logistic
 Reduction = Literal["mean", "sum", "none"]
 
 
-@op
+@op(takes="floats")
 def mse_loss(prediction: Array, target: Array, *, reduction: Reduction = "mean") -> tuple[Array, Backward]:
     """(prediction - target)^2."""
     difference = prediction - target
@@ -24,7 +24,7 @@ def mse_loss(prediction: Array, target: Array, *, reduction: Reduction = "mean")
     return value, backward
 
 
-@op
+@op(takes="floats")
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, reduction: Reduction = "mean"
 ) -> tuple[Array, Backward]:
@@ -36,7 +36,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
-@op
+@op(takes="floats")
 def kl_div(log_q: Array, p: Array, *, reduction: Reduction = "mean") -> tuple[Array, Backward]:
     """p * (log(p) - log_q), the terms of Kullback and Leibler's divergence of p from q; 0 where p is 0.
 
@@ -49,28 +49,6 @@ def kl_div(log_q: Array, p: Array, *, reduction: Reduction = "mean") -> tuple[Ar
         lambda: spread(grad) * -p,
         lambda: spread(grad) * (log_p + 1 - log_q) * (p > 0),
     )
-
-
-@op
-def nll_loss(
-    log_probabilities: Array, targets: Array, *, ignore_index: int = -100, reduction: Reduction = "mean"
-) -> tuple[Array, Backward]:
-    """-log_probabilities[target]. log_probabilities (..., classes); targets integers of its leading shape."""
-    xp, shape, dtype = array_module(log_probabilities), log_probabilities.shape, log_probabilities.dtype
-    if targets.shape != shape[:-1]:
-        raise ValueError(f"targets must have the leading shape {shape[:-1]}, not {targets.shape}")
-    counted = targets != ignore_index
-    at = xp.where(counted, targets, 0)[..., None]
-    total = counted.sum()
-    losses = xp.where(counted, -xp.take_along_axis(log_probabilities, at, axis=-1)[..., 0], 0)
-    value, spread = reduced(losses, reduction, total + (total == 0))
-
-    def backward(grad: Array) -> tuple[Array, None]:
-        out = xp.zeros(shape, dtype)
-        xp.put_along_axis(out, at, -(spread(grad) * counted)[..., None].astype(dtype), axis=-1)
-        return out, None
-
-    return value, backward
 
 
 def reduced(losses: Array, reduction: Reduction, count: Array | None = None) -> tuple[Array, Callable[[Array], Array]]:

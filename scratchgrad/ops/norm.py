@@ -5,7 +5,7 @@ from scratchgrad.backend import Array
 from scratchgrad.dispatch import op
 
 
-@op
+@op(takes="floats")
 def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backward]:
     """gain * x / rms(x) over the last axis (Zhang and Sennrich 2019). x (..., width); gain (width,)."""
     scale = ((x * x).mean(axis=-1, keepdims=True) + eps) ** -0.5
@@ -19,7 +19,7 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> tuple[Array, Backwa
     return x * scale * gain, backward
 
 
-@op
+@op(takes="floats")
 def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5) -> tuple[Array, Backward]:
     """gain * (x - mean) / std + bias over the last axis (Ba et al. 2016). x (..., width); gain, bias (width,)."""
     centred = x - x.mean(axis=-1, keepdims=True)

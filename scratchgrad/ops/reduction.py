@@ -19,13 +19,13 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     return sum_over(x, axis, keepdims), lambda grad: (stretch(grad),)
 
 
-@op
+@op(takes="floats")
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
     count, stretch = _count(x, axis), stretching(x, axis)
     return sum_over(x, axis, keepdims) / count, lambda grad: (stretch(grad / count),)
 
 
-@op
+@op(takes="floats")
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Backward]:
     """The mean squared distance from the mean, with count - ddof in place of the count: NaN if that is not above 0."""
     count, stretch = _count(x, axis) - ddof, stretching(x, axis)
@@ -34,7 +34,7 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
     return y, lambda grad: (stretch(grad * 2 / count) * centred,)
 
 
-@op
+@op(takes="floats")
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Backward]:
     """The square root of the variance, NaN where that is; the gradient where it is 0 is 0."""
     count, stretch = _count(x, axis) - ddof, stretching(x, axis)
@@ -43,7 +43,7 @@ def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
     return y, lambda grad: (stretch(_over(grad / count, y)) * centred,)
 
 
-@op
+@op(takes="floats")
 def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
     """The Euclidean length; the gradient where it is 0 is 0."""
     y, stretch = array_module(x).sqrt(sum_over(x * x, axis, keepdims)), stretching(x, axis)

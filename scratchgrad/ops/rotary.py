@@ -5,7 +5,7 @@ from scratchgrad.backend import Array, array_module
 from scratchgrad.dispatch import op
 
 
-@op
+@op(takes="floats")
 def rotary(x: Array, cos: Array, sin: Array, *, heads: int | None = None) -> tuple[Array, Backward]:
     """Turn the pair (x[i], x[i + width/2]) of every position by its angle; heads from `heads` on stay as they are.
 

@@ -29,6 +29,23 @@ POINTS = [
     ("kl_div where p is 0", lambda p: F.kl_div(np.array([-1.0, -2.0]), p, reduction="sum"), [0.0, 1.0], [0, 3]),
     ("prod with one zero", "prod", [0.0, 2.0, 3.0], [6, 0, 0]),
     ("prod with two zeros", "prod", [0.0, 2.0, 0.0], [0, 0, 0]),
+    (
+        "abs, sign, relu and clamp of NaN",
+        lambda x: F.stack([F.abs(x), F.sign(x), F.relu(x), F.clamp(x, min=0.0)]),
+        [NAN],
+        [1],
+    ),
+    ("abs of NaN", "abs", [NAN], [0]),
+    ("relu of NaN", "relu", [NAN, INF, -INF], [1, 1, 0]),
+    ("clamp of NaN", lambda x: F.clamp(x, min=-1.0, max=1.0), [NAN], [0]),
+    ("maximum with NaN", lambda x: F.maximum(x, np.array([1.0, NAN, NAN])), [NAN, 1.0, NAN], [1, 1, 1]),
+    ("minimum with NaN", lambda x: F.minimum(x, np.array([1.0, NAN, NAN])), [NAN, 1.0, NAN], [1, 1, 1]),
+    ("the exponent over base 0", lambda x: 0.0**x, [-1.0, -INF, INF], [-INF, -INF, 0]),
+    ("a base of 0", lambda x: x ** np.array([-1.0, 0.5, 0.0]), [0.0, 0.0, 0.0], [-INF, INF, 0]),
+    ("NaN ** 0", lambda x: x**0, [NAN, INF], [0, 0]),
+    ("var and std of one, with ddof", lambda x: F.stack([F.var(x, ddof=1), F.std(x, ddof=1)]), [1.0], [NAN]),
+    ("std of one, with more ddof", lambda x: F.std(x, ddof=3), [1.0], [NAN]),
+    ("softmax of inf", lambda x: F.softmax(x)[0], [INF, 1.0], [NAN, NAN]),
     ("softmax of -inf", lambda x: F.softmax(x)[0], [0.0, -INF], [0, 0]),
     ("gelu far out", "gelu", [-40.0, 40.0], [0, 1]),
     ("sigmoid far out", "sigmoid", [-1000.0, 1000.0], [0, 0]),
@@ -40,7 +57,7 @@ POINTS = [
 def test_the_convention(op, values, gradient):
     op = getattr(F, op) if isinstance(op, str) else op
     x = Tensor(np.array(values), requires_grad=True)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         op(x).sum().backward()
     np.testing.assert_allclose(x.grad, gradient, atol=1e-12)
 
@@ -83,3 +100,69 @@ def test_the_bits_of_a_sum_do_not_depend_on_what_is_added_elsewhere():
     mixed = np.zeros((2000, 4), np.float32)
     mixed[ids == 1] = rows
     assert np.array_equal(F.index_add(Tensor(np.zeros((3, 4), np.float32)), ids, mixed).data[1], alone)
+
+
+EDGES = [NAN, INF, -INF, 0.0, 1.0, -1.0, 0.5, 2.0]
+SAME_NAME = [
+    "abs", "relu", "sign", "exp", "log", "sqrt", "rsqrt", "tanh", "sigmoid", "log1p", "expm1", "floor", "ceil", "round",
+    "sin", "cos", "erf",
+]  # fmt: skip
+OF_TWO = ["maximum", "minimum", "pow", "div", "remainder"]
+
+
+def compare_with_torch(of_torch, of_ours, *values):
+    torch = pytest.importorskip("torch")
+    theirs = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in values]
+    ours = [Tensor(np.array(v), requires_grad=True) for v in values]
+    wanted = of_torch(torch, *theirs)
+    wanted.sum().backward()
+    with np.errstate(all="ignore"):
+        out = of_ours(*ours)
+        out.sum().backward()
+    np.testing.assert_allclose(out.data, wanted.detach().numpy(), rtol=1e-12)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine.grad, other.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", SAME_NAME)
+def test_values_and_gradients_at_the_edges_are_those_of_pytorch(name):
+    compare_with_torch(lambda torch, x: getattr(torch, name)(x), getattr(F, name), EDGES)
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_pairs_of_edges_have_the_values_and_gradients_of_pytorch(name):
+    a, b = (np.array(side).reshape(-1).tolist() for side in np.meshgrid(EDGES, EDGES))
+    compare_with_torch(lambda torch, a, b: getattr(torch, name)(a, b), getattr(F, name), a, b)
+
+
+@pytest.mark.parametrize("ddof", [0, 1, 2, 3])
+@pytest.mark.parametrize("shape", [(1,), (1, 2), (2, 2), (0, 2)])
+@pytest.mark.filterwarnings("ignore:var|std")
+def test_the_spread_of_few_has_the_values_and_gradients_of_pytorch(shape, ddof):
+    values = (np.arange(np.prod(shape)).reshape(shape) * 1.5).tolist()
+    if not np.prod(shape):
+        values = np.zeros(shape)
+    for name in ("var", "std"):
+        compare_with_torch(
+            lambda torch, x, name=name: getattr(torch, name)(x, dim=0, correction=ddof),
+            lambda x, name=name: getattr(F, name)(x, axis=0, ddof=ddof),
+            values,
+        )
+
+
+def test_indices_that_broadcast_have_gradients_too():
+    indices = np.array([[0, 1, 1], [2, 0, 2], [1, 1, 0]])
+    x = Tensor(np.arange(3.0)[:, None], True)  # one column, and indices for three
+    F.take_along_axis(x, indices, axis=0).sum().backward()
+    assert x.grad.tolist() == [[3], [4], [2]]
+    y = Tensor(np.arange(6.0).reshape(2, 3), True)
+    F.take_along_axis(y, np.array([[1]]), axis=0).sum().backward()
+    assert y.grad.tolist() == [[0, 0, 0], [1, 1, 1]]
+    source = Tensor(np.ones((1, 2)), True)  # as PyTorch has it: indices may be shorter than x
+    F.scatter_add(y, np.array([[1, 0]]), source, axis=0).sum().backward()
+    assert source.grad.tolist() == [[1, 1]]
+    rows = Tensor(np.arange(4.0), True)
+    rows[np.array([[0], [3]]),].sum().backward()
+    z = Tensor(np.zeros((3, 4)), True)
+    z[np.array([[0], [2]]), np.array([1, 1, 3])].sum().backward()
+    assert z.grad.tolist() == [[0, 2, 0, 1], [0, 0, 0, 0], [0, 2, 0, 1]]

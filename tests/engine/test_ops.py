@@ -134,6 +134,20 @@ def test_integer_tensors_are_refused_a_gradient():
     (lambda: functional.dropout(np.ones(3), p=1.5), "is a probability, from 0 to 1, and it is 1.5"),
     (lambda: functional.scaled_dot_product_attention(np.ones((1, 3, 2, 4)), *[np.ones((1, 2, 2, 4))] * 2), "the 2 heads"),
     (lambda: functional.linear_cross_entropy(np.ones((1, 2)), np.ones((3, 2)), np.array([3])), r"target 3 is none of the 3 classes"),
+    (lambda: functional.nll_loss(np.ones((2, 3)), np.array([1, -1])), "target -1 is none of the 3 classes"),
+    (lambda: functional.cross_entropy(np.ones((2, 3)), np.array([1, -1])), "target -1 is none of the 3 classes"),
+    (lambda: functional.nll_loss(np.ones((2, 3)), np.array([1.0, 2.0])), "targets must be integers, and they are float64"),
+    (lambda: functional.one_hot(np.array([-1]), classes=3), "-1 is none of the 3 classes"),
+    (lambda: functional.take(np.ones((2, 3)), np.array([0]), axis=2), "axis 2 is none of the 2 axes"),
+    (lambda: functional.take_along_axis(np.ones((2, 3)), np.array([[0]]), axis=5), "axis 5 is none of the 2 axes"),
+    (lambda: functional.take_along_axis(np.ones(()), np.array(0), axis=0), "axis 0 is none of the 0 axes"),
+    (lambda: functional.index_add(np.ones((2, 3)), np.array([0]), np.ones((1, 3)), axis=-3), "axis -3 is none of the 2 axes"),
+    (lambda: functional.scatter_add(np.ones((2, 3)), np.array([[0]]), np.ones((1, 1)), axis=2), "axis 2 is none of the 2 axes"),
+    (lambda: functional.scatter_add(np.ones((2, 3)), np.array([0]), np.ones(1), axis=0), "indices must have 2 axes"),
+    (lambda: functional.scatter_add(np.ones((2, 3)), np.zeros((3, 1), int), np.ones((3, 1)), axis=1), "axis 0 of indices is 3, longer than the 2"),
+    (lambda: functional.split(np.ones((2, 3)), 1, axis=2), "axis 2 is none|axis 2 is out of bounds"),
+    (lambda: functional.unfold(np.ones(5), axis=0, size=2, step=-1), "must be 1 or more, and they are 2 and -1"),
+    (lambda: functional.unfold(np.ones(5), axis=0, size=0), "must be 1 or more, and they are 0 and 1"),
     (lambda: functional.embedding(np.ones((3, 2)), np.array([-1])), "ids from -1 to -1 in a table of 3 rows"),
 ])  # fmt: skip
 def test_a_mistake_is_named_with_the_op_and_the_shapes(call, words):
@@ -142,7 +156,7 @@ def test_a_mistake_is_named_with_the_op_and_the_shapes(call, words):
 
 
 def test_a_frozen_input_costs_no_gradient_in_the_fused_loss():
-    from scratchgrad.ops.cross_entropy import linear_cross_entropy
+    from scratchgrad.ops.linear_cross_entropy import linear_cross_entropy
 
     draw = np.random.default_rng(0).standard_normal
     x, w, ids = draw((4, 3)), draw((5, 3)), np.array([0, 1, 2, 3])

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from scratchgrad import Tensor, precision, recompute, set_precision
 from scratchgrad import functional as F
 from scratchgrad.dispatch import KERNELS
-from scratchgrad.ops import cross_entropy
+from scratchgrad.ops import linear_cross_entropy
 
 CHUNK = 64  # tokens, where CHUNK_ELEMENTS is small
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(cross_entropy, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_ELEMENTS", 1)
 
 
 @st.composite

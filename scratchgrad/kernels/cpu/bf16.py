@@ -19,9 +19,10 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.dispatch import KernelResult, kernel
 from scratchgrad.errors import UserError
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX, ChunkSteps, chunk_by_chunk, rows_at_a_time, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX, softmax_minus_target
 from scratchgrad.ops.feed_forward import in_three_steps
 from scratchgrad.ops.linalg import as_rows
+from scratchgrad.ops.linear_cross_entropy import ChunkSteps, chunk_by_chunk, rows_at_a_time
 from scratchgrad.ops.loss import Reduction
 from scratchgrad.packed_weights import packed
 from scratchgrad.threads import parallel_map, tiles

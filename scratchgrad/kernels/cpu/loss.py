@@ -6,7 +6,8 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array
 from scratchgrad.dispatch import kernel
 from scratchgrad.kernels.cpu.products import plus_product, product
-from scratchgrad.ops.cross_entropy import IGNORE_INDEX, chunk_by_chunk, chunk_steps, softmax_minus_target
+from scratchgrad.ops.cross_entropy import IGNORE_INDEX, softmax_minus_target
+from scratchgrad.ops.linear_cross_entropy import chunk_by_chunk, chunk_steps
 from scratchgrad.ops.loss import Reduction
 from scratchgrad.threads import parallel_map, tiles
 
