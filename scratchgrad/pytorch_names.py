@@ -37,7 +37,7 @@ OTHER_MEANING = {
     "min": PAIR.format("min"),
     "var": BESSEL,
     "std": BESSEL,
-    "norm": "takes an order in PyTorch and NumPy; here it is Euclidean: name the axis, norm(x, axis=...)",
+    "norm": "takes an order in PyTorch and NumPy; name both here: norm(x, ord=..., axis=...)",
     "transpose": "takes all axes, as in NumPy; swapaxes(a, b) swaps two",
 }
 
@@ -49,13 +49,13 @@ MISSING = {
     "split": "F.split(x, sections, axis), which takes the number of parts, as NumPy does",
     "chunk": "F.split(x, sections, axis)", "unbind": "list(x)", "select": "x[:, i]",
     "narrow": "x[:, start:start + length]", "movedim": "F.transpose(x, axes=...)",
-    "index_select": "F.take(x, indices, axis=axis)", "index_put": "F.setitem(x, values, index=...)",
+    "index_select": "F.take(x, indices, axis=axis)",
     "repeat_interleave": "F.repeat(x, repeats, axis)", "new_zeros": "scratchgrad.zeros(...)", "nelement": "x.size",
     "new_ones": "scratchgrad.ones(...)", "bfloat16": 'x.astype("bfloat16")', "ravel": "x.flatten()",
     "is_cuda": "x.device", "cat": "F.concatenate([a, b], axis)", "amax": "x.max(axis)", "amin": "x.min(axis)",
     "addmm": "a + x @ y", "data_ptr": "x.data.ctypes.data", "true_divide": "x / y",
     "where": "F.where(condition, x, y)", "hstack": "F.concatenate([a, b], axis=1)", "vstack": "F.concatenate([a, b])",
-    "permute_dims": "F.transpose(x, axes)", "logical_not": "x == 0", "log_sigmoid": "-F.softplus(-x)",
+    "permute_dims": "F.transpose(x, axes)", "log_sigmoid": "F.logsigmoid(x)",
     "is_contiguous": "x.data.flags.c_contiguous",
 }  # fmt: skip
 

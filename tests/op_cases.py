@@ -566,6 +566,175 @@ last_even = plain(st.tuples(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0,
     lambda t: ((*t[0], 2 * t[1]),)))  # fmt: skip
 tokens_by_experts = st.tuples(st.integers(1, 4), st.integers(2, 4)).map(lambda shape: (shape,))
 constant = st.just(((), {}))
+one_axis = plain(st.integers(0, 5).map(lambda n: ((n,),)))
+
+
+@st.composite
+def bounded(draw: Any) -> Given:
+    """x, and lower and upper bounds that broadcast."""
+    drawn = draw(hnp.mutually_broadcastable_shapes(num_shapes=3, min_side=0, max_side=3, max_dims=2))
+    return drawn.input_shapes, {}
+
+
+@st.composite
+def put(draw: Any) -> Given:
+    shape = draw(full_with_axes)
+    index = (numbers(draw(seeds), (3,), shape[0], -shape[0]),)
+    return (shape, draw(st.sampled_from([(3, *shape[1:]), shape[1:], ()]))), {
+        "index": index,
+        "accumulate": draw(st.booleans()),
+    }
+
+
+@st.composite
+def counted(draw: Any) -> Given:
+    (shape,), drawn = draw(along())
+    return (shape,), {**drawn, "counts": numbers(draw(seeds), (shape[drawn["axis"]],), 3)}
+
+
+@st.composite
+def masked(draw: Any) -> Given:
+    shape = draw(shapes)
+    mask = numbers(draw(seeds), shape, 2).astype(bool)
+    return (shape, (math.prod(shape) + draw(st.integers(0, 2)),)), {"mask": mask}
+
+
+@st.composite
+def convolved(draw: Any) -> Given:
+    groups, ins, outs, size, dilation = (draw(st.integers(1, 2)) for _ in range(5))
+    time, batch = draw(st.integers(1 + dilation * (size - 1), 6)), draw(st.integers(1, 2))
+    bias = ((groups * outs,),) if draw(st.booleans()) else ()
+    return ((batch, groups * ins, time), (groups * outs, ins, size), *bias), {
+        "stride": draw(st.integers(1, 2)),
+        "padding": draw(st.integers(0, 2)),
+        "dilation": dilation,
+        "groups": groups,
+    }
+
+
+@st.composite
+def channels(draw: Any) -> Given:
+    groups, share = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    rest = draw(hnp.array_shapes(min_dims=1, max_dims=2, max_side=3))
+    few = ((groups * share,),) * draw(st.integers(0, 2))
+    return ((2, groups * share, *rest), *few), {"num_groups": groups}
+
+
+@st.composite
+def quantiles(draw: Any) -> Given:
+    shape = draw(full_with_axes)
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
+    q = draw(st.sampled_from([0.0, 0.3, 0.5, 1.0, [0.25, 0.9]]))
+    return (shape,), {"q": q, "axis": axis, "keepdims": draw(st.booleans())}
+
+
+def convolution(
+    x: np.ndarray, w: np.ndarray, *b: np.ndarray, stride: int, padding: int, dilation: int, groups: int
+) -> Any:
+    x = np.pad(x, [(0, 0), (0, 0), (padding, padding)])
+    share, steps = len(w) // groups, (x.shape[2] - dilation * (w.shape[2] - 1) - 1) // stride + 1
+    out = np.zeros((len(x), len(w), steps))
+    for n, o, t in np.ndindex(out.shape):
+        first = o // share * w.shape[1]
+        seen = x[n, first : first + w.shape[1], t * stride : t * stride + dilation * (w.shape[2] - 1) + 1 : dilation]
+        out[n, o, t] = np.sum(seen * w[o]) + (b[0][o] if b else 0)
+    return out
+
+
+def group_normed(x: np.ndarray, *rest: np.ndarray, num_groups: int) -> np.ndarray:
+    out = np.concatenate([
+        (part - part.mean(axis=tuple(range(1, x.ndim)), keepdims=True))
+        / np.sqrt(part.var(axis=tuple(range(1, x.ndim)), keepdims=True) + 1e-5)
+        for part in np.split(x, num_groups, 1)
+    ], 1)  # fmt: skip
+    weight, bias = (*rest, *[np.ones(1), np.zeros(1)][len(rest) :])
+    last = (-1, *(1,) * (x.ndim - 2))
+    return out * weight.reshape(last) + bias.reshape(last)
+
+
+def scattered_by(
+    x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int, reduce: str, include_self: bool
+) -> Any:
+    meets: dict[Shape, list[float]] = {}
+    for place in np.ndindex(indices.shape):
+        to = list(place)
+        to[axis] = int(indices[place]) % x.shape[axis]
+        meets.setdefault(tuple(to), []).append(source[place])
+    out = x.copy()
+    make = {"sum": sum, "prod": math.prod, "mean": lambda v: sum(v) / len(v), "amax": max, "amin": min}[reduce]
+    for to, values in meets.items():
+        out[to] = make([*([x[to]] if include_self else []), *values])
+    return out
+
+
+def scattered_last(x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    out = x.copy()
+    for place in np.ndindex(indices.shape):
+        to = list(place)
+        to[axis] = indices[place]
+        out[tuple(to)] = source[place]
+    return out
+
+
+def index_copied(x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    out = np.moveaxis(x.copy(), axis, 0)
+    for i, row in zip(indices, np.moveaxis(source, axis, 0), strict=True):
+        out[i] = row
+    return np.moveaxis(out, 0, axis)
+
+
+def put_at(x: np.ndarray, values: np.ndarray, index: Any, accumulate: bool) -> np.ndarray:
+    out, rows = x.copy(), np.broadcast_to(values, (3, *x.shape[1:]))
+    for i, row in zip(index[0], rows, strict=True):
+        out[i] = out[i] + row if accumulate else row
+    return out
+
+
+def masked_in(x: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    values = iter(source)
+    return np.array([next(values) if m else v for v, m in zip(x.flat, mask.flat, strict=True)]).reshape(x.shape)
+
+
+def running(x: np.ndarray, axis: int, step: Callable[[Any, Any], Any]) -> np.ndarray:
+    lines = np.moveaxis(x.copy(), axis, 0)
+    for i in range(1, len(lines)):
+        lines[i] = step(lines[i - 1], lines[i])
+    return np.moveaxis(lines, 0, axis)
+
+
+def lengths_of(x: np.ndarray, ord: float, axis: Any, keepdims: bool) -> Any:
+    axes = tuple(range(x.ndim)) if axis is None else axis
+    size = np.abs(x)
+    if ord == 0:
+        return np.sum(size > 0, axis=axes, keepdims=keepdims) * 1.0
+    if math.isinf(ord):
+        return (np.max if ord > 0 else np.min)(size, axis=axes, keepdims=keepdims)
+    return np.exp(np.log(np.sum(np.exp(ord * np.log(size)), axis=axes, keepdims=keepdims)) / ord)
+
+
+def weighted_entropies(x: np.ndarray, t: np.ndarray, weight: np.ndarray, label_smoothing: float, reduction: str) -> Any:
+    """Of probabilities."""
+    log_p = np.log(softmaxed(x))
+    wanted = (1 - label_smoothing) * t + label_smoothing / x.shape[-1]
+    return told(-(wanted * weight * log_p).sum(-1), reduction)
+
+
+CLASS_WEIGHTS = np.array([0.5, 2.0, 1.0, 0.3, 1.5])
+
+
+def class_weighted(x: np.ndarray, targets: np.ndarray, reduction: str) -> Any:
+    each = np.where(targets < 0, 0, CLASS_WEIGHTS[targets])
+    losses = each * -np.log(np.take_along_axis(softmaxed(x), np.maximum(targets, 0)[..., None], -1))[..., 0]
+    return told(losses, reduction) if reduction != "mean" else losses.sum() / (each.sum() or 1)
+
+
+def of_probability(x: np.ndarray) -> np.ndarray:
+    return 0.05 + 0.9 / (1 + np.exp(-x))
+
+
+def away_from_one(x: np.ndarray) -> np.ndarray:
+    """Not near -1, 0 and 1."""
+    return np.sign(away_from_zero(x)) * np.where(np.abs(x) < 1, 0.1 + 0.8 * np.abs(x), np.abs(x) + 0.1)
 
 
 CASES = dict([
@@ -585,7 +754,25 @@ CASES = dict([
          call=lambda a, b, seed: F.where(picked(seed, np.broadcast_shapes(a.shape, b.shape)), a, b)),
     case("masked_fill", options(one, seed=seeds), lambda x, seed: x - (x + 2) * picked(seed, x.shape),
          call=lambda x, seed: F.masked_fill(x, picked(seed, x.shape), -2.0)),
+    case("fmod", two, lambda a, b: a - b * np.trunc(a / b), values=(between_integers, half)),
+    case("lerp", bounded(), lambda a, b, w: a * (1 - w) + b * w), pairwise("logaddexp", lambda a, b: np.log(np.exp(a) + np.exp(b))),
+    pairwise("atan2", lambda y, x: np.angle(x + 1j * y), values=away_from_zero),
+    # masks and bits
+    question("logical_and", same_two, lambda a, b: a * b != 0, values=np.round), question("logical_or", same_two, lambda a, b: np.abs(a) + np.abs(b) > 0, values=np.round),
+    question("logical_xor", same_two, lambda a, b: (a == 0) != (b == 0), values=np.round), question("logical_not", one, lambda x: x == 0, values=np.round),
+    question("bitwise_and", same_two, lambda a, b: (a > 0) * (b > 0) == 1, call=lambda a, b: F.bitwise_and(a > 0, b > 0)),
+    question("bitwise_or", same_two, lambda a, b: (a > 0) + (b > 0) != 0, call=lambda a, b: F.bitwise_or(a > 0, b > 0)),
+    question("bitwise_xor", same_two, lambda a, b: (a > 0) != (b > 0), call=lambda a, b: F.bitwise_xor(a > 0, b > 0)),
+    question("bitwise_not", one, lambda x: x <= 0, call=lambda x: F.bitwise_not(x > 0)),
+    question("isinf", one, lambda x: np.abs(x) > 9, values=lambda x: np.where(x > 1, np.inf, np.where(x < -1, -np.inf, x))),
+    question("isclose", same_two, lambda a, b: np.abs(a - b) <= 0.1 + 0.5 * np.abs(b), call=lambda a, b: F.isclose(a, b, rtol=0.5, atol=0.1), values=np.round),
     # elementwise
+    case("trunc", one, lambda x: np.sign(x) * (np.abs(x) // 1), values=between_integers), case("exp2", one, lambda x: 2**x),
+    case("log2", one, lambda x: np.log(x) / math.log(2), values=positive), case("log10", one, lambda x: np.log(x) / math.log(10), values=positive),
+    case("reciprocal", one, lambda x: x**-1, values=away_from_zero), case("square", one, lambda x: x**2),
+    case("tan", one, lambda x: np.sin(x) / np.cos(x), values=lambda x: np.tanh(x)),
+    case("sinh", one, lambda x: (np.exp(x) - np.exp(-x)) / 2), case("cosh", one, lambda x: (np.exp(x) + np.exp(-x)) / 2),
+    case("nan_to_num", one, lambda x: np.where(x != x, 0.5, x), call=lambda x: F.nan_to_num(x, nan=0.5)),
     case("exp", one, lambda x: math.e**x), case("expm1", one, lambda x: 2 * np.exp(x / 2) * np.sinh(x / 2)),
     case("log", one, lambda x: np.log2(x) * math.log(2), values=positive),
     case("log1p", one, lambda x: np.log2(1 + x) * math.log(2), values=positive),
@@ -602,6 +789,10 @@ CASES = dict([
     case("gelu", options(one, approximate=st.sampled_from(["none", "tanh"])), lambda x, approximate: x * normal_below(x)
          if approximate == "none" else x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
     case("swiglu", last_even, gated),
+    case("logsigmoid", one, lambda x: -np.log(1 + np.exp(-x))), case("mish", one, lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
+    case("leaky_relu", options(one, negative_slope=st.sampled_from([0.01, 0.3])), lambda x, negative_slope: np.maximum(x, 0) + negative_slope * np.minimum(x, 0), values=away_from_zero),
+    case("elu", options(one, alpha=st.sampled_from([1.0, 0.3])), lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)), values=away_from_zero),
+    case("glu", last_even, lambda x: np.split(x, 2, -1)[0] / (1 + np.exp(-np.split(x, 2, -1)[1]))),
     case("softmax", along(full_with_axes), softmaxed), case("log_softmax", along(full_with_axes), lambda x, axis: np.log(softmaxed(x, axis))),
     case("logsumexp", reduced(filled), lambda x, axis, keepdims: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))),
     # questions
@@ -623,11 +814,19 @@ CASES = dict([
     case("var", reduced(filled), centred),
     case("std", reduced(hnp.array_shapes(max_dims=3, min_side=2, max_side=4)).filter(lambda given: given[1]["axis"] != ()),
          lambda x, **o: centred(x, **o) ** 0.5, distinct=True),
-    case("norm", reduced(filled), lambda x, axis, keepdims: np.exp(0.5 * np.log(np.sum(x * x, axis=axis, keepdims=keepdims))), values=away_from_zero),
+    case("norm", reduced(filled, ord=st.sampled_from([2, 1, 3, 0.5, 0, math.inf, -math.inf])), lengths_of, values=away_from_zero, distinct=True),
     case("max", reduced(filled), lambda x, axis, keepdims: -np.min(-x, axis=axis, keepdims=keepdims), distinct=True),
     case("min", reduced(filled), lambda x, axis, keepdims: -np.max(-x, axis=axis, keepdims=keepdims), distinct=True),
     case("prod", reduced(shapes), lambda x, axis, keepdims: np.multiply.reduce(x, axis=axis, keepdims=keepdims)),
     case("cumsum", along(), lambda x, axis: np.add.accumulate(x, axis=axis)),
+    case("cumprod", along(), lambda x, axis: np.multiply.accumulate(x, axis=axis)),
+    case("cummax", along(), lambda x, axis: running(x, axis, np.maximum), call=lambda x, axis: F.cummax(x, axis)[0], distinct=True),
+    case("cummin", along(), lambda x, axis: running(x, axis, np.minimum), call=lambda x, axis: F.cummin(x, axis)[0], distinct=True),
+    question("cumulative_argmax", along(full_with_axes), lambda x, axis: np.apply_along_axis(
+        lambda line: [max(range(i + 1), key=lambda j: (line[j], j)) for i in range(len(line))], axis, x), values=np.round),
+    case("logcumsumexp", along(), lambda x, axis: np.log(np.add.accumulate(np.exp(x), axis=axis))),
+    case("quantile", quantiles(), lambda x, q, axis, keepdims: np.quantile(x, q, axis=axis, keepdims=keepdims), distinct=True),
+    case("median", quantiles().map(lambda g: (g[0], {k: v for k, v in g[1].items() if k != "q"})), lambda x, axis, keepdims: np.median(x, axis=axis, keepdims=keepdims), distinct=True),
     # shape
     case("reshape", reshaped(), lambda x, shape: np.array(list(x.flat)).reshape(shape)),
     case("flatten", flattened(), lambda x, start_axis, end_axis: np.array(list(x.flat)).reshape(
@@ -665,6 +864,20 @@ CASES = dict([
     case("sort", along(full_with_axes, descending=st.booleans()), in_order, call=lambda x, **o: F.sort(x, **o)[0], distinct=True),
     case("topk", along(full_with_axes).map(lambda g: (g[0], {**g[1], "k": (g[0][0][g[1]["axis"]] + 1) // 2})),
          lambda x, axis, k: np.take(in_order(x, axis, True), range(k), axis), call=lambda x, axis, k: F.topk(x, k, axis)[0], distinct=True),
+    case("scatter", scattered(), scattered_last, call=lambda x, source, indices, axis: F.scatter(x, indices, source, axis=axis)),
+    case("scatter_reduce", st.tuples(scattered(), st.sampled_from(["sum", "prod", "mean", "amax", "amin"]), st.booleans()).map(
+         lambda t: (t[0][0], {**t[0][1], "reduce": t[1], "include_self": t[2]})), scattered_by, distinct=True,
+         call=lambda x, source, indices, **o: F.scatter_reduce(x, indices, source, **o)),
+    case("index_copy", index_added(), index_copied, call=lambda x, source, indices, axis: F.index_copy(x, indices, source, axis=axis)),
+    case("index_put", put(), put_at), case("masked_scatter", masked(), masked_in, call=lambda x, source, mask: F.masked_scatter(x, mask, source)),
+    question("searchsorted", st.tuples(seeds, lengths).map(lambda t: (((t[1],),), {"line": np.sort(numbers(t[0], (4,), 5))})),
+             lambda x, line: np.array([sum(v < a for v in line) for a in x]), call=lambda x, line: F.searchsorted(line, x), values=np.round),
+    question("bincount", seeds.map(lambda seed: ((), {"ids": numbers(seed, (7,), 5)})), lambda ids: np.array([np.sum(ids == i) for i in range(max(6, ids.max() + 1))]),
+             call=lambda ids: F.bincount(ids, minlength=6)),
+    question("unique", one, lambda x: np.array(sorted(set(x.flat))), call=lambda x: F.unique(x), values=np.round),
+    question("nonzero", one_axis, lambda x: np.array([i for i, v in enumerate(x) if v]), call=lambda x: F.nonzero(x)[0], values=np.round),
+    question("tril_indices", constant, lambda: np.array([[0, 1, 1, 2, 2, 2], [0, 0, 1, 0, 1, 2]]), call=lambda: F.stack(F.tril_indices(3))),
+    question("triu_indices", constant, lambda: np.array([[0, 0, 1], [1, 2, 2]]), call=lambda: F.stack(F.triu_indices(3, 1))),
     case("embedding", table(), lambda w, ids: np.array([w[i] for i in ids.flat]).reshape(*ids.shape, w.shape[1]), call=lambda w, ids: F.embedding(w, ids)),
     # products
     case("matmul", matrices(), multiplied), case("linear", linear_shapes(), lambda x, w, *b: np.tensordot(x, w, (-1, 1)) + (b[0] if b else 0)),
@@ -674,6 +887,11 @@ CASES = dict([
     case("einsum", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),
     case("contract", equations(), lambda *xs, subscripts: np.einsum(subscripts, *xs), call=lambda *xs, subscripts: F.einsum(subscripts, *xs)),
     # network
+    case("group_norm", channels(), group_normed),
+    case("normalize", along(full_with_axes), lambda x, axis: x * np.sum(x**2, axis=axis, keepdims=True) ** -0.5, values=away_from_zero),
+    case("cosine_similarity", plain(full_with_axes.map(lambda shape: (shape, shape))), lambda a, b: np.sum(
+        a / np.sqrt(np.sum(a * a, -1, keepdims=True)) * b / np.sqrt(np.sum(b * b, -1, keepdims=True)), -1), values=away_from_zero),
+    case("conv1d", convolved(), convolution),
     case("rms_norm", plain(normed), lambda x, g: g * x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6)),
     case("layer_norm", plain(st.tuples(normed, st.booleans()).map(lambda t: (*t[0], *t[0][1:] * t[1]))), layer_normed),
     case("rotary", turned(), turned_by, call=lambda x, angles, heads: F.rotary(
@@ -689,6 +907,13 @@ CASES = dict([
     case("nll_loss", classified(False, reduction=reductions), lambda x, targets, reduction: told(
         np.where(targets < 0, 0, -np.take_along_axis(x, np.maximum(targets, 0)[..., None], -1)[..., 0]), reduction, (targets >= 0).sum()),
         call=lambda x, targets, **o: F.nll_loss(x, targets, **o)),
+    case("l1_loss", options(same_two, reduction=reductions), lambda a, b, reduction: told(np.sqrt((a - b) ** 2), reduction), values=(positive, lambda x: -positive(x))),
+    case("huber_loss", options(same_two, reduction=reductions, delta=st.sampled_from([0.5, 2.0])), lambda a, b, reduction, delta: told(
+        np.where(np.abs(a - b) < delta, (a - b) ** 2 / 2, delta * np.abs(a - b) - delta**2 / 2), reduction)),
+    case("smooth_l1_loss", options(same_two, reduction=reductions, beta=st.sampled_from([0.5, 2.0])), lambda a, b, reduction, beta: told(
+        np.where(np.abs(a - b) < beta, (a - b) ** 2 / 2 / beta, np.abs(a - b) - beta / 2), reduction)),
+    case("binary_cross_entropy", options(same_two, reduction=reductions), lambda p, t, reduction: told(
+        np.log((1 - p) / p) * t - np.log(1 - p), reduction), values=of_probability),
     case("mse_loss", options(same_two, reduction=reductions), lambda a, b, reduction: told(a * a - 2 * a * b + b * b, reduction)),
     case("binary_cross_entropy_with_logits", options(same_two, reduction=reductions), lambda x, t, reduction: told(
         -t * np.log(1 / (1 + np.exp(-x))) - (1 - t) * np.log(1 / (1 + np.exp(x))), reduction)),

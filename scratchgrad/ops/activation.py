@@ -68,6 +68,46 @@ def softplus(x: Array) -> tuple[Array, Backward]:
 
 
 @op(takes="floats")
+def logsigmoid(x: Array) -> tuple[Array, Backward]:
+    """log(sigmoid(x)), exact where the sigmoid would round to 0 or 1."""
+    return -array_module(x).logaddexp(-x, 0), lambda grad: (grad * logistic(-x),)
+
+
+@op(takes="floats")
+def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> tuple[Array, Backward]:
+    """x above 0, negative_slope * x below and, for the gradient, at 0."""
+    xp = array_module(x)
+    return xp.where(x > 0, x, negative_slope * x), lambda grad: (xp.where(x > 0, grad, negative_slope * grad),)
+
+
+@op(takes="floats")
+def elu(x: Array, *, alpha: float = 1.0) -> tuple[Array, Backward]:
+    """x above 0, alpha * (e^x - 1) below (Clevert et al. 2015)."""
+    xp = array_module(x)
+    below = alpha * xp.expm1(xp.minimum(x, 0))
+    return xp.where(x > 0, x, below), lambda grad: (xp.where(x > 0, grad, grad * (below + alpha)),)
+
+
+@op(takes="floats")
+def mish(x: Array) -> tuple[Array, Backward]:
+    """x * tanh(softplus(x)) (Misra 2019)."""
+    xp = array_module(x)
+    t = xp.tanh(xp.logaddexp(x, 0))
+    return x * t, lambda grad: (grad * (t + x * (1 - t * t) * logistic(x)),)
+
+
+@op(takes="floats")
+def glu(x: Array, *, axis: int = -1) -> tuple[Array, Backward]:
+    """The first half along `axis` times the sigmoid of the second (Dauphin et al. 2016); `swiglu` has them reversed."""
+    if x.shape[axis] % 2:
+        raise ValueError(f"axis {axis} is cut into two halves, so its length must be even, and it is {x.shape[axis]}")
+    xp = array_module(x)
+    left, right = xp.split(x, 2, axis=axis)
+    s = logistic(right)
+    return left * s, lambda grad: (xp.concatenate([grad * s, grad * left * s * (1 - s)], axis=axis),)
+
+
+@op(takes="floats")
 def swiglu(x: Array) -> tuple[Array, Backward]:
     """silu(gate) * up, with gate and up the two halves of the last axis (Shazeer 2020, "GLU variants").
 

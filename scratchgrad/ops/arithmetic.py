@@ -3,6 +3,7 @@
 from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module
 from scratchgrad.dispatch import op
+from scratchgrad.ops.activation import logistic
 
 
 @op
@@ -82,10 +83,23 @@ def _share(grad: Array, loses: Array, equal: Array) -> Array:
 
 
 @op
-def clamp(x: Array, *, min: float | None = None, max: float | None = None) -> tuple[Array, Backward]:
-    """x, but not below min and not above max. The gradient passes inside the bounds and on them."""
-    y = array_module(x).clip(x, min, max)
-    return y, lambda grad: (grad * (y == x),)
+def clamp(x: Array, min: Array | None = None, max: Array | None = None) -> tuple[Array, Backward]:
+    """x, but not below min and not above max (which wins): numbers or arrays that broadcast.
+
+    The gradient passes inside the bounds and on them; outside it is that of the bound.
+    """
+    xp = array_module(x)
+    y = xp.clip(x, min, max)
+
+    def backward(grad: Array) -> tuple[Array | None, ...]:
+        crossed = min is not None and max is not None and max < min  # all is max there
+        return (
+            grad * (y == x),
+            None if min is None else xp.where(crossed, 0, xp.where(x < min, grad, 0)),
+            None if max is None else xp.where(crossed, grad, xp.where(x > max, grad, 0)),
+        )
+
+    return y, backward
 
 
 @op
@@ -97,3 +111,39 @@ def where(condition: Array, a: Array, b: Array) -> tuple[Array, Backward]:
         lambda: xp.where(condition, grad, 0),
         lambda: xp.where(condition, 0, grad),
     )
+
+
+@op
+def fmod(a: Array, b: Array) -> tuple[Array, Backward]:
+    """a - b * trunc(a / b), with the sign of a."""
+    xp = array_module(a)
+    return xp.fmod(a, b), lambda grad: (grad, lambda: -grad * xp.trunc(a / b))
+
+
+@op
+def lerp(start: Array, end: Array, weight: Array) -> tuple[Array, Backward]:
+    """start + weight * (end - start)."""
+    return start + weight * (end - start), lambda grad: (
+        lambda: grad * (1 - weight),
+        lambda: grad * weight,
+        lambda: grad * (end - start),
+    )
+
+
+@op
+def logaddexp(a: Array, b: Array) -> tuple[Array, Backward]:
+    """log(e^a + e^b), which cannot overflow."""
+    xp = array_module(a)
+    return xp.logaddexp(a, b), lambda grad: (lambda: grad * logistic(a - b), lambda: grad * logistic(b - a))
+
+
+@op
+def atan2(y: Array, x: Array) -> tuple[Array, Backward]:
+    """The angle of the point (x, y), from -pi to pi; the gradient at the origin is 0."""
+    xp = array_module(y)
+
+    def over_square(numbers: Array) -> Array:
+        square = x * x + y * y
+        return numbers / (square + (square == 0))
+
+    return xp.arctan2(y, x), lambda grad: (lambda: grad * over_square(x), lambda: -grad * over_square(y))

@@ -40,5 +40,18 @@ def isnan(x: Array) -> tuple[Array, None]:
 
 
 @op
+def isinf(x: Array) -> tuple[Array, None]:
+    return array_module(x).isinf(x), None
+
+
+@op
 def isfinite(x: Array) -> tuple[Array, None]:
     return array_module(x).isfinite(x), None
+
+
+@op
+def isclose(
+    a: Array, b: Array, *, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> tuple[Array, None]:
+    """|a - b| <= atol + rtol * |b|; infinities are close to themselves."""
+    return array_module(a).isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan), None

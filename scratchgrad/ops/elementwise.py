@@ -90,3 +90,67 @@ def round(x: Array) -> tuple[Array, Backward]:
     """The nearest integer, the even one of two: steps, whose gradient is 0."""
     xp = array_module(x)
     return xp.rint(x), lambda grad: (xp.zeros_like(grad),)
+
+
+@op
+def trunc(x: Array) -> tuple[Array, Backward]:
+    """Without what stands behind the point: steps, whose gradient is 0."""
+    xp = array_module(x)
+    return xp.trunc(x), lambda grad: (xp.zeros_like(grad),)
+
+
+@op(takes="floats")
+def exp2(x: Array) -> tuple[Array, Backward]:
+    """2^x."""
+    y = array_module(x).exp2(x)
+    return y, lambda grad: (grad * y * math.log(2),)
+
+
+@op(takes="floats")
+def log2(x: Array) -> tuple[Array, Backward]:
+    return array_module(x).log2(x), lambda grad: (grad / (x * math.log(2)),)
+
+
+@op(takes="floats")
+def log10(x: Array) -> tuple[Array, Backward]:
+    return array_module(x).log10(x), lambda grad: (grad / (x * math.log(10)),)
+
+
+@op(takes="floats")
+def reciprocal(x: Array) -> tuple[Array, Backward]:
+    """1 / x."""
+    y = 1 / x
+    return y, lambda grad: (-grad * y * y,)
+
+
+@op
+def square(x: Array) -> tuple[Array, Backward]:
+    """x * x."""
+    return x * x, lambda grad: (grad * 2 * x,)
+
+
+@op(takes="floats")
+def tan(x: Array) -> tuple[Array, Backward]:
+    y = array_module(x).tan(x)
+    return y, lambda grad: (grad * (1 + y * y),)
+
+
+@op(takes="floats")
+def sinh(x: Array) -> tuple[Array, Backward]:
+    xp = array_module(x)
+    return xp.sinh(x), lambda grad: (grad * xp.cosh(x),)
+
+
+@op(takes="floats")
+def cosh(x: Array) -> tuple[Array, Backward]:
+    xp = array_module(x)
+    return xp.cosh(x), lambda grad: (grad * xp.sinh(x),)
+
+
+@op
+def nan_to_num(
+    x: Array, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> tuple[Array, Backward]:
+    """With numbers for NaN and the infinities (None: the largest and smallest of the dtype), which have no gradient."""
+    xp = array_module(x)
+    return xp.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf), lambda grad: (xp.where(xp.isfinite(x), grad, 0),)

@@ -145,33 +145,6 @@ def one_hot(ids: Array, *, classes: int) -> tuple[Array, None]:
     return array_module(ids).eye(classes, dtype=np.float32)[ids], None
 
 
-@op(takes="elements")
-def argsort(x: Array, *, axis: int = -1, descending: bool = False) -> tuple[Array, None]:
-    """The order in which elements along `axis` rise (or fall); equal ones keep their order."""
-    if not descending:
-        return x.argsort(axis=axis, kind="stable"), None
-    xp = array_module(x)
-    backwards = xp.flip(x, axis).argsort(axis=axis, kind="stable")
-    return xp.flip(x.shape[axis] - 1 - backwards, axis), None
-
-
-@function
-def sort(x: Tensor, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
-    """(values in order, where they stood)."""
-    order = argsort(x, axis=axis, descending=descending)
-    return take_along_axis(x, order, axis=axis), order
-
-
-@function
-def topk(x: Tensor, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
-    """(the k largest along `axis` in falling order, where they stood); of equal ones the first."""
-    if not 0 <= k <= x.shape[axis]:
-        raise ValueError(f"topk(): k = {k} of an axis of length {x.shape[axis]}")
-    order = argsort(x, axis=axis, descending=True)
-    first = order[(*(slice(None),) * normalize_axis_index(axis, x.ndim), slice(k))]
-    return take_along_axis(x, first, axis=axis), first
-
-
 @function
 def masked_fill(x: Tensor, mask: Tensor | Array, value: float) -> Tensor:
     """`value` where the mask holds, x elsewhere."""

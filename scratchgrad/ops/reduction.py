@@ -44,8 +44,13 @@ def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
 
 
 @op(takes="floats")
-def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
-    """The Euclidean length; the gradient where it is 0 is 0."""
+def norm(x: Array, *, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Backward]:
+    """sum(|x|^ord)^(1/ord), by default the Euclidean length; the gradient where it is 0 is 0.
+
+    inf and -inf: the largest and smallest |x|, whose gradient equal ones share; 0: how many are not 0.
+    """
+    if ord != 2:
+        return _norm_of_order(x, ord, axis, keepdims)
     y, stretch = array_module(x).sqrt(sum_over(x * x, axis, keepdims)), stretching(x, axis)
     return y, lambda grad: (stretch(_over(grad, y)) * x,)
 
@@ -79,13 +84,6 @@ def prod(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array,
         return (stretch(grad) * xp.moveaxis((before * after).reshape(moved.shape), last, axes),)
 
     return x.prod(axis=axis, keepdims=keepdims), backward
-
-
-@op
-def cumsum(x: Array, *, axis: int) -> tuple[Array, Backward]:
-    """Along `axis`, the sum of all up to here."""
-    xp = array_module(x)
-    return x.cumsum(axis=axis), lambda grad: (xp.flip(xp.flip(grad, axis).cumsum(axis=axis), axis),)
 
 
 @op
@@ -136,3 +134,22 @@ def _shared(grad: Array, x: Array, y: Array, axis: Axis) -> Array:
     stretch = stretching(x, axis)
     chosen = x == stretch(y)
     return stretch(grad) * chosen / chosen.sum(axis=axis, keepdims=True)
+
+
+def _norm_of_order(x: Array, ord: float, axis: Axis, keepdims: bool) -> tuple[Array, Backward]:
+    xp, stretch = array_module(x), stretching(x, axis)
+    size, direction = xp.abs(x), xp.sign(x)
+    if ord == 0:
+        return (x != 0).sum(axis=axis, keepdims=keepdims).astype(x.dtype), lambda grad: (xp.zeros_like(x),)
+    if math.isinf(ord):
+        y = (size.max if ord > 0 else size.min)(axis=axis, keepdims=keepdims)
+        return y, lambda grad: (_shared(grad, size, y, axis) * direction,)
+    y = sum_over(size**ord, axis, keepdims) ** (1 / ord)
+
+    def backward(grad: Array) -> tuple[Array]:
+        whole = stretch(y)
+        share = xp.where(size == 0, 0, size) / xp.where(whole == 0, 1, whole)
+        powers = xp.where((size == 0) | (whole == 0), 0, xp.where(share == 0, 1, share) ** (ord - 1))
+        return (stretch(grad) * direction * powers,)
+
+    return y, backward

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scratchgrad.ops.arithmetic import div, mul
-from scratchgrad.ops.indexing import one_hot, topk
+from scratchgrad.ops.indexing import one_hot
+from scratchgrad.ops.order import topk
 from scratchgrad.ops.reduction import mean, sum
 from scratchgrad.ops.softmax import logsumexp, softmax
 from scratchgrad.tensor import Tensor

@@ -14,6 +14,8 @@ from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, Device, array_module, device_of, sum_over
 from scratchgrad.backend import to_device as moved
 from scratchgrad.dispatch import function, op
+from scratchgrad.ops.indexing import sum_rows
+from scratchgrad.tensor import raw
 
 if TYPE_CHECKING:
     from scratchgrad.tensor import Tensor
@@ -122,11 +124,29 @@ def roll(x: Array, *, shift: int, axis: int | None = None) -> tuple[Array, Backw
 
 
 @op(takes="elements")
-def repeat(x: Array, *, repeats: int, axis: int) -> tuple[Array, Backward]:
-    """Every element `repeats` times in a row (PyTorch's repeat_interleave)."""
+def repeat(x: Array, *, repeats: int | Array, axis: int) -> tuple[Array, Backward]:
+    """Every element `repeats` times in a row (PyTorch's repeat_interleave), or as often as it says of each."""
     shape, axis = x.shape, normalize_axis_index(axis, x.ndim)
+    if not isinstance(repeats, int):
+        return _repeated_by_counts(x, array_module(x).asarray(raw(repeats)), axis)
     grouped = (*shape[: axis + 1], repeats, *shape[axis + 1 :])
     return array_module(x).repeat(x, repeats, axis), lambda grad: (sum_over(grad.reshape(grouped), axis + 1),)
+
+
+def _repeated_by_counts(x: Array, counts: Array, axis: int) -> tuple[Array, Backward]:
+    xp, shape = array_module(x), x.shape
+    if counts.shape not in ((), (1,), (shape[axis],)):
+        raise ValueError(
+            f"repeats must name {shape[axis]} counts, one for each place of axis {axis}, not {counts.shape}"
+        )
+    ids = xp.repeat(xp.arange(shape[axis]), counts.tolist())
+
+    def backward(grad: Array) -> tuple[Array]:
+        lines = xp.moveaxis(grad, axis, 0)
+        rows = sum_rows(ids, lines.reshape(len(ids), math.prod(lines.shape[1:])), shape[axis])
+        return (xp.moveaxis(rows.reshape(shape[axis], *lines.shape[1:]), 0, axis),)
+
+    return xp.take(x, ids, axis=axis), backward
 
 
 @op(takes="elements")

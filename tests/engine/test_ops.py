@@ -116,7 +116,7 @@ def test_integer_tensors_are_refused_a_gradient():
     (lambda: functional.matmul(np.ones((2, 3)), np.ones((2, 3))), r"matmul\(a \(2, 3\) float64, b \(2, 3\) float64\): the last axis of a"),
     (lambda: functional.linear(np.ones((2, 3)), np.ones((4, 5))), r"linear\(x \(2, 3\) float64, weight \(4, 5\) float64\): the last axes .* must agree"),
     (lambda: Tensor(np.ones(3)) + Tensor(np.ones(4)), r"add\(a \(3,\) float64, b \(4,\) float64\): axis 0 is 3 in a and 4 in b: they must be equal.* \[test_ops.py:\d+: .*Tensor"),
-    (lambda: functional.layer_norm(np.ones((2, 3)), np.ones(4)), "axis 1 of x is 3 and axis 0 of gain is 4"),
+    (lambda: functional.layer_norm(np.ones((2, 3)), np.ones(4)), "axis 1 of x is 3 and axis 0 of weight is 4"),
     (lambda: Tensor(np.ones((2, 3))).sum(axis=2), r"sum\(x \(2, 3\) float64, axis=2.*\): axis 2 is none of the 2 axes"),
     (lambda: functional.repeat(np.ones(3), repeats=2, axis=1), "axis 1 is none of the 1 axes"),
     (lambda: Tensor(np.ones((2, 3))).reshape(4, 2), r"reshape\(x \(2, 3\) float64, shape=\(4, 2\)\): cannot reshape array of size 6"),

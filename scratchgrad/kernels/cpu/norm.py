@@ -11,8 +11,8 @@ TILE = 1 << 18  # elements
 
 
 @kernel("rms_norm", "cpu")
-def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> KernelResult:
-    if is_batch_invariant() or x.size <= TILE or gain.shape != x.shape[-1:]:
+def rms_norm(x: Array, weight: Array, *, eps: float = 1e-6) -> KernelResult:
+    if is_batch_invariant() or x.size <= TILE or weight.shape != x.shape[-1:]:
         return NotImplemented
     shape, width = x.shape, x.shape[-1]
     rows = x.reshape(-1, width)
@@ -26,7 +26,7 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> KernelResult:
         mean_square += eps
         np.divide(1, np.sqrt(mean_square), out=scale[tile])
         np.multiply(rows[tile], scale[tile], out=out[tile])
-        out[tile] *= gain
+        out[tile] *= weight
 
     parallel_map(forward, cuts)
 
@@ -37,7 +37,7 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> KernelResult:
         def of_tile(tile: slice) -> Array:
             normed = rows[tile] * scale[tile]
             inner, piece = grad_x[tile], grad_rows[tile]
-            np.multiply(piece, gain, out=inner)
+            np.multiply(piece, weight, out=inner)
             along = np.einsum("ij,ij->i", inner, normed)[:, None] / width
             grad_gain = np.einsum("ij,ij->j", piece, normed)
             normed *= along
@@ -51,8 +51,8 @@ def rms_norm(x: Array, gain: Array, *, eps: float = 1e-6) -> KernelResult:
 
 
 @kernel("layer_norm", "cpu")
-def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5) -> KernelResult:
-    fits = all(a is None or a.shape == x.shape[-1:] for a in (gain, bias))
+def layer_norm(x: Array, weight: Array, bias: Array | None = None, *, eps: float = 1e-5) -> KernelResult:
+    fits = all(a is None or a.shape == x.shape[-1:] for a in (weight, bias))
     if is_batch_invariant() or x.size <= TILE or not fits:
         return NotImplemented
     shape, width = x.shape, x.shape[-1]
@@ -70,7 +70,7 @@ def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float =
         mean_square += eps
         np.divide(1, np.sqrt(mean_square), out=scale[tile])
         piece *= scale[tile]
-        piece *= gain
+        piece *= weight
         if bias is not None:
             piece += bias
 
@@ -84,7 +84,7 @@ def layer_norm(x: Array, gain: Array, bias: Array | None = None, *, eps: float =
             normed = rows[tile] - mean[tile]
             normed *= scale[tile]
             inner, piece = grad_x[tile], grad_rows[tile]
-            np.multiply(piece, gain, out=inner)
+            np.multiply(piece, weight, out=inner)
             along = np.einsum("ij,ij->i", inner, normed)[:, None] / width
             shift = inner.mean(axis=-1, keepdims=True)
             grad_gain, grad_bias = np.einsum("ij,ij->j", piece, normed), sum_over(piece, 0)
