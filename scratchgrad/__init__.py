@@ -14,15 +14,20 @@ from scratchgrad.anomaly import AnomalyError, detect_anomaly
 from scratchgrad.autograd import no_grad
 from scratchgrad.creation import (
     arange,
+    bernoulli,
     eye,
     from_dlpack,
     full,
     full_like,
+    linspace,
     multinomial,
     ones,
     ones_like,
     rand,
+    rand_like,
+    randint,
     randn,
+    randn_like,
     tensor,
     zeros,
     zeros_like,
@@ -39,8 +44,9 @@ from scratchgrad.tensor import Tensor, grad, trace_backward
 from scratchgrad.threads import set_threads
 
 __all__ = [
-    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "detect_anomaly", "draw", "eye",
-    "fixed_weights", "from_dlpack", "full", "full_like", "functional", "grad", "gradcheck", "kernels", "manual_seed",
-    "memory_table", "multinomial", "nn", "no_grad", "ones", "ones_like", "op", "optim", "play_backward", "precision",
-    "rand", "randn", "recompute", "set_precision", "set_threads", "tensor", "trace_backward", "zeros", "zeros_like",
+    "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "bernoulli", "detect_anomaly", "draw", "eye",
+    "fixed_weights", "from_dlpack", "full", "full_like", "functional", "grad", "gradcheck", "kernels", "linspace",
+    "manual_seed", "memory_table", "multinomial", "nn", "no_grad", "ones", "ones_like", "op", "optim",
+    "play_backward", "precision", "rand", "rand_like", "randint", "randn", "randn_like", "recompute",
+    "set_precision", "set_threads", "tensor", "trace_backward", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -78,6 +78,42 @@ def multinomial(probabilities: Tensor, count: int) -> Tensor:
     return Tensor(np.minimum(chosen, weights.shape[-1] - 1))  # a draw may round up to the sum
 
 
+def bernoulli(probabilities: Tensor) -> Tensor:
+    """1 with the probability that stands there and 0 otherwise, in the shape, dtype and device of `probabilities`."""
+    values = probabilities.data
+    if not bool(((values >= 0) & (values <= 1)).all()):
+        raise ValueError("bernoulli() needs probabilities from 0 to 1")
+    draws = array_module(values).asarray(_draws().random(probabilities.shape))
+    return Tensor((draws < values).astype(values.dtype))
+
+
+def rand_like(t: Tensor) -> Tensor:
+    """Even between 0 and 1, in the shape, dtype and device of t."""
+    return Tensor(array_module(t.data).asarray(_draws().random(t.shape, dtype=np.float32)).astype(t.dtype))
+
+
+def randn_like(t: Tensor) -> Tensor:
+    """Of the standard normal distribution, in the shape, dtype and device of t."""
+    return Tensor(array_module(t.data).asarray(_draws().standard_normal(t.shape, dtype=np.float32)).astype(t.dtype))
+
+
+def randint(low: int, high: int | None = None, shape: tuple[int, ...] = ()) -> Tensor:
+    """int64, even from low (0 if only one bound is given) to below high."""
+    first, last = (0, low) if high is None else (low, high)
+    if last <= first:
+        raise ValueError(f"randint(): no integer is {first} or more and below {last}")
+    return Tensor(np.asarray(_draws().integers(first, last, shape)))
+
+
+def linspace(start: float, stop: float, steps: int, dtype: Any = np.float32) -> Tensor:
+    """`steps` numbers at equal distances, from start to stop, both included."""
+    return Tensor(np.linspace(start, stop, steps).astype(dtype))
+
+
+def _draws() -> np.random.Generator:
+    return random.next_generator(random.Purpose.USER)
+
+
 def from_dlpack(array: Any) -> Tensor:
     """A tensor on the memory of another library's array (PyTorch, CuPy, JAX, ...); nothing is copied."""
     return Tensor(_from_dlpack(array))

@@ -90,6 +90,27 @@ class Operators(Generic[Result]):
     def __ge__(self, other: Any) -> Result:
         return OPS["ge"](self, other)
 
+    def __and__(self, other: Any) -> Result:
+        return OPS["bitwise_and"](self, other)
+
+    def __rand__(self, other: Any) -> Result:
+        return OPS["bitwise_and"](other, self)
+
+    def __or__(self, other: Any) -> Result:
+        return OPS["bitwise_or"](self, other)
+
+    def __ror__(self, other: Any) -> Result:
+        return OPS["bitwise_or"](other, self)
+
+    def __xor__(self, other: Any) -> Result:
+        return OPS["bitwise_xor"](self, other)
+
+    def __rxor__(self, other: Any) -> Result:
+        return OPS["bitwise_xor"](other, self)
+
+    def __invert__(self) -> Result:
+        return OPS["bitwise_not"](self)
+
     __hash__ = object.__hash__  # a tensor is itself, whatever its values
 
     @property
@@ -111,6 +132,7 @@ class Operators(Generic[Result]):
 NUMPY_OPERATORS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "power": "pow",
     "floor_divide": "floor_divide", "remainder": "remainder", "matmul": "matmul", "equal": "eq", "not_equal": "ne",
+    "bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "bitwise_xor": "bitwise_xor", "invert": "bitwise_not",
     "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
 }  # fmt: skip
 

@@ -41,9 +41,11 @@ PACKAGE = Path(functional.__file__).parent
 KERNEL_FILES = ("attention", "embedding", "feed_forward", "gelu", "loss", "norm", "products", "rotary", "swiglu")
 ENGINE_FUNCTIONS = ("unbroadcast", "fits", "add", "_add_sparse", "accumulate")
 HELPERS = {  # functions that ops share, on the way back
-    "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "sums_by_id", "_scattered",
+    "_share", "stretching", "_axes", "_count", "_over", "_shared", "reduced", "sum_rows", "sums_by_id", "_added_at",
     "softmax_minus_target", "chunk_by_chunk", "chunk_steps", "logistic", "logistic_slope", "normal_slope", "product",
     "sum_of_rows", "by_group", "scores", "put", "write_gradients", "transposed_with_ones",
+    "places_along", "_written", "_from_here_on", "_log_sums", "_norm_of_order", "_repeated_by_counts", "_of_distributions",
+    "softmax_of",
 }  # fmt: skip
 OF_THE_WAY_THERE = {"forward", "grouped", "stacked", "by_tiles"}  # inner functions that are no part of a backward
 SECONDS = 120  # a mutant that loops is a mutant that is seen

@@ -84,8 +84,9 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> tuple[Array, Backwa
 def elu(x: Array, *, alpha: float = 1.0) -> tuple[Array, Backward]:
     """x above 0, alpha * (e^x - 1) below (Clevert et al. 2015)."""
     xp = array_module(x)
-    below = alpha * xp.expm1(xp.minimum(x, 0))
-    return xp.where(x > 0, x, below), lambda grad: (xp.where(x > 0, grad, grad * (below + alpha)),)
+    left = xp.minimum(x, 0)
+    y = xp.where(x > 0, x, alpha * xp.expm1(left))
+    return y, lambda grad: (xp.where(x <= 0, grad * alpha * xp.exp(left), grad),)
 
 
 @op(takes="floats")

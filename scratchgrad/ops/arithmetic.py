@@ -92,10 +92,10 @@ def clamp(x: Array, min: Array | None = None, max: Array | None = None) -> tuple
     y = xp.clip(x, min, max)
 
     def backward(grad: Array) -> tuple[Array | None, ...]:
-        crossed = min is not None and max is not None and max < min  # all is max there
+        crossed, met = (False, False) if min is None or max is None else (max < min, max <= min)  # all is max there
         return (
-            grad * (y == x),
-            None if min is None else xp.where(crossed, 0, xp.where(x < min, grad, 0)),
+            grad * ((y == x) & xp.logical_not(crossed)),
+            None if min is None else xp.where(met, 0, xp.where(x < min, grad, 0)),
             None if max is None else xp.where(crossed, grad, xp.where(x > max, grad, 0)),
         )
 

@@ -29,8 +29,10 @@ def conv1d(
         raise ValueError(
             f"{groups} groups of {inputs} channels are not the {channels} of x, or do not divide {outputs}"
         )
+    if min(stride, dilation, size) < 1 or padding < 0:
+        raise ValueError("stride, dilation and size must be 1 or more, and padding 0 or more")
     steps = (time + 2 * padding - dilation * (size - 1) - 1) // stride + 1
-    if min(stride, dilation, size) < 1 or padding < 0 or steps < 1:
+    if steps < 1:
         raise ValueError(f"windows of {size} at distance {dilation} do not fit into time {time} with padding {padding}")
     xp = array_module(x)
     padded = xp.pad(x, [(0, 0), (0, 0), (padding, padding)])

@@ -84,3 +84,31 @@ def test_gradcheck_says_that_a_kink_is_one():
 def test_gradcheck_needs_double_precision():
     with pytest.raises(TypeError, match="input 0 has dtype float32"):
         gradcheck(F.exp, Tensor([1.0], requires_grad=True))
+
+
+def test_random_tensors_like_others_and_numbers_at_equal_distances():
+    half = Tensor(np.zeros((200, 50), np.float16))
+    for make, mean, spread in [(scratchgrad.rand_like, 0.5, 12**-0.5), (scratchgrad.randn_like, 0, 1)]:
+        scratchgrad.manual_seed(3)
+        drawn = make(half)
+        assert (drawn.shape, drawn.dtype) == (half.shape, half.dtype)
+        values = drawn.data.astype(np.float64)
+        assert values.mean() == pytest.approx(mean, abs=0.03)
+        assert values.std() == pytest.approx(spread, rel=0.05)
+        scratchgrad.manual_seed(3)
+        assert np.array_equal(make(half).data, drawn.data)
+    yes = scratchgrad.bernoulli(scratchgrad.full((10_000,), 0.3))
+    assert yes.dtype == np.float32
+    assert set(yes.data.tolist()) == {0, 1}
+    assert yes.data.mean() == pytest.approx(0.3, abs=0.02)
+    assert scratchgrad.bernoulli(Tensor(np.array([0.0, 1.0]))).data.tolist() == [0, 1]
+    dice = scratchgrad.randint(1, 7, (6000,))
+    assert dice.dtype == np.int64
+    assert np.bincount(dice.data, minlength=7)[1:].min() > 850
+    assert scratchgrad.randint(1).item() == 0
+    assert scratchgrad.linspace(0, 1, 5).data.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert scratchgrad.linspace(0, 1, 5).dtype == np.float32
+    with pytest.raises(ValueError, match="no integer is 3 or more and below 3"):
+        scratchgrad.randint(3, 3)
+    with pytest.raises(ValueError, match="probabilities from 0 to 1"):
+        scratchgrad.bernoulli(Tensor(np.array([1.5])))

@@ -65,7 +65,7 @@ def test_a_graph_that_was_walked_says_so():
 
 def test_tensors_may_be_passed_by_name():
     x, gain = Tensor(draw((2, 8)), True), Tensor(draw(8), True)
-    rms_norm(x, gain=gain, eps=1e-5).backward(draw((2, 8)))
+    rms_norm(x, weight=gain, eps=1e-5).backward(draw((2, 8)))
     assert gain.grad.shape == (8,)
 
 

@@ -39,11 +39,11 @@ def rms_norm(x: Array, weight: Array, *, eps: float = 1e-6) -> KernelResult:
             inner, piece = grad_x[tile], grad_rows[tile]
             np.multiply(piece, weight, out=inner)
             along = np.einsum("ij,ij->i", inner, normed)[:, None] / width
-            grad_gain = np.einsum("ij,ij->j", piece, normed)
+            grad_weight = np.einsum("ij,ij->j", piece, normed)
             normed *= along
             inner -= normed
             inner *= scale[tile]
-            return grad_gain
+            return grad_weight
 
         return grad_x.reshape(shape), np.sum(parallel_map(of_tile, cuts), axis=0)
 
@@ -87,15 +87,15 @@ def layer_norm(x: Array, weight: Array, bias: Array | None = None, *, eps: float
             np.multiply(piece, weight, out=inner)
             along = np.einsum("ij,ij->i", inner, normed)[:, None] / width
             shift = inner.mean(axis=-1, keepdims=True)
-            grad_gain, grad_bias = np.einsum("ij,ij->j", piece, normed), sum_over(piece, 0)
+            grad_weight, grad_bias = np.einsum("ij,ij->j", piece, normed), sum_over(piece, 0)
             normed *= along
             inner -= normed
             inner -= shift
             inner *= scale[tile]
-            return grad_gain, grad_bias
+            return grad_weight, grad_bias
 
         of_tiles = parallel_map(of_tile, cuts)
-        grad_gain, grad_bias = (np.sum(parts, axis=0) for parts in zip(*of_tiles, strict=True))
-        return grad_x.reshape(shape), grad_gain, grad_bias
+        grad_weight, grad_bias = (np.sum(parts, axis=0) for parts in zip(*of_tiles, strict=True))
+        return grad_x.reshape(shape), grad_weight, grad_bias
 
     return out.reshape(shape), backward
