@@ -138,7 +138,6 @@ def test_the_format_is_found_by_the_name_and_in_a_folder(data_folder, tmp_path, 
 
 
 @pytest.mark.parametrize(("make", "name", "words"), [
-    (lambda d: d / ROOM / "spm" / "t5_base.model", "t.json", "not written for a Unigram tokenizer"),
     (lambda d: d / ROOM / "gpt2" / "tokenizer.json", "t.bin", "holds scores"),
     (lambda d: d / ROOM / "spm" / "t5_base.model", "t.tiktoken", "cannot be written in a file of this name"),
     (lambda d: d / ROOM / "gpt2" / "tokenizer.json", "t.xml", "cannot be written in a file of this name"),

@@ -45,11 +45,11 @@ class Tokenizer(ABC):
         self._cuts_always = any(not token.special for token in added)
 
     @abstractmethod
-    def encode_normalized(self, text: str) -> list[int]:
-        """The ids of normalized text without added tokens."""
+    def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
+        """The ids of normalized text without added tokens, which may stand at the start of the whole text."""
 
     @abstractmethod
-    def spans(self, text: str, ids: list[int]) -> list[Span]:
+    def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         """Which characters of the normalized `text` each of its ids stands for; they share a character they split."""
 
     @abstractmethod
@@ -111,7 +111,8 @@ class Tokenizer(ABC):
                 continue
             part = self.normalize(text[start:end], start == 0)
             for first, last, inner in normalized.split(part):
-                ids += self.encode_normalized(part[first:last]) if inner is None else [inner]
+                at_start = start == first == 0
+                ids += self.encode_normalized(part[first:last], at_start) if inner is None else [inner]
         return ids
 
     def encode_array(self, text: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
@@ -132,8 +133,9 @@ class Tokenizer(ABC):
             whole = self.trace(text[start:end], start == 0)
             for first, last, inner in normalized.split(whole.text):
                 part = whole.part(first, last)
-                found = self.encode_normalized(part.text) if inner is None else [inner]
-                spans = self.spans(part.text, found) if inner is None else [(0, last - first)]
+                at_start = start == first == 0
+                found = self.encode_normalized(part.text, at_start) if inner is None else [inner]
+                spans = self.spans(part.text, found, at_start) if inner is None else [(0, last - first)]
                 ids += found
                 offsets += [_origin(part, span, start) for span in spans]
         return ids, offsets
@@ -182,8 +184,8 @@ class Tokenizer(ABC):
             raise UserError(f"'{min(unknown)}' is not a special token; they are: {', '.join(self.special_tokens)}")
         wanted = [token for token in self.added if not token.special or token.text in allowed]
         return (
-            Splitter((token.text, token.id) for token in wanted if not token.normalized),
-            Splitter((self.normalize(token.text), token.id) for token in wanted if token.normalized),
+            Splitter((token.text, token) for token in wanted if not token.normalized),
+            Splitter((self.normalize(token.text), token) for token in wanted if token.normalized),
         )
 
     def __getstate__(self) -> dict[str, Any]:

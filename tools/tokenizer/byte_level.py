@@ -16,6 +16,9 @@ from scratchgrad.tools.tokenizer.normal_forms import Form, Traced, normalized, t
 from scratchgrad.tools.tokenizer.patterns import cutter
 from scratchgrad.tools.tokenizer.templates import Template
 
+# Those that occur in UTF-8: vocabularies that were learnt from text alone (GPT-NeoX's) lack the others.
+BYTES_OF_TEXT = [byte for byte in range(256) if byte not in (0xC0, 0xC1) and byte < 0xF5]
+
 
 class ByteLevelBPE(Tokenizer):
     """merges: (left, right, merged) ids in the order they were learnt. pattern: the name of a pre-tokenizing pattern,
@@ -38,12 +41,12 @@ class ByteLevelBPE(Tokenizer):
         self.merges, self.pattern, self.form, self.whole_first = list(merges), pattern, form, whole_first
         beside = {token.id for token in added}
         ids = {token: i for i, token in enumerate(tokens) if token is not None and i not in beside}
-        missing = [byte for byte in range(256) if bytes([byte]) not in ids]
+        missing = [byte for byte in BYTES_OF_TEXT if bytes([byte]) not in ids]
         if missing:
             raise UserError(
-                f"the vocabulary has no token for {len(missing)} of the 256 bytes; the first is {missing[0]}"
+                f"the vocabulary has no token for {len(missing)} of the bytes of texts; the first is {missing[0]}"
             )
-        self.byte_ids = [ids[bytes([byte])] for byte in range(256)]
+        self.byte_ids = [ids.get(bytes([byte]), -1) for byte in range(256)]  # -1 is never looked up
         self.merger = Merger(self.merges)
         self._whole = ids if whole_first else {}
         self._cache = PieceCache(self.encode_piece)
@@ -61,10 +64,10 @@ class ByteLevelBPE(Tokenizer):
         """Normalized text as the pattern cuts it; joined they are the text."""
         return cutter(self.pattern)(text)
 
-    def encode_normalized(self, text: str) -> list[int]:
+    def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         return list(chain.from_iterable(map(self._cache.__getitem__, cutter(self.pattern)(text))))
 
-    def spans(self, text: str, ids: list[int]) -> list[Span]:
+    def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         widths = 1 + (points > 0x7F) + (points > 0x7FF) + (points > 0xFFFF)
         character = np.repeat(np.arange(len(text)), widths).tolist()  # of each byte

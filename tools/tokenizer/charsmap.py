@@ -26,15 +26,15 @@ class Charsmap:
     """
 
     def __init__(self, blob: bytes, *, adds_prefix: bool, squeezes_blanks: bool) -> None:
-        self._blob, self._adds_prefix, self._squeezes = blob, adds_prefix, squeezes_blanks
-        self._map = _unpacked(blob)
+        self.blob, self.adds_prefix, self.squeezes_blanks = blob, adds_prefix, squeezes_blanks
+        self._map = unpack_charsmap(blob)
         if squeezes_blanks and any("  " in text for text in self._map.values()):
             raise UserError("the normalizer turns a character into two blanks, which is not supported")
         self._longest = max(map(len, self._map), default=0)
         self._candidates = _candidates(self._map)
 
     def settings(self) -> tuple[object, ...]:
-        return self._blob, self._adds_prefix, self._squeezes
+        return self.blob, self.adds_prefix, self.squeezes_blanks
 
     def normalize(self, text: str) -> str:
         parts, done = [], 0
@@ -42,14 +42,14 @@ class Charsmap:
             parts += [text[done:start], replacement]
             done = end
         mapped = "".join([*parts, text[done:]])
-        if self._squeezes:
+        if self.squeezes_blanks:
             mapped = re.sub(" +", " ", mapped).lstrip(" ")
         if not mapped:
             return ""
         mapped = mapped.replace(" ", BLANK)
-        if self._adds_prefix:
+        if self.adds_prefix:
             mapped = BLANK + mapped
-        return mapped.rstrip(BLANK) if self._squeezes else mapped
+        return mapped.rstrip(BLANK) if self.squeezes_blanks else mapped
 
     def trace(self, text: str) -> Traced:
         """As `normalize`, character by character."""
@@ -59,13 +59,13 @@ class Charsmap:
             out += [(text[i], i, i + 1) for i in range(done, start)]
             out += [(character, start, end) for character in replacement]
             done = end
-        if self._squeezes:
+        if self.squeezes_blanks:
             before = [" ", *(character for character, _, _ in out)]
             out = [item for item, last in zip(out, before, strict=False) if not item[0] == last == " "]
-        if out and self._adds_prefix:
+        if out and self.adds_prefix:
             out.insert(0, (BLANK, out[0][1], out[0][1]))
         out = [(BLANK if character == " " else character, start, end) for character, start, end in out]
-        while self._squeezes and out and out[-1][0] == BLANK:
+        while self.squeezes_blanks and out and out[-1][0] == BLANK:
             out.pop()
         return Traced("".join(c for c, _, _ in out), [start for _, start, _ in out], [end for _, _, end in out])
 
@@ -95,7 +95,8 @@ def _candidates(keys: dict[str, str]) -> re.Pattern[str] | None:
     return re.compile("|".join(ways))
 
 
-def _unpacked(blob: bytes) -> dict[str, str]:
+def unpack_charsmap(blob: bytes) -> dict[str, str]:
+    """What each key of a compiled map becomes; UserError where it is damaged."""
     if not blob:
         return {}
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +16,38 @@ from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
 from scratchgrad.tools.tokenizer.hugging_face import BLANKS_READ, BLANKS_SHOWN, BYTE_LEVEL, FIRST_BLANK_DROPPED
 from scratchgrad.tools.tokenizer.metaspace import BLANK, MetaspaceBPE, Prefix
 from scratchgrad.tools.tokenizer.patterns import PATTERNS
+from scratchgrad.tools.tokenizer.pipeline import Pipeline
 from scratchgrad.tools.tokenizer.templates import Part
+from scratchgrad.tools.tokenizer.unigram import Unigram
+from scratchgrad.tools.tokenizer.wordpiece import CONTINUES, LONGEST_WORD, WordPiece
 
 Json = dict[str, Any]
 
 
 def save(tokenizer: Tokenizer, path: Path) -> None:
-    """Write a tokenizer.json; UserError where this kind of tokenizer has none, or where it could not say all."""
+    """Write a tokenizer.json; UserError where it could not say all."""
     if isinstance(tokenizer, ByteLevelBPE):
-        parts, spelled = _byte_level(tokenizer), [written(token or b"") for token in tokenizer.tokens]
+        parts = _byte_level(tokenizer)
+        parts["model"] |= _bpe(tokenizer, [None if token is None else written(token) for token in tokenizer.tokens])
     elif isinstance(tokenizer, MetaspaceBPE):
-        parts, spelled = _metaspace(tokenizer), [text or "" for text in tokenizer.spelled]
+        parts = _metaspace(tokenizer)
+        parts["model"] |= _bpe(tokenizer, tokenizer.spelled)
+    elif isinstance(tokenizer, WordPiece):
+        parts = _word_piece(tokenizer)
+    elif isinstance(tokenizer, Unigram):
+        parts = _unigram(tokenizer)
+    elif isinstance(tokenizer, Pipeline):
+        parts = tokenizer.parts
     else:
         raise UserError(f"a tokenizer.json is not written for a {type(tokenizer).__name__} tokenizer")
-    beside = {token.id for token in tokenizer.added}
-    vocab = {spelled[i]: i for i, token in enumerate(tokenizer.tokens) if token is not None and i not in beside}
-    merges = [[spelled[left], spelled[right]] for left, right, _ in tokenizer.merges]
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
             {
-                "id": token.id, "content": token.text, "single_word": False, "lstrip": False, "rstrip": False,
-                "normalized": token.normalized, "special": token.special,
+                "id": token.id, "content": token.text, "single_word": token.single_word, "lstrip": token.lstrip,
+                "rstrip": token.rstrip, "normalized": token.normalized, "special": token.special,
             }
             for token in sorted(tokenizer.added, key=lambda token: token.id)
         ],
@@ -45,14 +55,73 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
         "pre_tokenizer": parts["pre_tokenizer"],
         "post_processor": _post_processor(tokenizer),
         "decoder": parts["decoder"],
-        "model": {
-            "type": "BPE", "dropout": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
-            **parts["model"], "vocab": {**{token.text: token.id for token in tokenizer.added}, **vocab},
-            "merges": merges,
-        },
+        "model": parts["model"],
     }  # fmt: skip
     with atomic_file(path) as file:
         file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
+
+
+def _bpe(tokenizer: ByteLevelBPE | MetaspaceBPE, spelled: Sequence[str | None]) -> Json:
+    """Vocabulary and merges; spelled: each token as the vocabulary writes it."""
+    return {
+        "type": "BPE", "dropout": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+        "vocab": _vocab(tokenizer, spelled),
+        "merges": [[spelled[left], spelled[right]] for left, right, _ in tokenizer.merges],
+    }  # fmt: skip
+
+
+def _vocab(tokenizer: Tokenizer, spelled: Sequence[str | None]) -> dict[str, int]:
+    """The model's vocabulary, without the tokens that were added behind it: no text becomes those by the model."""
+    added = {token.id: token for token in tokenizer.added}
+    last = max((i for i, text in enumerate(spelled) if text is not None and i not in added), default=-1)
+    vocab: dict[str, int] = {}
+    for i, text in enumerate(spelled):
+        if i in added and (added[i].special or i < last):
+            vocab[added[i].text] = i
+        elif text is not None and i not in added:
+            vocab[text] = i
+    return vocab
+
+
+def _word_piece(tokenizer: WordPiece) -> Json:
+    """As transformers writes BERT's."""
+    return {
+        "normalizer": {
+            "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
+            "lowercase": tokenizer.lowercase,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece", "prefix": CONTINUES, "cleanup": True},
+        "model": {
+            "type": "WordPiece", "unk_token": tokenizer.vocabulary[tokenizer.unknown],
+            "continuing_subword_prefix": CONTINUES, "max_input_chars_per_word": LONGEST_WORD,
+            "vocab": _vocab(tokenizer, tokenizer.vocabulary),
+        },
+    }  # fmt: skip
+
+
+def _unigram(tokenizer: Unigram) -> Json:
+    """As transformers writes T5's: SentencePiece's map of characters, then its rules for blanks."""
+    charsmap = tokenizer.charsmap
+    steps: list[Json] = []
+    if charsmap.blob:
+        steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap.blob).decode()})
+    if charsmap.squeezes_blanks:
+        steps += [
+            {"type": "Strip", "strip_left": True, "strip_right": True},
+            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+        ]
+    scheme = "always" if charsmap.adds_prefix else "never"
+    blanks = {"type": "Metaspace", "replacement": BLANK, "prepend_scheme": scheme, "split": False}
+    return {
+        "normalizer": {"type": "Sequence", "normalizers": steps} if steps else None,
+        "pre_tokenizer": blanks,
+        "decoder": blanks,
+        "model": {
+            "type": "Unigram", "unk_id": tokenizer.unknown, "byte_fallback": tokenizer.byte_ids is not None,
+            "vocab": [[text, score] for text, score in zip(tokenizer.spelled, tokenizer.scores, strict=True)],
+        },
+    }  # fmt: skip
 
 
 def _byte_level(tokenizer: ByteLevelBPE) -> Json:

@@ -88,7 +88,7 @@ class MetaspaceBPE(Tokenizer):
         """Normalized text cut where nothing can merge."""
         return self._cut.findall(text)
 
-    def encode_normalized(self, text: str) -> list[int]:
+    def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         ids = chain.from_iterable(map(self._cache.__getitem__, self._cut.findall(text)))
         return list(ids) if self.byte_ids is not None else _without_repeats(ids, self.unknown)
 
@@ -100,7 +100,7 @@ class MetaspaceBPE(Tokenizer):
             ids += [token] if token is not None else self._fallback(character)
         return ids
 
-    def spans(self, text: str, ids: list[int]) -> list[Span]:
+    def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         spans, place = [], 0
         owed = 0  # bytes of the character at `place` whose tokens are still to come
         of_bytes = set(self.byte_ids or ())

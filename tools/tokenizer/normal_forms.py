@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import regex
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+FORMS: dict[str, Form] = {"NFC": "NFC", "NFD": "NFD", "NFKC": "NFKC", "NFKD": "NFKD"}
 
 # What may change places with its neighbours: marks, and three characters that are none but are made of two of them.
 _MARK = r"\P{CCC=0}\u0f73\u0f75\u0f81"
@@ -38,6 +40,24 @@ class Traced(NamedTuple):
 
 def unchanged(text: str) -> Traced:
     return Traced(text, list(range(len(text))), list(range(1, len(text) + 1)))
+
+
+def trace_changes(traced: Traced, changes: Iterable[tuple[int, int, str]]) -> Traced:
+    """`traced` after changes (start, end, replacement) of its text, from left to right.
+
+    All of a replacement came from all that it stands for; what is put in belongs to the character behind it.
+    """
+    parts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    done = 0
+    for start, end, replacement in changes:
+        parts += [traced.text[done:start], replacement]
+        first, last = (start, end - 1) if end > start else (min(start, len(traced.text) - 1),) * 2
+        starts += traced.starts[done:start] + [traced.starts[first]] * len(replacement)
+        ends += traced.ends[done:start] + [traced.ends[last]] * len(replacement)
+        done = end
+    return Traced("".join([*parts, traced.text[done:]]), starts + traced.starts[done:], ends + traced.ends[done:])
 
 
 def normalized(form: Form, text: str) -> str:

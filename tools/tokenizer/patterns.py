@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import regex
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.tools.tokenizer.blocks import BORDER
+from scratchgrad.tools.tokenizer.oniguruma import rewritten
 
 PATIENCE = 20.0  # seconds that a pattern of the user's own may take for one text
 STRETCH = 256  # characters, at least, of which some that are no ASCII make the others slow, too
+MOST_COPIES = 20_000  # of a pattern's parts, which repetitions multiply: some 2 kB of memory each
 RARE = 0.01  # of all characters: where more are no ASCII, few stretches are without them
 
 
@@ -102,20 +104,64 @@ def _published(pattern: Pattern) -> Callable[[str], list[str]]:
     return cut
 
 
-def _own(pattern: str) -> Callable[[str], list[str]]:
-    try:
-        compiled = regex.compile(pattern)
-    except (regex.error, RecursionError, OverflowError) as error:
-        raise UserError(f"the pre-tokenizing pattern {pattern!r} is not a regular expression: {error}") from None
+def matches_of(pattern: str) -> Callable[[str], list[tuple[int, int]]]:
+    """A function from text to where the user's own pattern matches. UserError as for `cutter`.
 
-    def cut(text: str) -> list[str]:
+    It is read as in a tokenizer.json, where it will stand: see `oniguruma`.
+    """
+    try:
+        if copies_in(pattern) > MOST_COPIES:
+            raise UserError(
+                f"the pattern {quoted(pattern)} has more than {MOST_COPIES:,} parts, repetitions written out"
+            )
+        compiled = regex.compile(rewritten(pattern))
+    except UserError:
+        raise
+    except (regex.error, RecursionError, OverflowError, ValueError, TypeError, MemoryError) as error:
+        raise UserError(f"the pattern {quoted(pattern)} is not a regular expression: {error}") from None
+
+    def find(text: str) -> list[tuple[int, int]]:
         try:
-            found = [border for match in compiled.finditer(text, timeout=PATIENCE) for border in match.span()]
+            return [match.span() for match in compiled.finditer(text, timeout=PATIENCE)]
         except TimeoutError:
             raise UserError(
-                f"the pre-tokenizing pattern {pattern!r} took more than {PATIENCE:.0f} s for a text of {len(text):,} "
+                f"the pattern {quoted(pattern)} took more than {PATIENCE:.0f} s for a text of {len(text):,} "
                 "characters: it tries too many ways to match"
             ) from None
+
+    return find
+
+
+def _own(pattern: str) -> Callable[[str], list[str]]:
+    find = matches_of(pattern)
+
+    def cut(text: str) -> list[str]:
+        found = [border for span in find(text) for border in span]
         return [text[start:end] for start, end in itertools.pairwise(sorted({0, len(text), *found}))]
 
     return cut
+
+
+def copies_in(pattern: str) -> int:
+    """At most how many atoms a regular expression has once its counted repetitions are written out.
+
+    `regex` compiles (a{100}){100} to memory in proportion to it. Classes and escapes count as their characters.
+    """
+    totals, last = [0], [0]  # of the open groups: all of it, and what a repetition would repeat
+    for token in re.finditer(r"\\.|\{(\d*)(?:(,)(\d*))?\}|[()]|[^\\]", pattern, re.DOTALL):
+        if token.group() == "(":
+            totals.append(0)
+            last.append(0)
+        elif token.group() == ")" and len(totals) > 1:
+            inner = totals.pop()
+            last.pop()
+            totals[-1] += inner
+            last[-1] = inner
+        elif token.group(1) or token.group(3):
+            more = max(int(token.group(1) or 0), int(token.group(3) or 0)) - 1
+            totals[-1] += last[-1] * max(0, more)
+            last[-1] *= max(1, more + 1)
+        else:
+            totals[-1] += 1
+            last[-1] = 1
+    return sum(totals)

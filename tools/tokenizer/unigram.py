@@ -58,10 +58,10 @@ class Unigram(Tokenizer):
     def trace(self, text: str, at_start: bool = True) -> Traced:
         return self.charsmap.trace(text)
 
-    def encode_normalized(self, text: str) -> list[int]:
+    def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         return [token for token, _ in self._path(text)]
 
-    def spans(self, text: str, ids: list[int]) -> list[Span]:
+    def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         return [span for _, span in self._path(text)]
 
     def _path(self, text: str) -> list[tuple[int, Span]]:

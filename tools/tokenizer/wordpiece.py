@@ -16,16 +16,16 @@ from scratchgrad.tools.tokenizer.templates import Template
 LONGEST_WORD = 100  # characters; a longer word is unknown
 CONTINUES = "##"
 
-_REMOVED = regex.compile(r"[\0\uFFFD]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\p{Cs}]")
-_WHITE = regex.compile(r"\p{White_Space}")
-_IDEOGRAPH = regex.compile(
+REMOVED = regex.compile(r"[\0\uFFFD]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\p{Cs}]")
+WHITE = regex.compile(r"\p{White_Space}")
+IDEOGRAPH = regex.compile(
     "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f\U0002b920-\U0002ceaf"
     "\uf900-\ufaff\U0002f800-\U0002fa1f]"
 )
-_ACCENT = regex.compile(r"\p{Mn}")
+NONSPACING = regex.compile(r"\p{Mn}")
 # Punctuation is each a word; ASCII symbols like $ and ^ count as such.
-_PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"
-_WORDS = regex.compile(rf"[{_PUNCTUATION}]|[^\s{_PUNCTUATION}]+")
+PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"
+_WORDS = regex.compile(rf"[{PUNCTUATION}]|[^\s{PUNCTUATION}]+")
 
 
 class WordPiece(Tokenizer):
@@ -57,31 +57,31 @@ class WordPiece(Tokenizer):
         return self.unknown, self.lowercase
 
     def normalize(self, text: str, at_start: bool = True) -> str:
-        text = _WHITE.sub(" ", _REMOVED.sub("", text))
-        text = _IDEOGRAPH.sub(r" \g<0> ", text)
+        text = WHITE.sub(" ", REMOVED.sub("", text))
+        text = IDEOGRAPH.sub(r" \g<0> ", text)
         if self.lowercase:
-            text = _lower(_ACCENT.sub("", normalized("NFD", text)))
+            text = lower(NONSPACING.sub("", normalized("NFD", text)))
         return text
 
     def trace(self, text: str, at_start: bool = True) -> Traced:
-        kept = _without(unchanged(text), _REMOVED)
-        spaced = _mapped(kept, lambda c: " " if _WHITE.match(c) else f" {c} " if _IDEOGRAPH.match(c) else c)
+        kept = _without(unchanged(text), REMOVED)
+        spaced = _mapped(kept, lambda c: " " if WHITE.match(c) else f" {c} " if IDEOGRAPH.match(c) else c)
         if not self.lowercase:
             return spaced
         form = traced_form("NFD", spaced.text)
         starts = [spaced.starts[start] for start in form.starts]
         ends = [spaced.ends[end - 1] for end in form.ends]
-        return _mapped(_without(Traced(form.text, starts, ends), _ACCENT), str.lower)
+        return _mapped(_without(Traced(form.text, starts, ends), NONSPACING), str.lower)
 
     def pieces(self, text: str) -> list[str]:
         """The words of normalized text."""
         words: list[str] = _WORDS.findall(text)
         return words
 
-    def encode_normalized(self, text: str) -> list[int]:
+    def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         return list(chain.from_iterable(map(self._cache.__getitem__, _WORDS.findall(text))))
 
-    def spans(self, text: str, ids: list[int]) -> list[Span]:
+    def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         spans = []
         for match in _WORDS.finditer(text):
             place = match.start()
@@ -114,7 +114,7 @@ def _goes_on(token: str) -> bool:
     return token.startswith(CONTINUES) and len(token) > len(CONTINUES)
 
 
-def _lower(text: str) -> str:
+def lower(text: str) -> str:
     """Each character by itself: a sigma does not care that it ends a word."""
     return text.lower() if "\u03a3" not in text else "\u03c3".join(part.lower() for part in text.split("\u03a3"))
 
