@@ -78,12 +78,16 @@ def _write_tokenizer(source: LoadedModel, target: Path, say: Callable[[str], Non
     """The same bytes where the form is the same. A form that cannot hold it is reported; the model is of use."""
     if source.tokenizer is None or source.tokenizer_file is None:
         say(f"no {target.name} was written: there is no tokenizer beside the model")
+    elif target.name == BIN and (own := source.tokenizer_file.with_name(BIN)).exists():
+        shutil.copyfile(own, target)  # with scores, which a tokenizer.json beside it has lost
     elif source.tokenizer_file.suffix == target.suffix:
         shutil.copyfile(source.tokenizer_file, target)
+        if target.name == JSON:
+            tokenizers.save_config(source.tokenizer, target.parent)
     else:
         try:
-            tokenizers.save(source.tokenizer, target)
+            tokenizers.save(source.tokenizer, target.parent if target.name == JSON else target)
         except UserError as reason:
             say(f"no {target.name} was written: {reason}")
-            if source.tokenizer_file.suffix == ".bin":  # which our own programs find in a model directory
-                shutil.copyfile(source.tokenizer_file, target.with_name(BIN))
+        if source.tokenizer_file.suffix == ".bin":  # for the way back, with its scores
+            shutil.copyfile(source.tokenizer_file, target.with_name(BIN))

@@ -44,7 +44,7 @@ def test_a_run_becomes_a_folder_of_half_the_size(command, tmp_path, model_folder
     done = command("scratchgrad-convert", run, "half", "--to", "hf", "--dtype", "bfloat16")
     assert done.stdout == b"half\n"
     assert sorted(path.name for path in (tmp_path / "half").iterdir()) == [
-        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
     assert {array.dtype.name for array in map_tensors(tmp_path / "half" / "model.safetensors").values()} == {"bfloat16"}
     assert models.load_generation_config(tmp_path / "half") == models.load_generation_config(model_folder)

@@ -254,7 +254,6 @@ def test_the_small_model_that_the_next_test_damages_is_whole(tmp_path):
     (model(UNK, piece("a"), trainer=field(24, 1)), "treat_whitespace_as_suffix is not supported"),
     (model(UNK, piece("a"), normalizer=field(5, 0)), "without escape_whitespaces is not supported"),
     (model(UNK, piece("a"), normalizer=field(2, b"\x99\x99")), "compiled map is damaged"),
-    (model(UNK, piece("a"), kind=2, normalizer=field(2, b"\x04\0\0\0\0\0\0\0\0\0\0\0")), "type BPE whose normalizer changes text"),
     (model(UNK, piece("a"), field(2, b""), piece("ab"), kind=2, normalizer=field(4, 0)), "the token 'ab' has the character 'b', which is no token"),
 ])  # fmt: skip
 def test_a_model_that_is_cut_or_unknown(tmp_path, raw, words):

@@ -1,5 +1,6 @@
 """Files: real ones give their published ids, written ones come back whole, and each format is found by its name."""
 
+import base64
 import json
 import shutil
 
@@ -118,8 +119,8 @@ def test_real_vocabularies_go_from_format_to_format(data_folder, tmp_path):
     llama = load(data_folder / LLAMA2[0])
     tokenizers.save(llama, tmp_path / "tokenizer.bin")
     assert (tmp_path / "tokenizer.bin").read_bytes() == (data_folder / LLAMA2[2]).read_bytes()
-    with pytest.raises(UserError, match=r"tokens with equal scores \('▁▁▁' and '▁▁▁▁▁'\), of which the leftmost"):
-        tokenizers.save(llama, tmp_path / "tokenizer.json")
+    tokenizers.save(llama, tmp_path / "tokenizer.json")
+    assert tokenizers.load(tmp_path / "tokenizer.json").encode(TEXT) == llama.encode(TEXT)
     llama = load(data_folder / LLAMA2[1])
     tokenizers.save(llama, tmp_path / "tokenizer.json")
     assert tokenizers.load(tmp_path / "tokenizer.json").fingerprint == llama.fingerprint
@@ -162,3 +163,55 @@ def test_every_hard_text_comes_back(data_folder):
     for path in sorted((data_folder / "07_tokenizer_text").iterdir()):
         text = path.read_bytes().decode(errors="replace")[:200_000]
         assert gpt2.decode(gpt2.encode(text)) == text, path.name
+
+
+def test_a_tiktoken_vocabulary_goes_round_special_tokens_among_its_ranks(tmp_path):
+    """p50k: tokens for blanks behind r50k's end of text, whose id is no rank."""
+    small = train_bpe([TEXT, "a        b"] * 3, 400, special_tokens=("<|endoftext|>",))
+    ranks = [token for i, token in enumerate(small.tokens) if i != small.end_of_text]
+    lines = [base64.b64encode(token) + b" %d\n" % (i + (i >= 300)) for i, token in enumerate(ranks)]
+    path = tmp_path / "x.tiktoken"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(UserError, match="the rank 301 where 300 is due"):
+        tokenizers.load(path, pattern="gpt2")
+    told = {"pattern": "gpt4", "special_tokens": {"<|endoftext|>": 300}}
+    loaded = tokenizers.load(path, **told)
+    again = tmp_path / "again.tiktoken"
+    tokenizers.save(loaded, again)
+    assert again.read_bytes() == path.read_bytes()
+    assert [loaded.tokens[i] for i in loaded.encode(TEXT)] == [small.tokens[i] for i in small.encode(TEXT)]
+    tokenizers.save(loaded, tmp_path)
+    assert tokenizers.load(tmp_path / "tokenizer.json").fingerprint == loaded.fingerprint
+
+
+def test_p50k_is_r50k_with_blanks(data_folder, tmp_path):
+    path = tmp_path / "p50k_base.tiktoken"
+    blanks = [base64.b64encode(b" " * n) + b" %d\n" % (50255 + n) for n in range(2, 26)]
+    path.write_bytes((data_folder / ROOM / "tiktoken/r50k_base.tiktoken").read_bytes() + b"".join(blanks))
+    loaded = tokenizers.load(path)
+    assert loaded.vocab_size == 50281
+    assert loaded.encode("a" + " " * 25 + "b") == [64, 50279, 275]
+
+
+def test_llama_3s_tokenizer_model_is_a_tiktoken_file(tmp_path):
+    small = train_bpe([TEXT] * 3, 300, special_tokens=())
+    tokenizers.save(small, tmp_path / "x.tiktoken")
+    (tmp_path / "x.tiktoken").rename(tmp_path / "tokenizer.model")
+    llama3 = tokenizers.load(tmp_path)
+    assert llama3.encode(TEXT) == small.encode(TEXT)
+    assert llama3.vocab_size == 556
+    assert llama3.special_tokens["<|eot_id|>"] == 309
+    assert llama3.encode_pair("a").ids == [300, *llama3.encode("a")]
+    assert llama3.end_of_text == 301
+
+
+def test_a_vocabulary_without_bytes_that_no_text_has(tmp_path):
+    whole = train_bpe([TEXT], 300, special_tokens=())
+    kept = [i for i in range(300) if whole.tokens[i] not in {bytes([b]) for b in (0xC0, 0xC1, *range(0xF5, 0x100))}]
+    place = {i: n for n, i in enumerate(kept)}
+    merges = [tuple(place[i] for i in merge) for merge in whole.merges]
+    lean = tokenizers.ByteLevelBPE([whole.tokens[i] for i in kept], merges, [], "gpt4")
+    tokenizers.save(lean, tmp_path)
+    again = tokenizers.load(tmp_path)
+    assert again.fingerprint == lean.fingerprint
+    assert [place[i] for i in whole.encode(TEXT)] == again.encode(TEXT)

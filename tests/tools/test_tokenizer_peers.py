@@ -337,12 +337,13 @@ def test_ids_are_sentencepieces(data_folder, name):
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 @pytest.mark.parametrize("byte_fallback", [False, True])
-def test_a_model_that_sentencepiece_trains_here_gives_its_ids(tmp_path, kind, byte_fallback):
+@pytest.mark.parametrize("normalized", [False, True])
+def test_a_model_that_sentencepiece_trains_here_gives_its_ids(tmp_path, kind, byte_fallback, normalized):
     package = peer("sentencepiece")
     rng = random.Random(1)
     words = TEXT.split()
     sentences = [" ".join(rng.choices(words, k=12)) for _ in range(400)]
-    options = {"normalization_rule_name": "nmt_nfkc"} if kind == "unigram" else {
+    options = {"normalization_rule_name": "nmt_nfkc"} if normalized else {
         "normalization_rule_name": "identity", "remove_extra_whitespaces": False}  # fmt: skip
     model = io.BytesIO()
     package.SentencePieceTrainer.train(

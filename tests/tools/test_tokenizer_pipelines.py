@@ -185,3 +185,50 @@ def test_ids_are_hugging_faces(data_folder, tmp_path, name):
     stream = ours.stream_decoder()
     ids = ours.encode(TEXT)
     assert "".join(map(stream.feed, ids)) + stream.finish() == ours.decode(ids)
+
+
+REAL = {
+    "bert": ("03_tokenizers/wordpiece/bert_base_uncased_vocab.txt", "vocab.txt"),
+    "t5": ("03_tokenizers/spm/t5_base.model", "spiece.model"),
+    "llama": ("03_tokenizers/spm/llama2.model", "tokenizer.model"),
+    "gpt2": ("03_tokenizers/tiktoken/cl100k_base.tiktoken", "cl100k_base.tiktoken"),
+    "llama2c": ("02_models/llama2_tokenizer/tokenizer.bin", "tokenizer.bin"),
+}
+
+
+@pytest.mark.parametrize("model_type", REAL)
+def test_what_is_written_opens_in_transformers_with_the_same_ids(data_folder, tmp_path, model_type):
+    transformers = pytest.importorskip("transformers", reason="the extra `bench` is not installed: no transformers")
+    ours = tokenizers.load(data_folder / REAL[model_type][0])
+    tokenizers.save(ours, tmp_path)
+    again = tokenizers.load(tmp_path)
+    (tmp_path / "config.json").write_text(f'{{"model_type": "{model_type.removesuffix("2c")}"}}')
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert len(theirs) <= again.vocab_size == ours.vocab_size
+    for text in hard_texts(data_folder):
+        for line in text.split("\n"):
+            ids = theirs(line, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            if not ours.special_tokens or not any(name in line for name in (*ours.special_tokens, "<unk>")):
+                assert again.encode(line) == ids
+            if line.isascii():
+                assert ours.encode(line) == again.encode(line)
+    assert theirs("a text")["input_ids"] == again.encode_pair("a text").ids == ours.encode_pair("a text").ids
+
+
+def test_the_merges_written_for_llama_2_are_those_that_everyone_has(data_folder, tmp_path):
+    ours = tokenizers.load(data_folder / "03_tokenizers/spm/llama2.model")
+    theirs = tokenizers.load(data_folder / "03_tokenizers/hf/dolma_llama_tokenizer.json")
+    tokenizers.save(ours, tmp_path / "tokenizer.json")
+    assert tokenizers.load(tmp_path / "tokenizer.json").merges == theirs.merges
+
+
+def test_a_vocabulary_whose_merges_lead_to_special_tokens_makes_none_of_text(tmp_path):
+    model, trainer = bpe(special=["[UNK]"])
+    theirs = peer.Tokenizer(model)
+    theirs.train_from_iterator(["the cat the hat"] * 9, trainer)
+    theirs.add_special_tokens(["the", "th"])
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    ours = tokenizers.load(tmp_path / "tokenizer.json")
+    assert not set(ours.encode("the cat")) & set(ours.special_tokens.values())
+    assert ours.decode(ours.encode("the cat")).replace(" ", "") == "thecat"
+    assert ours.encode("the", ["the"]) == [ours.special_tokens["the"]]

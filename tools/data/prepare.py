@@ -87,6 +87,8 @@ def prepare(
                 with atomic_directory(folder) as unfinished:
                     work = _Work(sources, tuple(fields), tuple(text_fields or fields), validation, say)
                     tokenizer = given or work.learn(vocab_size, pattern, special_tokens)
+                    tokenizers.save(tokenizer, unfinished)
+                    tokenizer = tokenizers.load(unfinished)  # whose ids, in rare cases, are not those of the file given
                     work.build(unfinished, tokenizer, encoder(tokenizer))
     except OSError as error:
         raise UserError(f"data.cache_dir '{cache_dir}' cannot be written: {error.strerror or error}") from None
@@ -141,7 +143,6 @@ class _Work:
         )
 
     def build(self, folder: Path, tokenizer: Tokenizer, encode: Encode) -> None:
-        tokenizers.save(tokenizer, folder)
         self._say(f"tokenising {self._names}")
         facts = [
             self._build(folder / str(number), tokenizer.vocab_size, encode, source, split)

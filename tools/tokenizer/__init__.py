@@ -4,8 +4,10 @@ from scratchgrad.tools.tokenizer.base import StreamDecoder, Tokenizer
 from scratchgrad.tools.tokenizer.batches import Batch, pad, truncate
 from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
 from scratchgrad.tools.tokenizer.formats import load, save
+from scratchgrad.tools.tokenizer.hugging_face_writer import save_config
 from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.patterns import PATTERNS
+from scratchgrad.tools.tokenizer.pipeline import Pipeline
 from scratchgrad.tools.tokenizer.templates import Encoded, Template
 from scratchgrad.tools.tokenizer.training import END_OF_TEXT, train_bpe
 from scratchgrad.tools.tokenizer.unigram import Unigram
@@ -18,6 +20,7 @@ __all__ = [
     "ByteLevelBPE",
     "Encoded",
     "MetaspaceBPE",
+    "Pipeline",
     "StreamDecoder",
     "Template",
     "Tokenizer",
@@ -26,6 +29,7 @@ __all__ = [
     "load",
     "pad",
     "save",
+    "save_config",
     "train_bpe",
     "truncate",
 ]

@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from scratchgrad.errors import UserError
-from scratchgrad.tools.tokenizer.metaspace import BLANK
 from scratchgrad.tools.tokenizer.normal_forms import Traced
 
+BLANK = "\u2581"  # what stands for a blank in vocabularies
 MOST_STEPS = 1 << 20  # through the array; NMT-NFKC has 224,711 keys
 LONGEST_KEY = 64  # bytes
 

@@ -23,7 +23,7 @@ class Decoder(NamedTuple):
 
 
 def read_decoder(step: Json | None, *, as_bytes: bool) -> Decoder:
-    """UserError for a decoder that is not known. as_bytes: the model spells bytes, so that no decoder means ByteLevel."""
+    """UserError for a decoder that is not known. as_bytes: the model spells bytes; no decoder means ByteLevel."""
     kind = step["type"] if step is not None else None
     if kind == "ByteLevel" or (kind is None and as_bytes):
         return Decoder(_bytes, False)

@@ -35,7 +35,9 @@ def load(path: Path, *, pattern: str | None = None, special_tokens: Mapping[str,
     if pair is not None and (path.name != "vocab.json" or path.exists()):
         vocab, merges = (path.with_name(name) for name in pair)
         return gpt2_files.load(vocab, merges, special_tokens=special_tokens, pattern=pattern or "gpt2")
-    if suffix == ".tiktoken":
+    if suffix == ".tiktoken" or (suffix == ".model" and path.exists() and tiktoken_file.is_tiktoken(read_file(path))):
+        if suffix == ".model" and not told:
+            return tiktoken_file.load_llama3(path)
         return tiktoken_file.load(path, pattern=pattern, special_tokens=special_tokens)
     if told:
         raise UserError(f"'{path}' says itself which pattern and special tokens it has")
@@ -52,14 +54,16 @@ def load(path: Path, *, pattern: str | None = None, special_tokens: Mapping[str,
 
 
 def save(tokenizer: Tokenizer, path: Path) -> None:
-    """Write `tokenizer` in the format that the name of `path` says; a folder gets a tokenizer.json.
+    """Write `tokenizer` in the format that the name of `path` says; a folder gets a tokenizer.json, and the
+    tokenizer_config.json that transformers looks for beside it.
 
     merges.txt is written with the vocab.json beside it. UserError for what the format cannot hold.
     """
     path = Path(path)
     if path.is_dir():
-        path /= hugging_face.NAME
-    if path.suffix == ".bin":
+        hugging_face_writer.save(tokenizer, path / hugging_face.NAME)
+        hugging_face_writer.save_config(tokenizer, path)
+    elif path.suffix == ".bin":
         llama2c_file.save(tokenizer, path)
     elif path.suffix == ".tiktoken" and isinstance(tokenizer, ByteLevelBPE):
         tiktoken_file.save(tokenizer, path)

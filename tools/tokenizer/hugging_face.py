@@ -16,9 +16,10 @@ from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Tokenizer
 from scratchgrad.tools.tokenizer.byte_alphabet import BYTE_OF, read_token
 from scratchgrad.tools.tokenizer.byte_level import BYTES_OF_TEXT, ByteLevelBPE
+from scratchgrad.tools.tokenizer.charsmap import BLANK
 from scratchgrad.tools.tokenizer.files import complaints_name, entry, read_json_object
 from scratchgrad.tools.tokenizer.merging import Merge
-from scratchgrad.tools.tokenizer.metaspace import BLANK, MetaspaceBPE, Prefix
+from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE, Prefix
 from scratchgrad.tools.tokenizer.normal_forms import FORMS, Form
 from scratchgrad.tools.tokenizer.patterns import cutter, name_of
 from scratchgrad.tools.tokenizer.pipeline import Pipeline

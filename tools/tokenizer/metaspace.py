@@ -15,11 +15,10 @@ from scratchgrad.errors import UserError
 from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Span, Tokenizer
 from scratchgrad.tools.tokenizer.cache import PieceCache
+from scratchgrad.tools.tokenizer.charsmap import BLANK, Charsmap
 from scratchgrad.tools.tokenizer.merging import Merge, Merger
 from scratchgrad.tools.tokenizer.normal_forms import Traced, unchanged
 from scratchgrad.tools.tokenizer.templates import Template
-
-BLANK = "\u2581"
 
 # Where a text gets a blank in front: never; always; if it has none; the same, but only at the start of the whole text.
 Prefix = Literal["never", "always", "if missing", "first if missing"]
@@ -29,7 +28,7 @@ class MetaspaceBPE(Tokenizer):
     """spelled: each token as the vocabulary writes it, None for an id without one. byte_ids: of the tokens <0x00> to
     <0xFF>, which stand for characters without a token; without them, such characters become `unknown`, one for a run.
     blank: how the vocabulary writes a blank (llama2.c's keeps " "). ranks: of the merges, where two may be equal.
-    scores: SentencePiece's, where the file had them.
+    scores: SentencePiece's, where the file had them. charsmap: its normalizer, which then puts blanks in front, too.
     """
 
     def __init__(
@@ -46,6 +45,7 @@ class MetaspaceBPE(Tokenizer):
         blank: str = BLANK,
         ranks: Sequence[int] | None = None,
         scores: Sequence[float] | None = None,
+        charsmap: Charsmap | None = None,
         template: Template | None = None,
     ) -> None:
         if byte_ids is None and unknown is None:
@@ -60,7 +60,7 @@ class MetaspaceBPE(Tokenizer):
         super().__init__(tokens, added, template)
         self.spelled, self.merges, self.scores = list(spelled), list(merges), scores
         self.byte_ids, self.unknown, self.prefix, self.blank = byte_ids, unknown, prefix, blank
-        self.ranks, self.drops_first_space = ranks, drops_first_space
+        self.ranks, self.drops_first_space, self.charsmap = ranks, drops_first_space, charsmap
         beside = {token.id for token in added} | set(byte_ids or ()) | {unknown}
         self.id_of = {text: i for i, text in enumerate(spelled) if text is not None and i not in beside}
         self.merger = Merger(self.merges, ranks)
@@ -71,13 +71,18 @@ class MetaspaceBPE(Tokenizer):
         self._cut = re.compile(f"{blank}*[^{blank}]+|{blank}+" if is_cut else "(?s:.)+")
 
     def settings(self) -> tuple[object, ...]:
-        return self.merges, self.ranks, self.byte_ids, self.unknown, self.prefix, self.blank
+        common = (self.merges, self.ranks, self.byte_ids, self.unknown, self.prefix, self.blank)
+        return common if self.charsmap is None else (*common, self.charsmap.settings())
 
     def normalize(self, text: str, at_start: bool = True) -> str:
+        if self.charsmap is not None:
+            return self.charsmap.normalize(text)
         text = text.replace(" ", self.blank)
         return self.blank + text if self._gets_prefix(text, at_start) else text
 
     def trace(self, text: str, at_start: bool = True) -> Traced:
+        if self.charsmap is not None:
+            return self.charsmap.trace(text)
         plain = unchanged(text.replace(" ", self.blank))
         if not self._gets_prefix(plain.text, at_start):
             return plain

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.tools.tokenizer import protobuf
 from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Tokenizer
@@ -45,7 +45,7 @@ def _tokenizer(model: protobuf.Fields) -> Tokenizer:
     seen: dict[str, int] = {}
     for i, piece in enumerate(pieces):
         if seen.setdefault(piece.text, i) != i:
-            raise UserError(f"it has the token {piece.text!r} twice, with the ids {seen[piece.text]} and {i}")
+            raise UserError(f"it has the token {quoted(piece.text)} twice, with the ids {seen[piece.text]} and {i}")
     trainer, normalizer = (protobuf.fields(protobuf.binary(model, field)) for field in (TRAINER, NORMALIZER))
     kind = protobuf.number(trainer, MODEL_TYPE, UNIGRAM)
     if not pieces or kind not in (UNIGRAM, BPE):
@@ -66,20 +66,20 @@ def _tokenizer(model: protobuf.Fields) -> Tokenizer:
     squeezes = bool(protobuf.number(normalizer, SQUEEZES_BLANKS, 1))
     blob = protobuf.binary(normalizer, CHARSMAP)
     ends = [token.id for token in added if token.text == "</s>"]
+    charsmap = Charsmap(blob, adds_prefix=adds_prefix, squeezes_blanks=squeezes)
     if kind == UNIGRAM:
         return Unigram(
             [piece.text for piece in pieces], [piece.score for piece in pieces], added,
-            Charsmap(blob, adds_prefix=adds_prefix, squeezes_blanks=squeezes), unknown=unknown[0],
+            charsmap, unknown=unknown[0],
             unknown_text=unknown_text, byte_ids=byte_ids, drops_first_space=adds_prefix, template=around([], ends),
         )  # fmt: skip
-    if blob or squeezes:
-        raise UserError("a model of the type BPE whose normalizer changes text is not supported")
     begins = [token.id for token in added if token.text == "<s>"]
     merges, ranks = _merges(pieces)
     return MetaspaceBPE(
         [piece.text for piece in pieces], merges, added, ranks=ranks, byte_ids=byte_ids, unknown=unknown[0],
         unknown_text=unknown_text, prefix="always" if adds_prefix else "never", drops_first_space=adds_prefix,
-        scores=[piece.score for piece in pieces], template=around(begins, []),
+        scores=[piece.score for piece in pieces], charsmap=charsmap if blob or squeezes else None,
+        template=around(begins, []),
     )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def _piece(i: int, raw: int | bytes) -> _Piece:
         raise UserError(f"token {i} has no text or no score")
     if piece.type in (USER_DEFINED, UNUSED) or piece.type not in range(NORMAL, BYTE + 1):
         name = {USER_DEFINED: "user-defined", UNUSED: "unused"}.get(piece.type, "unknown")
-        raise UserError(f"token {i} ({piece.text!r}) is of the type {name}, which is not supported")
+        raise UserError(f"token {i} ({quoted(piece.text)}) is of the type {name}, which is not supported")
     return piece
 
 
@@ -116,6 +116,6 @@ def merges_by_score(id_of: dict[str, int], scores: list[float]) -> tuple[list[Me
     long = {text: i for text, i in id_of.items() if len(text) > 1}
     lacking = next(((text, c) for text in long for c in text if c not in id_of), None)
     if lacking is not None:
-        raise UserError(f"the token {lacking[0]!r} has the character {lacking[1]!r}, which is no token")
+        raise UserError(f"the token {quoted(lacking[0])} has the character {lacking[1]!r}, which is no token")
     merges, ranks, _ = recover_merges(([id_of[c] for c in text], i, place[scores[i]]) for text, i in long.items())
     return merges, ranks if len(set(ranks)) < len(ranks) else None

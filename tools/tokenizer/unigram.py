@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from scratchgrad.errors import UserError
 from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.base import Span, Tokenizer
-from scratchgrad.tools.tokenizer.charsmap import Charsmap
-from scratchgrad.tools.tokenizer.metaspace import BLANK
+from scratchgrad.tools.tokenizer.charsmap import BLANK, Charsmap
 from scratchgrad.tools.tokenizer.normal_forms import Traced
 from scratchgrad.tools.tokenizer.templates import Template
 

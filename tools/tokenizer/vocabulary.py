@@ -12,7 +12,7 @@ LARGEST_ID = 1 << 22  # the largest known vocabularies have a sixteenth of it
 
 
 def by_id(vocab: Mapping[str, int], added: Iterable[AddedToken]) -> list[str | None]:
-    """The tokens in the order of their ids, added ones among them, None for an id without one; UserError for a clash."""
+    """The tokens by their ids, added ones among them; None for an id without one. UserError for a clash."""
     spelled: dict[int, str] = {}
     for text, i in vocab.items():
         if type(i) is not int or not 0 <= i < LARGEST_ID:
@@ -30,7 +30,8 @@ def by_id(vocab: Mapping[str, int], added: Iterable[AddedToken]) -> list[str | N
             )
         if other != token.text:
             raise UserError(
-                f"the added token {quoted(token.text)} collides with the token {quoted(other)}: both have the id {token.id}"
+                f"the added token {quoted(token.text)} collides with the token {quoted(other)}: both have the id "
+                f"{token.id}"
             )
         spelled[token.id] = token.text
     if not spelled:
