@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: toy test test-slow lint fuzz mutants recipes docs clean
+.PHONY: toy test test-slow lint fuzz fuzz-files mutants recipes docs clean
 
 toy: .venv/installed
 	mpirun -n 4 scratchgrad-train toy.yaml
@@ -36,6 +36,10 @@ fuzz: .venv/installed
 # Faults planted into every backward pass, one at a time: the tests must see each.
 mutants: .venv/installed
 	python -m tests.mutants
+
+# Files of every kind, damaged: a sentence or a success, soon and in little memory.
+fuzz-files: .venv/installed
+	python -m tests.fuzz_files
 
 # Every packaged recipe, trained on two ranks: each must reach what it promises.
 recipes: .venv/installed

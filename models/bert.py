@@ -11,6 +11,7 @@ from scratchgrad import functional as F
 from scratchgrad.models.attention import AttentionInputs, SelfAttention, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
 from scratchgrad.models.mixture import build_feed_forward
@@ -27,13 +28,13 @@ class BertConfig(ExpertsConfig):
     """
 
     model_type: Literal["bert"] = "bert"
-    vocab_size: int = Field(gt=0)
-    hidden_size: int = Field(gt=0)
-    num_hidden_layers: int = Field(gt=0)
-    num_attention_heads: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    max_position_embeddings: int = Field(gt=0)
-    type_vocab_size: int = Field(default=2, gt=0)
+    vocab_size: Size
+    hidden_size: Size
+    num_hidden_layers: LayerCount
+    num_attention_heads: Size
+    intermediate_size: Size
+    max_position_embeddings: Size
+    type_vocab_size: Size = 2
     hidden_act: Activation = "gelu"
     initializer_range: float = Field(default=0.02, gt=0)
     layer_norm_eps: float = Field(default=1e-12, gt=0)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted, shortened
 
 # Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
@@ -21,6 +21,8 @@ BOOKKEEPING = {
     "summary_proj_to_labels", "summary_type", "summary_use_proj", "task_specific_params", "torch_dtype",
     "transformers_version", "use_cache",
 }  # fmt: skip
+
+MOST_FAULTS = 4  # that a message tells
 
 # More than any model has, and few enough that a config.json that lies about them costs nothing.
 Size = Annotated[int, Field(gt=0, le=2**24)]
@@ -46,11 +48,13 @@ class ModelConfig(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise UserError("; ".join(cls._sentence(fault) for fault in error.errors())) from None
+            told = [cls._sentence(fault) for fault in error.errors()]
+            more = [f"and {len(told) - MOST_FAULTS} more"] * (len(told) > MOST_FAULTS)
+            raise UserError("; ".join([*told[:MOST_FAULTS], *more])) from None
 
     @classmethod
     def _sentence(cls, fault: Any) -> str:
-        name = ".".join(map(str, fault["loc"]))
+        name = shortened(".".join(map(str, fault["loc"])), 60)
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, cls.model_fields, n=1)
             return f"model.{name} is not a key of a {cls.__name__}" + (
@@ -61,5 +65,5 @@ class ModelConfig(BaseModel):
         if not name:
             return str(fault["msg"]).removeprefix("Value error, ")
         if fault["type"] in ("literal_error", "none_required"):
-            return f"model.{name} = {fault['input']!r} asks for a feature that is not supported: {fault['msg']}"
-        return f"model.{name} = {fault['input']!r}: {fault['msg']}"
+            return f"model.{name} = {quoted(fault['input'])} asks for a feature that is not supported: {fault['msg']}"
+        return f"model.{name} = {quoted(fault['input'])}: {fault['msg']}"

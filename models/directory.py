@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import read_json, write_json
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import config_from_dict, family_of
@@ -22,10 +22,13 @@ from scratchgrad.models.weight_loading import (
 )
 from scratchgrad.models.weights import Arrays, to_hugging_face
 
+# Of a generation_config.json; the second may be a list.
+TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+
 
 def save(
     model: Model,
-    folder: Path,
+    folder: Path | str,
     generation_config: Mapping[str, Any] | None = None,
     *,
     dtype: Dtype = "float32",
@@ -36,6 +39,7 @@ def save(
     Weights are written as `dtype`. More than `max_shard_size` bytes of them are cut into several files with an index.
     UserError where float16 cannot hold a weight.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)
     header = {"architectures": [model.architecture], "torch_dtype": dtype}
@@ -44,12 +48,13 @@ def save(
         write_json(folder / "generation_config.json", generation_config)
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path | str) -> Model:
     """The model in `folder`, on the CPU and in float32; UserError where a file is missing, damaged or does not fit.
 
     Nothing is allocated before all shapes were found to fit. Weights are cast from the mapped files into the model's
     own arrays: beside these, loading takes no memory.
     """
+    folder = Path(folder)
     if not (folder / "config.json").exists():
         raise UserError(f"'{folder / 'config.json'}' does not exist: '{folder}' is not a model directory")
     values = read_json(folder / "config.json")
@@ -67,10 +72,21 @@ def load(folder: Path) -> Model:
     return model
 
 
-def load_generation_config(folder: Path) -> dict[str, Any]:
-    """generation_config.json: `bos_token_id`, `eos_token_id` and the like; empty where there is none."""
-    path = folder / "generation_config.json"
-    return read_json(path) if path.exists() else {}
+def load_generation_config(folder: Path | str, vocab_size: int | None = None) -> dict[str, Any]:
+    """generation_config.json: `bos_token_id`, `eos_token_id` and the like; empty where there is none.
+
+    UserError for an id that is none, or that a model of `vocab_size` does not have.
+    """
+    path = Path(folder) / "generation_config.json"
+    values = read_json(path) if path.exists() else {}
+    for name in TOKEN_IDS:
+        value = values.get(name)
+        several = isinstance(value, list) and name == "eos_token_id"
+        for token in value if isinstance(value, list) and several else [] if value is None else [value]:
+            if type(token) is not int or token < 0 or (vocab_size is not None and token >= vocab_size):
+                last = "" if vocab_size is None else f" from 0 to {vocab_size - 1}"
+                raise UserError(f"'{path}' has {name} = {quoted(value)}, which is no id of a token{last}")
+    return values
 
 
 def _advice(model: Model, stored: Arrays, mismatches: list[Mismatch]) -> str:

@@ -14,6 +14,7 @@ from scratchgrad.models.attention import AttentionInputs, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Stack
 from scratchgrad.models.cache import KeyValueCache
+from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.experts import ExpertsConfig
 from scratchgrad.models.model import Model
 from scratchgrad.nn import Dropout, Embedding, Module
@@ -27,12 +28,12 @@ class EncoderDecoderConfig(ExpertsConfig):
     pad_token_id is what the decoder reads where a target is ignored.
     """
 
-    vocab_size: int = Field(gt=0)
-    d_model: int = Field(gt=0)
-    d_ff: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    num_decoder_layers: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
+    vocab_size: Size
+    d_model: Size
+    d_ff: Size
+    num_layers: LayerCount
+    num_decoder_layers: LayerCount
+    num_heads: Size
     pad_token_id: int = Field(default=0, ge=0)
     decoder_start_token_id: int = Field(default=0, ge=0)
     is_encoder_decoder: Literal[True] = True

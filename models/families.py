@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.experts import MOE_PREFIX
 from scratchgrad.models.model import Model
@@ -83,14 +83,14 @@ def family_of(model_type: object, architectures: object = None) -> type[Model]:
     name = model_type.removeprefix(MOE_PREFIX) if isinstance(model_type, str) else ""
     known_types = families()
     if name not in known_types:
-        raise UserError(f"model.model_type = {model_type!r} is not known; it is one of: {', '.join(known_types)}")
+        raise UserError(f"model.model_type = {quoted(model_type)} is not known; it is one of: {', '.join(known_types)}")
     known = {family.architecture: family for family in known_types[name]}
     if architectures is None:
         return known_types[name][0]
     if not isinstance(architectures, list) or architectures not in [[name] for name in known]:
         raise UserError(
-            f"model.architectures = {architectures!r} is not known for model_type {model_type}; it is a list of one "
-            f"of: {', '.join(known)}"
+            f"model.architectures = {quoted(architectures)} is not known for model_type {model_type}; it is a list of "
+            f"one of: {', '.join(known)}"
         )
     return known[architectures[0]]
 

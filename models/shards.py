@@ -9,7 +9,7 @@ from typing import Literal
 import ml_dtypes
 import numpy as np
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import atomic_file, map_tensors, read_json, write_json, write_tensors
 from scratchgrad.models.weights import Arrays
 
@@ -54,8 +54,8 @@ def _map_shards(folder: Path) -> Arrays:
         raise UserError(f"'{index}' has no weight_map that tells the file of each weight")
     arrays: Arrays = {}
     for file in sorted(set(where.values())):
-        if Path(file).name != file or not file.endswith(".safetensors"):
-            raise UserError(f"'{index}' names the file '{file}', which is none of a model directory's own")
+        if Path(file).name != file or "\0" in file or len(file) > 200 or not file.endswith(".safetensors"):
+            raise UserError(f"'{index}' names the file {quoted(file)}, which is none of a model directory's own")
         if not (folder / file).exists():
             raise UserError(
                 f"'{folder / file}' does not exist, and '{index}' names it: one part of the model is missing"

@@ -15,6 +15,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.config import Size
 from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward, GatedFeedForward
@@ -34,10 +35,10 @@ class T5Config(EncoderDecoderConfig):
     """
 
     model_type: Literal["t5"] = "t5"
-    max_position_embeddings: int = Field(default=512, gt=0)
-    d_kv: int = Field(gt=0)
-    relative_attention_num_buckets: int = Field(default=32, ge=4, multiple_of=2)
-    relative_attention_max_distance: int = Field(default=128, gt=0)
+    max_position_embeddings: Size = 512
+    d_kv: Size
+    relative_attention_num_buckets: Size = Field(default=32, ge=4, multiple_of=2)
+    relative_attention_max_distance: Size = 128
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
     feed_forward_proj: Literal["relu", "gated-gelu"] = "relu"
     tie_word_embeddings: bool = True

@@ -15,6 +15,7 @@ from scratchgrad import Tensor
 from scratchgrad import functional as F
 from scratchgrad.models.attention import CrossAttention, SelfAttention
 from scratchgrad.models.block import Block, Stack
+from scratchgrad.models.config import Size
 from scratchgrad.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from scratchgrad.models.experts import with_experts
 from scratchgrad.models.feed_forward import FeedForward
@@ -28,8 +29,8 @@ class TransformerConfig(EncoderDecoderConfig):
     """The paper's base model: d_model 512, d_ff 2048, 8 heads, 6 layers."""
 
     model_type: Literal["transformer"] = "transformer"
-    max_position_embeddings: int = Field(gt=0)
-    d_model: int = Field(gt=0, multiple_of=2)
+    max_position_embeddings: Size
+    d_model: Size = Field(multiple_of=2)
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
 
     def hugging_face_refusal(self) -> str | None:

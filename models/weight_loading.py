@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, shortened
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.model import Model
 from scratchgrad.models.weights import Arrays, hf_views
@@ -19,6 +20,7 @@ Shape = tuple[int, ...]
 FLOATS = {np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)}
 MAX_CHANGES = 3  # of a config that is the stored model's; with more it is that of another one
 MAX_SHAPES = 8  # that are looked at for an explanation
+MAX_CLAUSES = 3  # that a message tells
 MAX_MISMATCHES = 1000  # that are explained: with more of them the files have little in common with any model to try
 
 
@@ -100,9 +102,14 @@ def describe_mismatches(mismatches: Iterable[Mismatch]) -> str:
         if (numbered := re.fullmatch(r"(.*?\.)(\d+)(\..*)", name)) is not None:
             layers[numbered[1], numbered[3], reason].append(int(numbered[2]))
         else:
-            clauses.append(f"'{name}' {reason}")
+            clauses.append(f"'{shortened(name, 80)}' {reason}")
     clauses += [f"'{before}{_ranges(found)}{after}' {reason}" for (before, after, reason), found in layers.items()]
-    return "; ".join(sorted(clauses))
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for clause in sorted(clauses):
+        by_kind[clause.split("' ")[1].split(" ")[0]].append(clause)
+    clauses = [clause for of_each in zip_longest(*by_kind.values()) for clause in of_each if clause]  # each kind first
+    more = [f"and {len(clauses) - MAX_CLAUSES} more"] * (len(clauses) > MAX_CLAUSES)
+    return "; ".join([*clauses[:MAX_CLAUSES], *more])
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-LONGEST_MESSAGE = 300  # characters
+import re
+
+LONGEST_MESSAGE = 300  # characters, beside those of the paths of files in it
+LONGEST_PATHS = 700
+
+_PATH = re.compile(r"'/[^']*'")
 
 
 class UserError(ValueError):
@@ -10,18 +15,20 @@ class UserError(ValueError):
 
     Every command prints it without a traceback and exits with code 2. Anything else that is raised is our bug. What a
     file or a user wrote into the sentence can neither flood nor steer a terminal: control characters are escaped, and
-    of more than `LONGEST_MESSAGE` characters the middle is left out.
+    of more than `LONGEST_MESSAGE` characters (paths do not count) the middle is left out.
     """
 
     def __init__(self, message: object) -> None:
-        super().__init__(shortened(printable(str(message)), LONGEST_MESSAGE))
+        text = printable(str(message))
+        of_paths = min(LONGEST_PATHS, sum(map(len, _PATH.findall(text)))) if len(text) > LONGEST_MESSAGE else 0
+        super().__init__(shortened(text, LONGEST_MESSAGE + of_paths))
 
 
 def printable(text: str) -> str:
-    """`text` with all but line breaks escaped that would steer a terminal, or that cannot be encoded."""
+    """`text` with all but line breaks and tabs escaped that would steer a terminal, or that cannot be encoded."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def shortened(text: str, most: int) -> str:

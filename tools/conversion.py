@@ -42,7 +42,8 @@ def read_source(path: Path, tokenizer_file: Path | None = None) -> LoadedModel:
         folder, names, generation_config = path.parent, [BIN], OF_LLAMA2C
     else:
         folder, names = verified(model_directory(path)), [JSON, BIN, "tokenizer.model", "vocab.txt", *MERGES]
-        model, generation_config = models.load(folder), models.load_generation_config(folder)
+        model = models.load(folder)
+        generation_config = models.load_generation_config(folder, model.config.vocab_size)
     file = tokenizer_file or next((folder / name for name in names if (folder / name).exists()), None)
     tokenizer = None if file is None else tokenizers.load(file)
     if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:

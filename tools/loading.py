@@ -48,12 +48,13 @@ def verified(folder: Path) -> Path:
 def load_language_model(folder: Path) -> LanguageModel:
     """UserError where something is missing, damaged (the checkpoint before it is named) or does not fit together."""
     model, tokenizer = models.load(verified(folder)), tokenizers.load(folder)
-    if tokenizer.vocab_size != model.config.vocab_size:
+    if tokenizer.vocab_size > model.config.vocab_size:
         raise UserError(
             f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "
             f"{model.config.vocab_size}: they do not belong together"
         )
-    generation_config = models.load_generation_config(folder)
+    tokenizer.pad_to(model.config.vocab_size)
+    generation_config = models.load_generation_config(folder, model.config.vocab_size)
     ends = generation_config.get("eos_token_id")
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
     return LanguageModel(model, tokenizer, generation_config.get("bos_token_id"), frozenset(ends))

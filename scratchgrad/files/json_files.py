@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.files.atomic import atomic_file
 
 LARGEST = 1 << 24  # bytes; a config has a few thousand, the index of a large model some hundred thousand
@@ -38,14 +38,18 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def parse_json(text: bytes) -> Any:
-    """The value of a JSON text. ValueError: it is none, or has a name twice in an object; RecursionError: too deep."""
-    return json.loads(text, object_pairs_hook=_without_repetition)
+    """The value of a JSON text. ValueError: it is none, or has NaN or a name twice; RecursionError: too deep."""
+    return json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_refuse)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries: dict[str, Any] = {}
     for name, value in pairs:
         if name in entries:
-            raise ValueError(f"the name {name!r} comes twice")
+            raise ValueError(f"the name {quoted(name)} comes twice")
         entries[name] = value
     return entries
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.files.atomic import atomic_file
+from scratchgrad.files.json_files import parse_json
 
 NAME = "manifest.json"
+LONGEST_NAME = 255  # bytes
+MOST_FAULTS = 3  # that a message tells
 
 
 class DamagedFiles(UserError):
@@ -31,27 +34,31 @@ def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]
     `sizes_only` does not read the files: for large ones that are looked at on every start.
     """
     try:
-        manifest = json.loads((folder / NAME).read_bytes())
+        manifest = parse_json((folder / NAME).read_bytes())
         files = {
             str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest.pop("files").items()
         }
     except FileNotFoundError:
         raise DamagedFiles(f"'{folder}' has no {NAME}: it is not complete") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise DamagedFiles(f"'{folder / NAME}' is not a manifest") from None
     faults = []
     for name, (size, digest) in files.items():
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            faults.append(f"'{name}' lies outside the folder")
+        name = quoted(name)
+        if "\0" in str(path) or len(path.name.encode(errors="replace")) > LONGEST_NAME:
+            faults.append(f"{name} is no name of a file")
+        elif not path.resolve().is_relative_to(folder.resolve()):
+            faults.append(f"{name} lies outside the folder")
         elif not path.is_file():
-            faults.append(f"'{name}' is missing")
+            faults.append(f"{name} is missing")
         elif path.stat().st_size != size:
-            faults.append(f"'{name}' has {path.stat().st_size} bytes where {size} were written")
+            faults.append(f"{name} has {path.stat().st_size} bytes where {size} were written")
         elif not sizes_only and sha256_of(path) != digest:
-            faults.append(f"'{name}' was altered")
+            faults.append(f"{name} was altered")
     if faults:
-        raise DamagedFiles(f"'{folder}' is damaged: {'; '.join(faults)}")
+        more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        raise DamagedFiles(f"'{folder}' is damaged: {'; '.join(faults[:MOST_FAULTS])}{more}")
     assert isinstance(manifest, dict)
     return manifest
 

@@ -18,7 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.files.json_files import parse_json
 
 Array = np.ndarray[Any, Any]
@@ -132,19 +132,23 @@ def _checked(path: Path, header: dict[str, Any], size: int) -> dict[str, tuple[n
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
             numbers = [*shape, begin, end]
         except (TypeError, KeyError, ValueError):
-            raise _damaged(path, f"its header describes {name!r} by {str(entry)[:80]}") from None
+            raise _damaged(path, f"its header describes {quoted(name)} by {quoted(entry)}") from None
         if not isinstance(dtype, str) or dtype not in DTYPES:
-            raise _damaged(path, f"{name!r} has the unknown dtype {str(dtype)[:80]!r}")
+            raise _damaged(path, f"{quoted(name)} has the unknown dtype {quoted(dtype)}")
         if len(shape) > MOST_AXES or any(type(n) is not int or not 0 <= n < 1 << 63 for n in numbers):
-            raise _damaged(path, f"{name!r} has the shape {str(shape)[:80]} at bytes {begin} to {end}")
+            raise _damaged(path, f"{quoted(name)} has the shape {quoted(shape)} at bytes {begin} to {end}")
+        if math.prod(max(1, n) for n in shape) >= 1 << 48:
+            raise _damaged(path, f"{quoted(name)} has the shape {quoted(list(shape))}, more than any file holds")
         if math.prod(shape) * DTYPES[dtype].itemsize != end - begin:
-            raise _damaged(path, f"{name!r} of shape {tuple(shape)} in {dtype} does not fill bytes {begin} to {end}")
+            raise _damaged(
+                path, f"{quoted(name)} of shape {quoted(tuple(shape))} in {dtype} does not fill bytes {begin} to {end}"
+            )
         layout[name] = DTYPES[dtype], tuple(shape), begin
         spans.append((begin, end, name))
     reached = 0
     for begin, end, name in sorted(spans):
         if begin != reached:
-            raise _damaged(path, f"{name!r} begins at byte {begin}, and the one before it ends at {reached}")
+            raise _damaged(path, f"{quoted(name)} begins at byte {begin}, and the one before it ends at {reached}")
         reached = end
     if reached != size:
         raise _damaged(path, f"its header describes {reached:,} bytes of arrays, and {size:,} are there")

@@ -12,7 +12,9 @@ import pytest
 
 from scratchgrad import Tensor, UserError, manual_seed, models, no_grad
 from scratchgrad.files import map_tensors, write_tensors
-from scratchgrad.nn import shapes_only
+from scratchgrad.models import config_from_dict, gpt2
+from scratchgrad.models.weight_loading import load_weights
+from scratchgrad.nn import Linear, shapes_only
 from scratchgrad.random import get_rng_state
 from tests.models import checks
 
@@ -21,6 +23,15 @@ LLAMA = {
     "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32, "tie_word_embeddings": False,
 }  # fmt: skip
 GPT2 = {"model_type": "gpt2", "vocab_size": 50, "n_positions": 32, "n_embd": 16, "n_layer": 3, "n_head": 4}
+
+BERT = {
+    "model_type": "bert", "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 24, "max_position_embeddings": 32,
+}  # fmt: skip
+T5 = {
+    "model_type": "t5", "vocab_size": 50, "d_model": 16, "d_ff": 24, "d_kv": 4, "num_layers": 2, "num_heads": 4,
+    "num_decoder_layers": 2,
+}  # fmt: skip
 
 
 def built(config=LLAMA, **changes):
@@ -157,7 +168,7 @@ def test_a_tied_output_layer_may_be_stored_again_if_it_is_the_same(tmp_path):
     (LLAMA, {"vocab_size": 51}, "'lm_head.weight' has shape (50, 16) and the config asks for (51, 16); 'model.embed_tokens.weight' has shape (50, 16) and the config asks for (51, 16); they would fit vocab_size = 50"),
     (LLAMA, {"num_hidden_layers": 5}, "'model.layers.3-4.input_layernorm.weight' is missing"),
     (LLAMA, {"num_hidden_layers": 5}, "they would fit num_hidden_layers = 3"),
-    (LLAMA, {"num_hidden_layers": 1}, "'model.layers.1-2.mlp.down_proj.weight' belongs to no part of the model"),
+    (LLAMA, {"num_hidden_layers": 1}, "'model.layers.1-2.input_layernorm.weight' belongs to no part of the model"),
     (LLAMA, {"num_hidden_layers": 1}, "they would fit num_hidden_layers = 3"),
     (LLAMA, {"num_key_value_heads": 4}, "they would fit num_key_value_heads = 2"),
     (LLAMA, {"hidden_size": 32}, "they would fit hidden_size = 16"),
@@ -182,11 +193,12 @@ def test_all_that_does_not_fit_is_told_with_the_config_that_would(tmp_path, conf
 
 
 def test_weights_of_another_model_are_told_without_advice(tmp_path):
-    models.save(built(LLAMA), tmp_path)
+    models.save(built(LLAMA), str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(GPT2))
     told = refusal(tmp_path)
-    assert "'transformer.wte.weight' is missing" in told
-    assert "'model.norm.weight' belongs to no part" in told
+    assert "' is missing" in told
+    assert "' belongs to no part" in told
+    assert told.endswith(" more")
     assert "would fit" not in told
 
 
@@ -309,3 +321,48 @@ def test_a_loaded_model_is_its_own(tmp_path):
         parameter.data += 1
     with no_grad():
         assert np.isfinite(model(Tensor([[1, 2, 3]])).data).all()
+
+
+def test_a_parameter_that_the_weight_map_does_not_name_is_never_left_out(tmp_path):
+    class Longer(gpt2.GPT2):
+        def __init__(self, config, *, dropout=0.0):
+            super().__init__(config, dropout=dropout)
+            self.gate = Linear(4, 4)
+
+    class Twice(gpt2.GPT2):
+        @staticmethod
+        def weight_map(config):
+            names = gpt2.GPT2.weight_map(config)
+            return {**names, "decoder.norm.bias": names["decoder.norm.weight"]}
+
+    for family, words in (
+        (Longer, "'gate.weight' is not in it; 'gate.bias' is not in it"),
+        (Twice, "stands there 2 times"),
+    ):
+        model = family(config_from_dict(GPT2))
+        with pytest.raises(UserError, match=words):
+            models.save(model, tmp_path / family.__name__)
+        with pytest.raises(UserError, match=words):
+            load_weights(model, {})
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ({"eos_token_id": "2"}, "eos_token_id = '2', which is no id"),
+    ({"eos_token_id": [1, 50]}, r"eos_token_id = \[1, 50\], which is no id of a token from 0 to 49"),
+    ({"bos_token_id": -1}, "bos_token_id = -1"),
+    ({"bos_token_id": [1]}, r"bos_token_id = \[1\]"),
+    ({"bos_token_id": True}, "bos_token_id = True"),
+    ({"pad_token_id": {}}, "pad_token_id = {}"),
+])  # fmt: skip
+def test_a_generation_config_names_ids_of_the_model(tmp_path, content, words):
+    (tmp_path / "generation_config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=words):
+        models.load_generation_config(tmp_path, 50)
+
+
+@pytest.mark.parametrize(
+    ("config", "key"), [(BERT, "num_hidden_layers"), (T5, "num_layers"), (T5, "num_decoder_layers")]
+)
+def test_one_bound_for_the_layers_of_all_families(config, key):
+    with pytest.raises(UserError, match=f"model.{key} = 1000000000: Input should be less than or equal to 1024"):
+        config_from_dict({**config, key: 10**9})

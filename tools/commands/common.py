@@ -10,7 +10,7 @@ from typing import BinaryIO, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, printable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,11 +21,16 @@ version_option = click.version_option(version("scratchgrad"), prog_name="scratch
 
 def say(text: str = "") -> None:
     """A line for the person who watches: everything that is not the result goes to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def write(text: str) -> None:
-    """A piece of the result, at once. Bytes that were no UTF-8 on the command line come out as they went in."""
+    """A piece of the result, at once. Bytes that were no UTF-8 on the command line come out as they went in.
+
+    On a terminal, which they would steer, control characters are escaped; a file or a pipe gets them as they are.
+    """
+    if sys.stdout.isatty():
+        text = printable(text)
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
 
@@ -59,5 +64,5 @@ def tells_mistakes(command: Callable[P, R]) -> Callable[P, R]:
 
 def leave(sentence: str) -> NoReturn:
     """Exit code 2 with one sentence, as click words its own complaints."""
-    click.echo(f"Error: {sentence}", err=True)
+    click.echo(f"Error: {printable(sentence)}", err=True)
     sys.exit(2)

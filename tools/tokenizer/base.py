@@ -173,6 +173,10 @@ class Tokenizer(ABC):
             raise UserError(f"ids go from 0 to {self.vocab_size - 1}; {token} is not one of them")
         return found
 
+    def pad_to(self, vocab_size: int) -> None:
+        """Let ids up to `vocab_size` stand for no text: models may have more rows than there are tokens."""
+        self.tokens += [b""] * (vocab_size - len(self.tokens))
+
     def stream_decoder(self) -> StreamDecoder:
         """For text that appears while its ids are made."""
         return StreamDecoder(self)
