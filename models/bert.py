@@ -41,7 +41,7 @@ class BertConfig(ExpertsConfig):
     pad_token_id: int | None = Field(default=0, ge=0)
     id2label: dict[str, str] | None = Field(default=None, min_length=1)
     label2id: dict[str, int] | None = None
-    problem_type: Literal["single_label_classification", "regression"] | None = None
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
     position_embedding_type: Literal["absolute"] = "absolute"
     tie_word_embeddings: Literal[True] = True
     is_encoder_decoder: Literal[False] = False

@@ -12,14 +12,20 @@ from scratchgrad.errors import UserError, quoted, shortened
 
 # Keys of a Hugging Face config.json that say nothing about the mathematics of the model, unless its config names them.
 BOOKKEEPING = {
-    "_name_or_path", "architectures", "attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "bos_token_id",
-    "chunk_size_feed_forward", "classifier_dropout", "dense_act_fn", "dropout_rate", "dtype", "embd_pdrop",
-    "eos_token_id", "gradient_checkpointing", "hidden_dropout_prob", "id2label", "initializer_factor",
-    "initializer_range", "is_encoder_decoder", "is_gated_act", "label2id", "label_smoothing", "n_ctx",
-    "output_attentions", "output_hidden_states", "output_past", "output_router_logits", "pad_token_id",
-    "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "summary_activation", "summary_first_dropout",
-    "summary_proj_to_labels", "summary_type", "summary_use_proj", "task_specific_params", "torch_dtype",
-    "transformers_version", "use_cache",
+    "_commit_hash", "_name_or_path", "architectures", "attention_dropout", "attention_probs_dropout_prob",
+    "attn_pdrop", "bad_words_ids", "begin_suppress_tokens", "bos_token_id", "chunk_size_feed_forward",
+    "classifier_dropout", "dense_act_fn", "diversity_penalty", "do_sample", "dropout_rate", "dtype",
+    "early_stopping", "embd_pdrop", "eos_token_id", "exponential_decay_length_penalty", "finetuning_task",
+    "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing", "hidden_dropout_prob", "id2label",
+    "initializer_factor", "initializer_range", "is_encoder_decoder", "is_gated_act", "label2id",
+    "label_smoothing", "length_penalty", "max_length", "min_length", "model_max_length", "n_ctx",
+    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions",
+    "output_hidden_states", "output_past", "output_router_logits", "output_scores", "pad_token_id", "prefix",
+    "pretraining_tp", "problem_type", "remove_invalid_values", "repetition_penalty", "resid_pdrop", "return_dict",
+    "return_dict_in_generate", "sep_token_id", "summary_activation", "summary_first_dropout",
+    "summary_proj_to_labels", "summary_type", "summary_use_proj", "suppress_tokens", "task_specific_params",
+    "temperature", "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript", "transformers.js_config",
+    "transformers_version", "typical_p", "unsloth_version", "use_bfloat16", "use_cache",
 }  # fmt: skip
 
 MOST_FAULTS = 4  # that a message tells

@@ -10,7 +10,7 @@ from typing import Any
 from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import read_json, write_json
 from scratchgrad.models.config import BOOKKEEPING
-from scratchgrad.models.families import config_from_dict, family_of
+from scratchgrad.models.families import family_of
 from scratchgrad.models.model import Model
 from scratchgrad.models.shards import LARGEST_SHARD, Dtype, map_weights, write_weights
 from scratchgrad.models.weight_loading import (
@@ -60,8 +60,10 @@ def load(folder: Path | str) -> Model:
     values = read_json(folder / "config.json")
     stored = map_weights(folder)
     family = family_of(values.get("model_type"), values.get("architectures"))
-    known = family.config_class.model_fields
-    config = config_from_dict({key: value for key, value in values.items() if key in known or key not in BOOKKEEPING})
+    told, known = family.config_values(values, stored), family.config_class.model_fields
+    config = family.config_class.checked(
+        {key: value for key, value in told.items() if key in known or key not in BOOKKEEPING}
+    )
     model = family.with_shapes_only(config)
     if mismatches := validate_weights(model, stored):
         advice = _advice(model, stored, mismatches)

@@ -85,7 +85,7 @@ def family_of(model_type: object, architectures: object = None) -> type[Model]:
     if name not in known_types:
         raise UserError(f"model.model_type = {quoted(model_type)} is not known; it is one of: {', '.join(known_types)}")
     known = {family.architecture: family for family in known_types[name]}
-    if architectures is None:
+    if architectures is None or architectures == [known_types[name][0].bare_architecture]:
         return known_types[name][0]
     if not isinstance(architectures, list) or architectures not in [[name] for name in known]:
         raise UserError(

@@ -63,6 +63,7 @@ class GPT2Config(ExpertsConfig):
 class GPT2(Decoder):
     config_class = GPT2Config
     architecture = "GPT2LMHeadModel"
+    bare_architecture = "GPT2Model"
     base_model_prefix = "transformer."
     # The causal mask, and the number that it writes
     keys_to_ignore_on_load = (r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",)

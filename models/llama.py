@@ -88,6 +88,7 @@ class LlamaConfig(ExpertsConfig):
 class Llama(Decoder):
     config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
     architecture = "LlamaForCausalLM"
+    bare_architecture = "LlamaModel"
     base_model_prefix = "model."
     # Frequencies, which the config tells, too
     keys_to_ignore_on_load = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)

@@ -32,6 +32,7 @@ class MixtralConfig(LlamaConfig):
 class Mixtral(Llama):
     config_class = MixtralConfig
     architecture = "MixtralForCausalLM"
+    bare_architecture = "MixtralModel"
 
     @staticmethod
     def weight_map(config: LlamaConfig) -> WeightMap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from scratchgrad.backend import Device, device_of
@@ -15,7 +16,8 @@ class Model(Module):
     """A family defines its config, its modules, and `weight_map`. It is built as Family(config, dropout=0.1).
 
     architecture: its name in Hugging Face's config.json; a class without one only helps others. is_default: of several
-    architectures of one config, this is meant where none is named. base_model_prefix: what stands before tensor names
+    architectures of one config, this is meant where none is named. bare_architecture: the name of the model without its
+    output layer, which is the embedding where the config ties them. base_model_prefix: what stands before tensor names
     in Hugging Face's files, unless the bare model was saved without its head. keys_to_ignore_on_load: patterns of
     tensor names in such files that this model does not need. older_names: substrings of tensor names in older files,
     and what they are called now.
@@ -24,6 +26,7 @@ class Model(Module):
     config_class: ClassVar[type[ModelConfig]]
     architecture: ClassVar[str]
     is_default: ClassVar[bool] = False
+    bare_architecture: ClassVar[str | None] = None
     base_model_prefix: ClassVar[str] = ""
     keys_to_ignore_on_load: ClassVar[tuple[str, ...]] = ()
     older_names: ClassVar[dict[str, str]] = {}
@@ -45,6 +48,11 @@ class Model(Module):
             model = cls(config, dropout=dropout)
         model.set_qualified_names()
         return model
+
+    @classmethod
+    def config_values(cls, values: Mapping[str, Any], stored: Collection[str]) -> Mapping[str, Any]:
+        """What a config.json says, where the names of the stored tensors tell more of it."""
+        return values
 
     @staticmethod
     def weight_map(config: Any) -> WeightMap:

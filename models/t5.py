@@ -7,6 +7,7 @@ GELU and an output layer of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,9 +30,9 @@ from scratchgrad.nn import Dropout, Embedding, RMSNorm
 class T5Config(EncoderDecoderConfig):
     """Sizes of a T5, by Hugging Face's names.
 
-    scale_decoder_outputs is tie_word_embeddings where it is left out. Outputs that are not scaled come from a layer of
-    their own: transformers 5 writes `tie_word_embeddings: true` for both versions. Relative positions have no end;
-    max_position_embeddings (T5's n_positions) is the length that it was trained for.
+    scale_decoder_outputs is tie_word_embeddings where it is left out; where that is, outputs that are not scaled come
+    from a layer of their own. transformers 5 writes `tie_word_embeddings: true` for all: there the files tell.
+    Relative positions have no end; max_position_embeddings (T5's n_positions) is the length that it was trained for.
     """
 
     model_type: Literal["t5"] = "t5"
@@ -51,8 +52,8 @@ class T5Config(EncoderDecoderConfig):
         known = {name: value for name, value in values.items() if value is not None}
         if "n_positions" in known:
             known["max_position_embeddings"] = known.pop("n_positions")
-        if known.setdefault("scale_decoder_outputs", known.get("tie_word_embeddings", True)) is False:
-            known["tie_word_embeddings"] = False
+        known.setdefault("tie_word_embeddings", known.get("scale_decoder_outputs", True))
+        known.setdefault("scale_decoder_outputs", known["tie_word_embeddings"])
         return known
 
     @model_validator(mode="after")
@@ -127,6 +128,13 @@ class T5(EncoderDecoder):
     def decoder_mask(self, count: int, length: int) -> Tensor:
         bias: Tensor = self.decoder_bias(count, length)
         return bias
+
+    @classmethod
+    def config_values(cls, values: Mapping[str, Any], stored: Collection[str]) -> Mapping[str, Any]:
+        """Outputs that are not scaled come from a layer of their own where the files have one."""
+        if values.get("scale_decoder_outputs") is not False:
+            return values
+        return {**values, "tie_word_embeddings": "lm_head.weight" not in stored}
 
     @staticmethod
     def weight_map(config: T5Config) -> WeightMap:

@@ -216,7 +216,7 @@ def test_a_config_that_lies_costs_nothing(tmp_path, config):
     """Hundreds of terabytes, were they allocated."""
     models.save(built(GPT2), tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert "is missing" in refusal(tmp_path)
+    assert "do not fit its config.json" in refusal(tmp_path)
     with shapes_only():
         assert sum(p.size for p in built(config).parameters()) > 10**14
 
@@ -366,3 +366,34 @@ def test_a_generation_config_names_ids_of_the_model(tmp_path, content, words):
 def test_one_bound_for_the_layers_of_all_families(config, key):
     with pytest.raises(UserError, match=f"model.{key} = 1000000000: Input should be less than or equal to 1024"):
         config_from_dict({**config, key: 10**9})
+
+
+PEERS = {
+    "GPT2Model": {"vocab_size": 50, "n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 4, "bos_token_id": 1, "eos_token_id": 1},
+    "BertForSequenceClassification": {**BERT, "problem_type": "multi_label_classification", "num_labels": 3, "temperature": 1.0},
+    "T5ForConditionalGeneration": {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_what_transformers_saves_without_a_head_with_many_labels_or_tied_and_unscaled(tmp_path, name):
+    transformers = pytest.importorskip("transformers", reason="the extra `bench` is not installed: no transformers")
+    torch = pytest.importorskip("torch", reason="the extra `bench` is not installed: no torch")
+    family = getattr(transformers, name)
+    options = {key: value for key, value in PEERS[name].items() if key != "model_type"}
+    torch.manual_seed(0)
+    theirs = family(family.config_class(**options)).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = models.load(tmp_path / "theirs").eval()
+    ids = np.arange(12).reshape(2, 6)
+    with no_grad(), torch.no_grad():
+        if name == "T5ForConditionalGeneration":
+            wanted = theirs(input_ids=torch.tensor(ids), decoder_input_ids=torch.tensor(ids)).logits
+            got = ours(Tensor(ids), Tensor(ids))
+        elif name == "GPT2Model":
+            wanted, got = theirs(torch.tensor(ids)).last_hidden_state, ours.hidden_states(Tensor(ids))
+        else:
+            wanted, got = theirs(torch.tensor(ids)).logits, ours(Tensor(ids))
+    np.testing.assert_allclose(got.data, wanted.numpy(), atol=2e-5)
+    models.save(ours, tmp_path / "ours")
+    assert models.load(tmp_path / "ours").config == ours.config

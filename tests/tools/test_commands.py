@@ -13,6 +13,7 @@ from scratchgrad import manual_seed, models
 from scratchgrad.files import write_manifest
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
+from tests.tools.tokenizer_texts import TEXT
 
 
 def make_run(root: Path, name: str, model_folder: Path, steps=(1,)) -> Path:
@@ -220,9 +221,12 @@ def test_places_where_no_model_is(tmp_path, command, model_folder):
 def test_tokenizer_and_model_of_different_vocabularies(tmp_path, command, model_folder):
     folder = tmp_path / "mixed"
     shutil.copytree(model_folder, folder)
-    tokenizers.save(train_bpe(["other text"], 262), folder)
+    tokenizers.save(train_bpe([TEXT] * 3, 290), folder)
     said = mistake(command("scratchgrad-sample", "--model", folder))
-    assert "the tokenizer has 262 tokens, and the model was made for 282" in said
+    assert "the tokenizer has 290 tokens, and the model was made for 282" in said
+    tokenizers.save(train_bpe([TEXT] * 3, 262), folder)  # rows of the model beyond its tokenizer stand for no text
+    done = command("scratchgrad-sample", "--model", folder, "--max-tokens", 5)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_damaged_checkpoint_is_not_sampled_and_the_one_before_it_is_named(tmp_path, command, model_folder):

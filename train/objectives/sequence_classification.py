@@ -37,6 +37,11 @@ class SequenceClassification(SentenceObjective):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        if self.config.problem_type == "multi_label_classification":
+            raise UserError(
+                "model.problem_type = multi_label_classification: such a model can be used, and not be trained; the "
+                "objective sequence_classification learns one class of each text, or numbers"
+            )
         if self.config.is_regression:
             self.batch_fields = {**SENTENCE_FIELDS, "targets": BatchField("(batch, labels)", np.float32, np.nan)}
 
