@@ -123,7 +123,7 @@ X = Tensor(A)
     (lambda: X.max(dim=1), TypeError, r"max\(dim=...\) is a pair in PyTorch; write x.max\(axis=...\)"),
     (lambda: X.std(dim=1), TypeError, r"divides by n - 1 in PyTorch and by n in NumPy; say which: correction=1"),
     (lambda: X.transpose(1, 2), ValueError, r"each of the 3 axes must be named once; swapaxes\(\) swaps two"),
-    (lambda: F.transpose(X, 1, 2), TypeError, r"swapaxes\(a, b\) swaps two"), (lambda: F.norm(X, 1), TypeError, "name the axis"),
+    (lambda: F.transpose(X, 1, 2), TypeError, r"swapaxes\(a, b\) swaps two"), (lambda: F.norm(X, 1), TypeError, "name both here"),
     (lambda: F.relu(X, True), TypeError, r"relu\(\) takes x; 2 arguments came"),
     (lambda: F.sum(X, 1, axis=1), TypeError, "'axis' is given twice"), (lambda: X.sum(axis=1, dim=1), TypeError, "given twice"),
     (lambda: X.sum(dims=1, nothing=2), TypeError, r"sum\(x .*nothing"), (lambda: X.sum(dim=7), np.exceptions.AxisError, "axis 7 is none of"),
