@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import UserError
+from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data import TextLayout, prepare, train_validation_split
 from scratchgrad.tools.text import build_source
 
@@ -121,6 +122,20 @@ def test_a_large_vocabulary_that_is_given(tmp_path, data_folder):
     done, _ = prepared(tmp_path / "cache", files(fill(tmp_path / "text", 3)), tokenizer_path=gpt2)
     assert done.train[0].tokens.dtype == np.uint16
     assert done.tokenizer.vocab_size == 50257
+
+
+@pytest.mark.parametrize("name", [
+    "03_tokenizers/spm/llama2.model", "03_tokenizers/spm/t5_base.model", "02_models/llama2_tokenizer/tokenizer.bin",
+    "03_tokenizers/tiktoken/cl100k_base.tiktoken", "03_tokenizers/wordpiece/bert_base_uncased_vocab.txt",
+])  # fmt: skip
+def test_a_tokenizer_of_any_format_is_kept_as_a_tokenizer_json(tmp_path, data_folder, name):
+    source = files(fill(tmp_path / "text", 3))
+    done, _ = prepared(tmp_path / "cache", source, tokenizer_path=data_folder / name)
+    assert (done.folder / "tokenizer.json").exists()
+    given, kept = tokenizers.load(data_folder / name), tokenizers.load(done.folder)
+    assert kept.fingerprint == done.tokenizer.fingerprint
+    text = next(iter(source.examples())).text()
+    assert kept.encode(text) == given.encode(text)
 
 
 def test_nothing_is_done_twice_and_everything_when_something_changed(tmp_path):
