@@ -11,6 +11,7 @@ exchanged, dropped and replaced by what tends to be forgotten. A seed belongs to
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import multiprocessing
 import random
@@ -153,11 +154,11 @@ def change_json(content: Any, rng: random.Random) -> None:
         if rng.random() < 0.2:
             del content[key]
         elif rng.random() < 0.2:
-            content[key] = content[rng.choice(keys)]
+            content[key] = copy.deepcopy(content[rng.choice(keys)])
         elif isinstance(content, dict) and rng.random() < 0.1:
             content[str(rng.choice(STRANGE))] = inner
         else:
-            content[key] = rng.choice(STRANGE)
+            content[key] = copy.deepcopy(rng.choice(STRANGE))
         return
 
 
