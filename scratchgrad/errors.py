@@ -6,6 +6,7 @@ import re
 
 LONGEST_MESSAGE = 300  # characters, beside those of the paths of files in it
 LONGEST_PATHS = 700
+MOST_LINES = 20
 
 _PATH = re.compile(r"'/[^']*'")
 
@@ -15,13 +16,18 @@ class UserError(ValueError):
 
     Every command prints it without a traceback and exits with code 2. Anything else that is raised is our bug. What a
     file or a user wrote into the sentence can neither flood nor steer a terminal: control characters are escaped, and
-    of more than `LONGEST_MESSAGE` characters (paths do not count) the middle is left out.
+    of more than `LONGEST_MESSAGE` characters (paths do not count) the middle is left out. Several mistakes are as many
+    lines, `MOST_LINES` of them at most.
     """
 
     def __init__(self, message: object) -> None:
-        text = printable(str(message))
-        of_paths = min(LONGEST_PATHS, sum(map(len, _PATH.findall(text)))) if len(text) > LONGEST_MESSAGE else 0
-        super().__init__(shortened(text, LONGEST_MESSAGE + of_paths))
+        lines = printable(str(message)).split("\n", MOST_LINES)
+        super().__init__("\n".join(map(_sentence, lines[:MOST_LINES])))
+
+
+def _sentence(text: str) -> str:
+    of_paths = min(LONGEST_PATHS, sum(map(len, _PATH.findall(text)))) if len(text) > LONGEST_MESSAGE else 0
+    return shortened(text, LONGEST_MESSAGE + of_paths)
 
 
 def printable(text: str) -> str:

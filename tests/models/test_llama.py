@@ -189,7 +189,7 @@ def truncate(folder):
     (lambda folder: (folder / "config.json").unlink(), "not a model directory"),
     (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
     (lambda folder: (folder / "config.json").write_text("[]"), "holds a list"),
-    (edit_config(num_hidden_layers=2), "'model.layers.2.mlp.down_proj.weight' belongs to no part of the model"),
+    (edit_config(num_hidden_layers=2), "'model.layers.2.mlp.gate_proj.weight' belongs to no part of the model"),
     (edit_config(num_hidden_layers=4), "'model.layers.3.input_layernorm.weight' is missing"),
     (edit_config(vocab_size=51), r"'lm_head.weight' has shape \(50, 16\) and the config asks for \(51, 16\)"),
     (edit_config(attention_bias=True), "model.attention_bias = True asks for a feature"),

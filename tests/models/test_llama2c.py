@@ -166,7 +166,7 @@ def content(version=0, sizes=SIZES, size=None, extra=b""):
     (content()[:-4], "its header describes 26,844 bytes, and the file has 26,840"),
     (content(extra=b"1"), "its header describes 26,844 bytes, and the file has 26,845"),
     (content(1, extra=b"1"), "and the file has"),
-    (content(sizes=(2**31 - 1,) * 7), "hidden_size = 2147483647"),
+    (content(sizes=(2**31 - 1,) * 7), "vocab_size = 2147483647"),
     (content(sizes=(2**24, 2**24, 1024, 2, 2, 2**24, 2**24)), "and the file has 26,844"),
     (content(sizes=(-16, *SIZES[1:])), "hidden_size = -16"),
     (content(sizes=(0,) * 7), "hidden_size = 0"),

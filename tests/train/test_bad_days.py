@@ -227,7 +227,7 @@ def test_the_run_directory_holds_what_it_should(tmp_path, start, recipe):
     newest = checkpoints(run)[-1][1]
     assert sorted(path.name for path in newest.iterdir()) == [
         "config.json", "generation_config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
-        "tokenizer.json", "trainer.json",
+        "tokenizer.json", "tokenizer_config.json", "trainer.json",
     ]  # fmt: skip
     job = start("scratchgrad-train", recipe, "train.steps=5")
     assert job.end() == 0, job.output
@@ -247,7 +247,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, start, recipe):
     trained(
         start,
         recipe,
-        "train.learning_rate=0.3",
+        "train.learning_rate=0.5",
         "train.schedule=constant",
         "train.eval_every=10",
         "checkpoint.keep_last=1",

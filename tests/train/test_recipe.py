@@ -75,7 +75,7 @@ def test_overrides_are_yaml_values():
     (["model.num_key_value_heads=3"], "not divisible by num_key_value_heads = 3"),
     (["model.max_position_embeddings=100"], "train.context = 256 is longer than model.max_position_embeddings = 100"),
     (["model.model_type=mamba"], "model.model_type = 'mamba' is not known; it is one of: "),
-    (["model.architectures=[LlamaModel]"], "model.architectures = ['LlamaModel'] is not known for model_type llama; it is a list of one of: LlamaForCausalLM"),
+    (["model.architectures=[GPT2LMHeadModel]"], "model.architectures = ['GPT2LMHeadModel'] is not known for model_type llama; it is a list of one of: LlamaForCausalLM"),
     (["model.architectures=LlamaForCausalLM"], "it is a list of one of"),
     (["train.objective=masked_lm"], "train.objective = masked_lm: a LlamaForCausalLM can be trained for causal_lm"),
     (["train.objective=guess"], "train.objective = 'guess' is not known; it is one of: causal_lm, masked_lm, "),
