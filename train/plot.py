@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from scratchgrad.files import atomic_file
 from scratchgrad.train import metrics
@@ -15,6 +14,8 @@ SMOOTHING = 0.9  # weight of the past in the smoothed curve
 
 def plot_loss(run: Path) -> None:
     """Draw the run's metrics.jsonl: training loss raw and smoothed, validation loss, and the learning rate below."""
+    from matplotlib.figure import Figure  # half a second and 35 MB, which a rank that draws nothing does without
+
     rows = [row for row in metrics.read(run / "metrics.jsonl") if "loss" in row and "learning_rate" in row]
     steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
     figure = Figure(figsize=(8, 5.5), layout="constrained")

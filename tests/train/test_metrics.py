@@ -1,6 +1,8 @@
 """metrics.jsonl: full precision, whole lines, cut back on resume."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,3 +76,9 @@ def test_the_plot_is_a_picture(tmp_path):
     picture = imread(tmp_path / "loss.png")
     assert picture.shape[0] > 400
     assert picture[..., :3].std() > 0.05
+
+
+def test_only_who_draws_imports_matplotlib():
+    code = "import sys, scratchgrad.train.commands.train; print('matplotlib' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "False\n", ran.stderr
