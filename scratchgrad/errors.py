@@ -6,7 +6,6 @@ import re
 
 LONGEST_MESSAGE = 300  # characters, beside those of the paths of files in it
 LONGEST_PATHS = 700
-MOST_LINES = 20
 
 _PATH = re.compile(r"'/[^']*'")
 
@@ -16,13 +15,12 @@ class UserError(ValueError):
 
     Every command prints it without a traceback and exits with code 2. Anything else that is raised is our bug. What a
     file or a user wrote into the sentence can neither flood nor steer a terminal: control characters are escaped, and
-    of more than `LONGEST_MESSAGE` characters (paths do not count) the middle is left out. Several mistakes are as many
-    lines, `MOST_LINES` of them at most.
+    of more than `LONGEST_MESSAGE` characters (paths do not count) the middle is left out. Several mistakes at once are
+    several arguments, and a line each.
     """
 
-    def __init__(self, message: object) -> None:
-        lines = printable(str(message)).split("\n", MOST_LINES)
-        super().__init__("\n".join(map(_sentence, lines[:MOST_LINES])))
+    def __init__(self, *messages: object) -> None:
+        super().__init__("\n".join(_sentence(printable(str(message))) for message in messages))
 
 
 def _sentence(text: str) -> str:

@@ -34,10 +34,10 @@ def build_recipe(values: dict[str, Any], overrides: Sequence[str], name: str) ->
     try:
         return Recipe(**values)
     except ValidationError as error:
-        told = list(dict.fromkeys(_sentence(fault) for fault in error.errors()[: MOST_TOLD + 1]))
+        sentences = list(dict.fromkeys(_sentence(fault) for fault in error.errors()[: MOST_TOLD + 1]))
         more = error.error_count() - MOST_TOLD
-        told = [*told[:MOST_TOLD], f"and {more} more"] if more > 0 else told
-        raise UserError(f"{name}: " + "\n".join(told)) from None
+        sentences = [*sentences[:MOST_TOLD], f"and {more} more"] if more > 0 else sentences
+        raise UserError(f"{name}: {sentences[0]}", *sentences[1:]) from None
 
 
 def recipe_name(name: str) -> str:

@@ -15,6 +15,12 @@ def test_a_message_is_short_and_of_characters_that_are_printed(text):
     assert said.endswith("' is wrong")
 
 
+def test_several_mistakes_keep_a_line_each():
+    message = str(UserError("x" * 1000, "the second", "the third"))
+    assert message.endswith("\nthe second\nthe third")
+    assert len(message.split("\n")[0]) == LONGEST_MESSAGE
+
+
 def test_paths_are_told_whole():
     path = "/a" * 200
     assert str(UserError(f"'{path}' is damaged; remove '{path}'")) == f"'{path}' is damaged; remove '{path}'"
