@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from scratchgrad import manual_seed, models
 from scratchgrad.backend import cuda_is_available
+from scratchgrad.operators import OPS
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
 from tests.jobs import MPIRUN, SCRIPTS, Job
@@ -154,3 +155,12 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_run(tmp_path: Path, whole_run: Path) -> Path:
     """A copy of it, as `run` in `tmp_path`, to go on with."""
     return shutil.copytree(whole_run, tmp_path / "run")
+
+
+@pytest.fixture
+def no_op_stays_registered() -> Iterator[None]:
+    """What a test adds to the table of ops is gone after it."""
+    before = dict(OPS)
+    yield
+    OPS.clear()
+    OPS.update(before)

@@ -5,7 +5,6 @@ import sysconfig
 
 import pytest
 
-from scratchgrad.operators import OPS
 from tests.pages import ROOT, Block, blocks
 
 PAGES = sorted(path.stem for path in (ROOT / "docs" / "course").glob("[0-9]*.md"))
@@ -18,12 +17,7 @@ def blocks_of(page: str) -> list[Block]:
 SOLUTIONS = {block.title: block.text for block in blocks_of("solutions")}
 
 
-@pytest.fixture(autouse=True)
-def no_op_stays_registered():
-    before = dict(OPS)
-    yield
-    OPS.clear()
-    OPS.update(before)
+pytestmark = pytest.mark.usefixtures("no_op_stays_registered")
 
 
 def test_every_page_has_an_exercise_with_a_check_and_a_solution():

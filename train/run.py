@@ -57,6 +57,13 @@ class Run:
             raise UserError(f"{damage}; {offer}") from None
 
 
+def raise_on_all_ranks(fault: str, comm: Communicator) -> None:
+    """UserError on every rank where rank 0 has a fault to report; every rank calls it."""
+    fault = comm.broadcast(fault)
+    if fault:
+        raise UserError(fault)
+
+
 def create_run_dir(recipe: Recipe, name: str, comm: Communicator) -> Path:
     """The folder of a new run, with nothing in it yet: made by rank 0, broadcast to the others.
 
@@ -93,9 +100,7 @@ def begin_run(folder: Path, recipe: Recipe, comm: Communicator) -> None:
             )
         else:
             write_recipe(folder, recipe)
-    fault = comm.broadcast(fault)
-    if fault:
-        raise UserError(fault)
+    raise_on_all_ranks(fault, comm)
 
 
 @contextmanager
@@ -114,9 +119,7 @@ def lock_run(folder: Path, comm: Communicator) -> Iterator[None]:
         except OSError as error:
             fault = f"'{folder}' cannot be written: {error.strerror}"
     try:
-        fault = comm.broadcast(fault)
-        if fault:
-            raise UserError(fault)
+        raise_on_all_ranks(fault, comm)
         yield
     finally:
         if file is not None:

@@ -8,17 +8,11 @@ import pytest
 
 from scratchgrad import GradcheckError, Tensor, gradcheck, op
 from scratchgrad import functional as F
-from scratchgrad.operators import OPS
 
 EXAMPLE = r"return a \* b, lambda grad: \(grad \* b, grad \* a\)"
 
 
-@pytest.fixture(autouse=True)
-def no_op_stays_registered():
-    before = dict(OPS)
-    yield
-    OPS.clear()
-    OPS.update(before)
+pytestmark = pytest.mark.usefixtures("no_op_stays_registered")
 
 
 def leaf(*shape: int) -> Tensor:

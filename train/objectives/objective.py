@@ -14,13 +14,12 @@ from scratchgrad import functional as F
 from scratchgrad.backend import array_module, to_device
 from scratchgrad.models import AuxOutputs, Metrics, Model, ModelConfig
 from scratchgrad.models.bert import Bert
+from scratchgrad.models.output import CHUNK_TOKENS
 from scratchgrad.nn import Module
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.tools.data import TextLayout, TokenizedExample, TokenStore
 from scratchgrad.tools.text import Example
 from scratchgrad.train.batches import Batch, Batches, BatchField
-
-CHUNK_TOKENS = 512  # whose logits are there at a time when targets are compared with the likeliest tokens
 
 Scores = dict[str, tuple[int, int]]  # by name how often the model is right, and of how many times
 
