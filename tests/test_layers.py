@@ -32,11 +32,12 @@ ENGINE = [
 ]
 
 TOOLS = {  # what a part of tools may import, beside itself
-    "text": set(),
+    "recipes": set(),
+    "text": {"recipes"},
     "runs": set(),
     "tokenizer": {"text"},
     "data": {"text", "tokenizer"},
-    "curation": {"text", "tokenizer"},
+    "curation": {"recipes", "text", "tokenizer"},
     "generation": {"text", "tokenizer", "data"},
     "loading": {"tokenizer", "data", "runs"},
 }

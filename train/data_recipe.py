@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from scratchgrad.tools.text import Source, build_source, source_class, source_names, source_settings
-from scratchgrad.train.section import Count, Positive, Section, Share
-
-
-class SourceRecipe(Section):
-    """One source, and its settings: `files` and `pairs`, or others that a source in a file of its own asks for."""
-
-    model_config = ConfigDict(extra="allow")
-
-    source: str = Field("stdlib", description="a file in tools/text/sources: stdlib, files, reverse, numbers, ...")
-    files: list[str] = Field([], description="globs of .txt .md .py .jsonl .tsv, all also as .gz; for source: files")
-    pairs: Count = Field(20_000, description="how many examples a source makes that makes pairs of texts")
-
-    def settings(self) -> dict[str, Any]:
-        """What the source is given."""
-        values = self.model_dump()
-        return {name: values[name] for name in source_settings(self.source) if name in values}
-
-    def check_settings(self, where: str, own_keys: Sequence[str]) -> None:
-        """ValueError where the source has no such setting, or lacks one. own_keys: others that may stand beside."""
-        if self.source not in source_names():
-            raise ValueError(
-                f"{where}.source = {self.source!r} is not known; it is one of: {', '.join(source_names())}"
-            )
-        known = source_settings(self.source)
-        for name in self.model_extra or {}:
-            if name not in known:
-                near = difflib.get_close_matches(name, [*own_keys, *known], n=1)
-                raise ValueError(
-                    f"{where}.{name} is not a known key" + (f"; did you mean {where}.{near[0]}?" if near else "")
-                )
-        if self.files and "files" not in known:
-            raise ValueError(f"{where}.files is read only with {where}.source = files")
-        if "files" in known and not self.files:
-            raise ValueError(f"{where}.source = {self.source} needs {where}.files, a list of globs")
-
-    def build(self) -> Source:
-        return build_source(self.source, **self.settings())
+from scratchgrad.tools.recipes import Positive, Share
+from scratchgrad.tools.text import SourceRecipe, source_class, source_names
 
 
 class WeightedSource(SourceRecipe):

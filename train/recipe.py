@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model, ModelConfig, config_from_dict, family_of
+from scratchgrad.tools.recipes import Count, Fraction, NotNegative, Section
 from scratchgrad.train.data_recipe import DataRecipe
 from scratchgrad.train.objectives import Objective, objective_for, objectives
-from scratchgrad.train.section import Count, Fraction, NotNegative, Section
 
 
 class TokenizerRecipe(Section):

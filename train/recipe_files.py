@@ -1,48 +1,29 @@
-"""Recipes in YAML: found by name, overridden on the command line, refused with one sentence a mistake."""
+"""The recipes of training runs, in YAML: packaged, or the user's own."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from scratchgrad.errors import UserError
+from scratchgrad.tools.recipes import build, packaged, read_values, recipe_name, to_text
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.renamed import refuse_old_names
-from scratchgrad.train.yaml_values import parse, to_text
 
-LARGEST_RECIPE = 1 << 17  # bytes
-MOST_TOLD = 10  # mistakes
-LONGEST_TOLD = 80  # characters of a value
+PACKAGE = "scratchgrad.train.recipes"
+
+__all__ = ["build_recipe", "load_recipe", "packaged_recipes", "recipe_name", "to_yaml"]
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in file `name`, or the packaged one of that name (with or without .yaml), with `section.key=value`
     overrides. UserError lists every mistake.
     """
-    return build_recipe(_read(name), overrides, name)
+    return build_recipe(read_values(name, PACKAGE, overrides, list(Recipe.model_fields)), name)
 
 
-def build_recipe(values: dict[str, Any], overrides: Sequence[str], name: str) -> Recipe:
-    for override in overrides:
-        _override(values, override)
+def build_recipe(values: dict[str, Any], name: str) -> Recipe:
     refuse_old_names(values, name)
-    try:
-        return Recipe(**values)
-    except ValidationError as error:
-        sentences = list(dict.fromkeys(_sentence(fault) for fault in error.errors()[: MOST_TOLD + 1]))
-        more = error.error_count() - MOST_TOLD
-        sentences = [*sentences[:MOST_TOLD], f"and {more} more"] if more > 0 else sentences
-        raise UserError(f"{name}: {sentences[0]}", *sentences[1:]) from None
-
-
-def recipe_name(name: str) -> str:
-    """What a run of this recipe is called: the file's name without its ending."""
-    return Path(name).name.removesuffix(".yaml").removesuffix(".yml")
+    return build(Recipe, values, name)
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -51,88 +32,4 @@ def to_yaml(recipe: Recipe) -> str:
 
 
 def packaged_recipes() -> list[str]:
-    folder = files("scratchgrad.train.recipes")
-    return sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
-def _read(name: str) -> dict[str, Any]:
-    path, packaged = Path(name), f"{recipe_name(name)}.yaml"
-    try:
-        if path.is_file():
-            if path.stat().st_size > LARGEST_RECIPE:
-                raise UserError(f"'{name}' has {path.stat().st_size} bytes: that is no recipe")
-            text = path.read_text(encoding="utf-8")
-        elif packaged in packaged_recipes():
-            text = files("scratchgrad.train.recipes").joinpath(packaged).read_text(encoding="utf-8")
-        else:
-            raise UserError(
-                f"there is no file '{name}', and no packaged recipe of that name: {', '.join(packaged_recipes())}"
-            )
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"'{name}' cannot be read: {error}") from None
-    try:
-        values = parse(text)
-    except ValueError as error:
-        raise UserError(f"'{name}' is not YAML of a recipe: {error}") from None
-    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
-        raise UserError(
-            f"'{name}' is not a recipe: it needs sections ({', '.join(Recipe.model_fields)}) with keys below"
-        )
-    return values
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    section, dot, name = key.partition(".")
-    if not equals or not dot or not name:
-        raise UserError(f"{_told(override)} is not an override; they look like train.steps=40")
-    try:
-        value = parse(text)
-    except ValueError as error:
-        raise UserError(f"{_told(key)}: {_told(text)} is not a YAML value: {error}") from None
-    values.setdefault(section, {})[name] = value
-
-
-def _known_keys() -> list[str]:
-    keys = []
-    for section, field in Recipe.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += [f"{section}.{name}" for name in field.annotation.model_fields]
-        else:
-            keys.append(f"{section}.")
-    return keys
-
-
-def _sentence(fault: Any) -> str:
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
-    if len(key) > LONGEST_TOLD or not key.isprintable():
-        key = _told(key)
-    if fault["type"] == "extra_forbidden":
-        return f"{key} is not a known key{_hint(key)}"
-    if fault["type"] == "missing":
-        return f"{key} is missing"
-    if fault["type"] == "value_error":  # our own sentences, and those of the model's config
-        return str(fault["ctx"]["error"])
-    return f"{key} = {_told(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-
-
-def _told(value: Any) -> str:
-    """A value as Python writes it, cut where it is long; what cannot be printed is escaped."""
-    text = repr(value)
-    return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}..."
-
-
-def _hint(key: str) -> str:
-    """The nearest known key: the same name in another section first, then a similar one."""
-    keys = _known_keys()
-    section, _, name = key.partition(".")
-    if not name:
-        near = difflib.get_close_matches(section, list(Recipe.model_fields), n=1)
-        return f"; the sections are {', '.join(Recipe.model_fields)}" + (f"; did you mean {near[0]}?" if near else "")
-    elsewhere = [known for known in keys if known.endswith(f".{name}")]
-    near = (
-        elsewhere
-        or difflib.get_close_matches(key, keys, n=1)
-        or difflib.get_close_matches(name, [k.partition(".")[2] for k in keys], n=1)
-    )
-    return f"; did you mean {near[0]}?" if near else ""
+    return packaged(PACKAGE)

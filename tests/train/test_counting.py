@@ -60,7 +60,7 @@ def test_tokens_are_those_of_the_text_however_many_are_targets(texts, architectu
 @pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "BertForPreTraining", "Transformer"])
 def test_an_evaluation_reads_so_many_tokens_of_text(texts, architecture):
     data = {"files": ["pairs.jsonl"]} if architecture == "Transformer" else {}
-    built = build_recipe(recipe(architecture, data=data), [], "r")
+    built = build_recipe(recipe(architecture, data=data), "r")
     prepared = prepare_data(built, lambda _: None)
     objective = build_objective(built, prepared.tokenizer)
     validation = build_validation(built, objective, prepared)
@@ -89,7 +89,7 @@ def test_several_sources_are_trained_on_in_the_ratio_of_their_weights(texts):
     dry = CliRunner().invoke(main, ["r.yaml", "train.steps=300", "--dry-run"], catch_exceptions=False).output
     first, second = (float(times) for times in re.search(r"([\d.]+), ([\d.]+) epochs", dry).groups())
     assert first == pytest.approx(3 * second, rel=0.1)
-    built = build_recipe(values, [], "r")
+    built = build_recipe(values, "r")
     prepared = prepare_data(built, lambda _: None)
     batches = build_batches(built, build_objective(built, prepared.tokenizer), prepared)
     rows, of_first = batches.rows(range(400))["input_ids"], prepared.train[0].tokens.astype(np.int64).tobytes()

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgrad import UserError
+from scratchgrad.tools.recipes import parse, to_text
 from scratchgrad.train.recipe import check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, packaged_recipes, to_yaml
-from scratchgrad.train.yaml_values import parse, to_text
 
 
 def said(overrides=(), name="toy.yaml"):

@@ -4,12 +4,14 @@ from scratchgrad.tools.text.example import Example
 from scratchgrad.tools.text.files import find_files
 from scratchgrad.tools.text.reading import SUFFIXES, TEXT_SUFFIXES, read_examples, read_prompts, stream_texts
 from scratchgrad.tools.text.source import Source, build_source, source_class, source_names, source_settings
+from scratchgrad.tools.text.source_recipe import SourceRecipe
 
 __all__ = [
     "SUFFIXES",
     "TEXT_SUFFIXES",
     "Example",
     "Source",
+    "SourceRecipe",
     "build_source",
     "find_files",
     "read_examples",
