@@ -1,0 +1,1 @@
+"""From raw sources to text worth training on: one file per step, the same bytes for any number of workers."""
