@@ -81,8 +81,9 @@ class Batch:
 
 def sums(values: Values, starts: Values) -> Values:
     """(parts,) float64: the sum of `values` from each start to the next; zero for a part without any."""
-    totals = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return totals[starts[1:]] - totals[starts[:-1]]
+    totals: Values = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    parts: Values = totals[starts[1:]] - totals[starts[:-1]]
+    return parts
 
 
 def ratio(part: Values, whole: Values) -> Values:
