@@ -32,12 +32,13 @@ ENGINE = [
 ]
 
 TOOLS = {  # what a part of tools may import, beside itself
+    "processes": set(),
     "recipes": set(),
     "text": {"recipes"},
     "runs": set(),
-    "tokenizer": {"text"},
-    "data": {"text", "tokenizer"},
-    "curation": {"recipes", "text", "tokenizer"},
+    "tokenizer": {"processes", "text"},
+    "data": {"processes", "text", "tokenizer"},
+    "curation": {"processes", "recipes", "text", "tokenizer"},
     "generation": {"text", "tokenizer", "data"},
     "loading": {"tokenizer", "data", "runs"},
 }

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchgrad import UserError
-from scratchgrad.tools.tokenizer.processes import AHEAD, map_in_processes
+from scratchgrad.tools.processes import AHEAD, map_in_processes
 
 
 def square(number: int) -> int:
@@ -79,7 +79,7 @@ def refusing():
 
 PARENT = """
 import os, time
-from scratchgrad.tools.tokenizer.processes import map_in_processes
+from scratchgrad.tools.processes import map_in_processes
 for pid in map_in_processes(lambda n: os.getpid(), range(10**9), 3, 1):
     print(pid, flush=True)
     time.sleep(0.01)

@@ -26,9 +26,9 @@ from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data.split import TrainValidationSplit, train_validation_split
 from scratchgrad.tools.data.token_store import TokenStore, write_token_store
 from scratchgrad.tools.data.tokenized import TokenizedExample
+from scratchgrad.tools.processes import map_in_processes
 from scratchgrad.tools.text import Example, Source
 from scratchgrad.tools.tokenizer import END_OF_TEXT, Tokenizer, train_bpe
-from scratchgrad.tools.tokenizer.processes import map_in_processes
 
 FORMAT = 2  # rises when the same text would give other token files
 CHUNK = 64  # examples that a worker takes at a time

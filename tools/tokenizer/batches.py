@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchgrad.errors import UserError
-from scratchgrad.tools.tokenizer.processes import map_in_processes
+from scratchgrad.tools.processes import map_in_processes
 
 Encode = Callable[[str], list[int]]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from scratchgrad.tools.processes import map_in_processes
 from scratchgrad.tools.tokenizer.base import encodable
 from scratchgrad.tools.tokenizer.blocks import blocks_of_text
 from scratchgrad.tools.tokenizer.patterns import cutter
-from scratchgrad.tools.tokenizer.processes import map_in_processes
 
 SHARD = 4 << 20  # characters, at least, that a worker counts at a time
 LONGEST_PIECE = 512  # characters: a longer one is data in disguise (a base64 block, a ruler) and is not learnt from
