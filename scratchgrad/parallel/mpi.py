@@ -6,7 +6,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -233,3 +234,16 @@ def connect() -> Communicator:
             "your mpirun's MPI in MPI4PY_LIBMPI"
         )
     return MpiCommunicator(MPI.COMM_WORLD)
+
+
+@contextmanager
+def task_executor() -> Iterator[Any]:
+    """Rank 0 gets a `concurrent.futures.Executor` whose workers are the other ranks; they get None, after rank 0 has
+    left the block. UserErrors as of `connect`.
+    """
+    connect()
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+
+    with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
+        yield executor

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scratchgrad.tools.curation.decisions import KEPT, read_fates
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.pool import Pool
 from scratchgrad.tools.curation.shards import read_documents
@@ -14,38 +14,55 @@ from scratchgrad.tools.curation.verdicts import Verdict, read_verdicts, without_
 
 
 @dataclass(frozen=True)
+class Traced:
+    """What became of a document since the document stage. fate: of its rules the number of that which drops it.
+
+    verdicts: of corpus steps, by their number, up to the one that drops it, each with the text that it was given on.
+    after: what is left of it, if it is kept.
+    """
+
+    index: int
+    before: Document
+    fate: int
+    verdicts: Mapping[int, tuple[Verdict, str]]
+    after: Document | None
+
+
+@dataclass(frozen=True)
 class Documents:
     """The documents of a document stage, less those that its rules and later corpus steps have dropped.
 
-    shards: of each unit the folder with its documents. decisions: of each unit the folder that says which of them the
-    rules drop. verdicts: of each corpus step that has run, of each unit, the folder of its verdicts.
+    shards: of each unit the folder with its documents. fates: of each unit the folder that says which of them the rules
+    drop. verdicts: of each corpus step that has run, of each unit, the folder of its verdicts.
     """
 
     shards: tuple[Path, ...]
-    decisions: tuple[Path, ...]
+    fates: tuple[Path, ...]
     verdicts: tuple[tuple[Path, ...], ...] = ()
-
-    def of_unit(self, unit: int) -> Iterator[tuple[int, Document]]:
-        """Each document with its index in the unit, which it keeps from stage to stage, in order."""
-        by_index: list[dict[int, Verdict]] = [
-            {verdict.index: verdict for verdict in read_verdicts(parts[unit])} for parts in self.verdicts
-        ]
-        dropped = set(json.loads((self.decisions[unit] / "dropped.json").read_bytes()))
-        for index, document in enumerate(read_documents(self.shards[unit])):
-            if index in dropped:
-                continue
-            for verdicts in by_index:
-                verdict = verdicts.get(index)
-                if verdict is not None and not verdict.spans:
-                    break
-                if verdict is not None:
-                    document = document.with_text(without_spans(document.text, verdict.spans))
-            else:
-                yield index, document
 
     @property
     def units(self) -> int:
         return len(self.shards)
+
+    def of_unit(self, unit: int) -> Iterator[tuple[int, Document]]:
+        """Each document that is left with its index in the unit, which it keeps from corpus step to corpus step."""
+        return ((traced.index, traced.after) for traced in self.traced(unit) if traced.after is not None)
+
+    def traced(self, unit: int) -> Iterator[Traced]:
+        """Every document that came out of the document stage, in order."""
+        by_step = [{verdict.index: verdict for verdict in read_verdicts(parts[unit])} for parts in self.verdicts]
+        fates = read_fates(self.fates[unit])
+        for index, document in enumerate(read_documents(self.shards[unit])):
+            after: Document | None = document if fates[index] == KEPT else None
+            given: dict[int, tuple[Verdict, str]] = {}
+            for number, verdicts in enumerate(by_step):
+                if after is not None and (verdict := verdicts.get(index)) is not None:
+                    given[number] = verdict, after.text
+                    after = after.with_text(without_spans(after.text, verdict.spans)) if verdict.spans else None
+            yield Traced(index, document, int(fates[index]), given, after)
+
+    def with_verdicts(self, folders: list[Path]) -> Documents:
+        return replace(self, verdicts=(*self.verdicts, tuple(folders)))
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,7 @@ class Corpus:
 
     It writes its verdicts by a stage (`run_stage`) in `folder / "verdicts"`, with one part for each unit, in which
     `write_verdicts` stands last. Other stages of its own may stand beside; the whole folder is work, removed at the
-    end, but for `folder / "report.json"`, which the report and the manifest show (clusters, their sizes, counts).
+    end, but for the verdicts and `folder / "report.json"`, which the report shows (clusters, their sizes, counts).
     priorities: of the sources; of equal documents that of the smallest (priority, content hash, id) stays.
     documents can go to other processes, the pool cannot.
     """

@@ -23,6 +23,10 @@ class Document:
     def with_text(self, text: str) -> Document:
         return self if text == self.text else replace(self, text=text)
 
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"id": self.id, "text": self.text, "source": self.source, "metadata": self.metadata}
+
     @property
     def content_hash(self) -> bytes:
         """16 bytes that depend on the text alone; surrogates, which UTF-8 has not, count as they are."""
@@ -31,6 +35,11 @@ class Document:
 
 def content_hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def size_of(text: str) -> int:
+    """Bytes of a text in UTF-8; half of a surrogate pair has three."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)

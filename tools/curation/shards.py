@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import zstandard
@@ -17,12 +17,27 @@ DOCUMENTS = "documents.jsonl.zst"
 LEVEL = 3  # of zstd; its bytes depend on it and on the version of the library
 
 
+class LineWriter:
+    """A context; each row that is appended becomes a line of JSON. Half of a surrogate pair is escaped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, row: Any) -> None:
+        self._packed.write(_line(row))
+
+    def __enter__(self) -> LineWriter:
+        self._packed = zstandard.ZstdCompressor(level=LEVEL).stream_writer(self._path.open("wb"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._packed.close()  # type: ignore[no-untyped-call]
+
+
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Each row as a line of JSON. Text keeps its characters; half of a surrogate pair is escaped."""
-    compressor = zstandard.ZstdCompressor(level=LEVEL)
-    with path.open("wb") as raw, compressor.stream_writer(raw, closefd=False) as packed:
+    with LineWriter(path) as writer:
         for row in rows:
-            packed.write(_line(row))
+            writer.append(row)
 
 
 def read_lines(path: Path) -> Iterator[Any]:
@@ -32,7 +47,7 @@ def read_lines(path: Path) -> Iterator[Any]:
 
 
 def write_documents(folder: Path, documents: Iterable[Document]) -> None:
-    write_lines(folder / DOCUMENTS, (asdict(document) for document in documents))
+    write_lines(folder / DOCUMENTS, (document.row() for document in documents))
 
 
 def read_documents(folder: Path) -> Iterator[Document]:

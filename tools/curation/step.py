@@ -91,6 +91,10 @@ class Filter(Step, ABC):
         It is defined for every text: empty, of one word, of one line, in any script. NaN: the rule does not hold here.
         """
 
+    def label(self, batch: Batch) -> dict[str, list[str]]:
+        """Of each document what is no number, and what the report tabulates: its language, its kind."""
+        return {}
+
 
 class CorpusStep(Step, ABC):
     @abstractmethod

@@ -10,6 +10,14 @@ from scratchgrad.errors import UserError
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A record of a file that cannot be read, or what comes behind it. name: `path:record`, as of an Example."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Example:
     """A document has the field `text`; others have `source` and `target`, `text` and `label`, or what a record holds.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
 from scratchgrad.errors import UserError
-from scratchgrad.tools.text.example import Example
+from scratchgrad.tools.text.example import Example, Skipped
 
 PACKAGE = "scratchgrad.tools.text.sources"
 
@@ -37,6 +37,12 @@ class Source(ABC):
     @abstractmethod
     def examples(self, fields: Sequence[str] = ("text",)) -> Iterator[Example]:
         """Every example. fields: what will be read of them, for files that do not name their columns."""
+
+    def read(
+        self, path: Path, fields: Sequence[str] = ("text",), skipped: Callable[[Skipped], None] | None = None
+    ) -> Iterator[Example]:
+        """The examples in one of `paths()`. skipped: is handed what cannot be read; without it that is a UserError."""
+        raise NotImplementedError
 
 
 def source_names() -> list[str]:

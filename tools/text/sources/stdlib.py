@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sysconfig
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchgrad.tools.text.example import Example
+from scratchgrad.tools.text.example import Example, Skipped
 from scratchgrad.tools.text.source import Source
 
 # Parts of the standard library that are not prose about programs: tests, and tables that programs wrote.
@@ -31,8 +31,13 @@ class StdlibSource(Source):
 
     def examples(self, fields: Sequence[str] = ("text",)) -> Iterator[Example]:
         for path in self.paths():
-            with tokenize.open(path) as file:  # heeds a coding line
-                yield Example(path.relative_to(_root()).as_posix(), {"text": file.read()})
+            yield from self.read(path)
+
+    def read(
+        self, path: Path, fields: Sequence[str] = ("text",), skipped: Callable[[Skipped], None] | None = None
+    ) -> Iterator[Example]:
+        with tokenize.open(path) as file:  # heeds a coding line
+            yield Example(path.relative_to(_root()).as_posix(), {"text": file.read()})
 
 
 def _root() -> Path:

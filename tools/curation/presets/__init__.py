@@ -1,0 +1,1 @@
+"""Published recipes, each pinned to one variant that it names."""
