@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from scratchgrad.tools.curation.decisions import KEPT, read_fates
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.pool import Pool
 from scratchgrad.tools.curation.shards import read_documents
+from scratchgrad.tools.curation.step import Step
 from scratchgrad.tools.curation.verdicts import Verdict, read_verdicts, without_spans
 
 
@@ -81,3 +83,11 @@ class Corpus:
     seed: int
     folder: Path
     pool: Pool
+
+
+class CorpusStep(Step, ABC):
+    """A step that looks at all documents together."""
+
+    @abstractmethod
+    def run(self, corpus: Corpus) -> None:
+        """Give a verdict on each document that is to be dropped or loses a part: see `Corpus`."""

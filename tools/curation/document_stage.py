@@ -37,7 +37,7 @@ Seconds = dict[str, float]
 
 @dataclass(frozen=True)
 class PartReport:
-    """Of an item that was just done: its documents, those that the stage's rules keep, its bytes, each step's seconds."""
+    """Of an item that was just done: its documents, those that the stage's rules keep, bytes, each step's seconds."""
 
     documents: int
     kept: int

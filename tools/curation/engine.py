@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchgrad.files import read_json, sha256_of, write_json, write_manifest
-from scratchgrad.tools.curation.corpus import Corpus, Documents
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.decisions import Decision, rules_of
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.document_stage import DocumentStage
@@ -32,7 +32,7 @@ from scratchgrad.tools.curation.recipe import Recipe
 from scratchgrad.tools.curation.resuming import MANIFEST, WORK, compare_inputs, compare_recipe, locked
 from scratchgrad.tools.curation.shards import DOCUMENTS, read_documents
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.step import CorpusStep, Step
+from scratchgrad.tools.curation.step import Step
 from scratchgrad.tools.curation.summary import summary_of_group
 from scratchgrad.tools.curation.survivors import Survivors
 from scratchgrad.tools.curation.units import Unit, units_of

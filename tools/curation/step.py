@@ -2,7 +2,7 @@
 
 A step is its settings, which are a section of the recipe under its name, and what it does with them. There are three
 kinds. An Edit changes a text. A Filter measures it, and says by which of what it measured a document is dropped; so
-thresholds can be changed without measuring again. A CorpusStep looks at all documents together.
+thresholds can be changed without measuring again. A CorpusStep (`corpus.py`) looks at all documents together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from scratchgrad.errors import UserError
 from scratchgrad.tools.curation.batch import Batch, Values
 from scratchgrad.tools.curation.document import Document, Removed
 from scratchgrad.tools.recipes import Section
-
-if TYPE_CHECKING:
-    from scratchgrad.tools.curation.corpus import Corpus
 
 PACKAGE = "scratchgrad.tools.curation.steps"
 COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -94,12 +91,6 @@ class Filter(Step, ABC):
     def label(self, batch: Batch) -> dict[str, list[str]]:
         """Of each document what is no number, and what the report tabulates: its language, its kind."""
         return {}
-
-
-class CorpusStep(Step, ABC):
-    @abstractmethod
-    def run(self, corpus: Corpus) -> None:
-        """Look at all documents, and give a verdict on each that is to be dropped or loses a part: see `Corpus`."""
 
 
 def step_names() -> list[str]:
