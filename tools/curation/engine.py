@@ -109,7 +109,8 @@ class _Run:
         names = tuple(step.name for step in corpus_steps)
         left = self._stage(folder, Survivors(documents, rules, names, tokenizer), range(len(shards)))
         sources = [unit.name for unit in self.units]
-        return summary_of_group(sources, [step.name for step in steps], rules, names, shards, left), left
+        summary = summary_of_group(sources, [step.name for step in steps], rules, names, shards, left)
+        return {"number": number, **summary}, left
 
     def _stage(self, folder: Path, work: Callable[[Any, Path], Any], items: Sequence[Any]) -> list[Path]:
         self.watch.begin(folder.name.rpartition("-")[2], len(items))

@@ -58,7 +58,7 @@ class CurateRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of the samples, and of whatever is drawn")
     tokenizer: str | None = Field(None, description="a tokenizer's file or folder, with which tokens are counted")
     unit_bytes: Count = Field(
-        64 << 20, description="files are read by one worker until they have this size; a larger file is one unit"
+        8 << 20, description="files are read by one worker until they have this size; a larger file is one unit"
     )
     largest_document: Count = Field(10_000_000, description="characters; a longer one is skipped, and listed")
     keep_dropped: bool = Field(True, description="keep the text of documents that were dropped, for `refilter`")

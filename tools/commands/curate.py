@@ -1,0 +1,155 @@
+"""scratchgrad-curate: raw sources in, text worth training on out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scratchgrad.errors import UserError
+from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option, write
+from scratchgrad.tools.commands.curation_progress import ProgressWatch
+from scratchgrad.tools.curation.engine import curate
+from scratchgrad.tools.curation.explain import explain
+from scratchgrad.tools.curation.pool import worker_pool
+from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_yaml
+from scratchgrad.tools.curation.refilter import begin_refilter
+from scratchgrad.tools.curation.units import units_of
+from scratchgrad.tools.recipes import recipe_name
+
+TIMES = "times.json"
+
+
+class Commands(click.Group):
+    """`scratchgrad-curate fineweb.yaml` is `scratchgrad-curate run fineweb.yaml`."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not any(arg in ("-h", "--help", "--version") or arg in self.commands for arg in args[:1]):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def curated_to(command: Any) -> Any:
+    """--out and --workers."""
+    out = click.option(
+        "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default runs/curated-RECIPE."
+    )
+    workers = click.option("--workers", type=click.IntRange(1), help="Processes; by default one for each core.")
+    return out(workers(command))
+
+
+@click.group(cls=Commands, context_settings=HELP)
+@version_option
+def main() -> None:
+    """Clean, filter, deduplicate and describe text: the same bytes out for any number of workers.
+
+    \b
+    scratchgrad-curate                                   the code preset, on Python's standard library
+    scratchgrad-curate fineweb 'data.files=[web/*.warc.gz]' --out runs/web
+    mpirun -n 4 scratchgrad-curate gopher 'data.files=[texts/*.jsonl.zst]' gopher_quality.min_words=30
+    scratchgrad-curate explain runs/web web/a.warc.gz@1024
+
+    What was killed goes on where it was, with the same command.
+    """
+
+
+@main.command()
+@click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
+@curated_to
+@click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values, and stop.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be read and done, and stop.")
+@tells_mistakes
+def run(
+    arguments: tuple[str, ...], out: Path | None, workers: int | None, print_recipe: bool, is_dry: bool
+) -> None:  # fmt: skip
+    """Curate what RECIPE describes: a YAML file, or a preset; by default `code`, on Python's standard library.
+
+    \b
+    scratchgrad-curate run c4 'data.files=[pages/*.jsonl.gz]' --workers 2
+    scratchgrad-curate run --print-recipe gopher
+    """
+    name, overrides = ("code", arguments) if not arguments or "=" in arguments[0] else (arguments[0], arguments[1:])
+    recipe = load_recipe(name, overrides)
+    if print_recipe:
+        write(to_yaml(recipe))
+    elif is_dry:
+        _tell(recipe)
+    else:
+        _curate(recipe, out or Path("runs") / f"curated-{recipe_name(name)}", workers)
+
+
+@main.command()
+@click.argument("old", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, required=True, metavar="SECTION.KEY=VALUE...")
+@curated_to
+@tells_mistakes
+def refilter(old: Path, overrides: tuple[str, ...], out: Path | None, workers: int | None) -> None:
+    """Apply other thresholds to what was curated in DIR, without measuring again.
+
+    \b
+    scratchgrad-curate refilter runs/web gopher_quality.min_words=30 --out runs/web-30
+    """
+    if out is None:
+        raise UserError("refilter needs --out DIR: the folder of the new outcome")
+    _curate(begin_refilter(old, out, overrides), out, workers)
+
+
+@main.command(name="explain")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("id", metavar="ID")
+@tells_mistakes
+def explain_document(folder: Path, id: str) -> None:
+    """Tell what happened to the document ID, which is `path:record` of its source.
+
+    \b
+    scratchgrad-curate explain runs/curated-code textwrap.py
+    """
+    for line in explain(folder, id):
+        write(f"{line}\n")
+
+
+def _curate(recipe: Recipe, out: Path, workers: int | None) -> None:
+    with worker_pool(workers) as pool:
+        if pool is None:
+            return
+        with ProgressWatch() as watch:
+            summary = curate(recipe, out, pool, watch)
+    if watch.times and not (out / TIMES).exists():
+        (out / TIMES).write_text(json.dumps(watch.times, indent=1) + "\n")
+    read = _total(summary["groups"][0]["read"])
+    kept = _total(summary["kept"])
+    say(
+        f"kept {kept.get('documents', 0):,} of {read.get('documents', 0):,} documents, "
+        f"{kept.get('bytes', 0) / 1e6:,.1f} of {read.get('bytes', 0) / 1e6:,.1f} MB"
+    )
+    if read.get("skipped"):
+        say(f"{read['skipped']:,} records could not be read: see {out}/stages/0-documents/*/skipped.jsonl.zst")
+    write(f"{out}\n")
+
+
+def _tell(recipe: Recipe) -> None:
+    units = units_of(recipe)
+    for name in recipe.data.named_sources:
+        own = [unit for unit in units if unit.name == name]
+        files = sum(len(unit.paths) for unit in own)
+        write(f"{name}: {files:,} files, {sum(unit.bytes for unit in own) / 1e6:,.1f} MB, {len(own)} units of work\n")
+    write(f"steps: {', '.join(recipe.curate.steps) or 'none'}\n")
+    for step in recipe.steps:
+        for rule in step.rules():
+            write(f"  {step.name}.{rule.measured} {rule.comparison} {rule.threshold:g} ({rule.setting})\n")
+
+
+def _total(by_source: dict[str, dict[str, int]]) -> dict[str, int]:
+    names = {name for counts in by_source.values() for name in counts}
+    return {name: sum(counts.get(name, 0) for counts in by_source.values()) for name in names}
+
+
+if __name__ == "__main__":
+    main()
