@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from scratchgrad.errors import UserError
+from scratchgrad.threads import usable_cores
+from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option, write
 from scratchgrad.tools.commands.curation_progress import ProgressWatch
 from scratchgrad.tools.curation.engine import curate
@@ -17,7 +19,9 @@ from scratchgrad.tools.curation.pool import worker_pool
 from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_yaml
 from scratchgrad.tools.curation.refilter import begin_refilter
 from scratchgrad.tools.curation.units import units_of
+from scratchgrad.tools.data.curated_tokens import write_curated_tokens
 from scratchgrad.tools.recipes import recipe_name
+from scratchgrad.tools.runs import is_run, newest_checkpoint
 
 TIMES = "times.json"
 
@@ -99,6 +103,29 @@ def refilter(old: Path, overrides: tuple[str, ...], out: Path | None, workers: i
     if out is None:
         raise UserError("refilter needs --out DIR: the folder of the new outcome")
     _curate(begin_refilter(old, out, overrides), out, workers)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--tokenizer", "path", required=True, type=click.Path(path_type=Path), metavar="PATH", help="Its file or folder."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default DIR/tokens.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; by default one for each core.")
+@tells_mistakes
+def tokens(folder: Path, path: Path, out: Path | None, workers: int | None) -> None:
+    """Write the documents in DIR as token files, which say of each range of tokens where its text came from.
+
+    \b
+    scratchgrad-curate tokens runs/curated-code --tokenizer runs/toy-001
+    """
+    out = out or folder / "tokens"
+    if out.exists():
+        raise UserError(f"'{out}' is there already; take another --out")
+    tokenizer = tokenizers.load(newest_checkpoint(path) if is_run(path) else path)
+    store = write_curated_tokens(folder, tokenizer, out, workers or usable_cores())
+    say(f"{len(store):,} documents, {len(store.tokens):,} tokens of a vocabulary of {store.vocab_size:,}")
+    write(f"{out}\n")
 
 
 @main.command(name="explain")
