@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
@@ -11,13 +10,14 @@ from scratchgrad.autograd import WATCH, Backward, Node
 from scratchgrad.backend import Array, array_module, to_numpy
 from scratchgrad.callers import users_line
 from scratchgrad.closures import kept_arrays
+from scratchgrad.contexts import context
 
 
 class AnomalyError(RuntimeError):
     """A NaN, or an array that was changed between forward and backward."""
 
 
-@contextmanager
+@context
 def detect_anomaly() -> Iterator[None]:
     """Inside, every op and every gradient is looked at; AnomalyError names the op and the user's line that called it.
 

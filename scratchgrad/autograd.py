@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import ref
 
 from scratchgrad.backend import Array, array_module, sum_over
 from scratchgrad.closures import kept_arrays
+from scratchgrad.contexts import refuse_what_runs_later
 from scratchgrad.op_errors import not_an_op, not_gradients
 from scratchgrad.versions import changed_since, newest_change, sequence_numbers
 
@@ -122,11 +122,7 @@ class no_grad(ContextDecorator):  # noqa: N801  (PyTorch's name)
         GRAD_ENABLED.set(self._outer.pop())
 
     def __call__(self, function: Function) -> Function:
-        if isgeneratorfunction(function) or iscoroutinefunction(function) or isasyncgenfunction(function):
-            raise TypeError(
-                f"@no_grad() would end before the body of '{function.__name__}' runs; write 'with no_grad():' inside, "
-                "around what is computed and not around a yield or an await"
-            )
+        refuse_what_runs_later("no_grad", function)
         return super().__call__(function)
 
     def _recreate_cm(self) -> no_grad:

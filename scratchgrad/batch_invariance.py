@@ -8,13 +8,14 @@ as they would compute it by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+
+from scratchgrad.contexts import context
 
 _is_on: ContextVar[bool] = ContextVar("batch_invariant", default=False)
 
 
-@contextmanager
+@context
 def batch_invariant() -> Iterator[None]:
     """Inside, in this thread and on the CPU, a row gets the same bits whatever other rows there are.
 

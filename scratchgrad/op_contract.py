@@ -4,13 +4,13 @@ backward answers for each of its arrays."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from scratchgrad.autograd import WATCH, Backward, CheckpointedBlock, Gradient, Node, Watch
 from scratchgrad.backend import Array
+from scratchgrad.contexts import context
 from scratchgrad.op_errors import not_an_op, not_gradients
 
 
@@ -18,7 +18,7 @@ class BrokenOp(Exception):
     """An op that does not keep its promise; the message says how one is written."""
 
 
-@contextmanager
+@context
 def watched_ops() -> Iterator[None]:
     """Inside, arrays on the CPU that ops make and are given are read-only, and BrokenOp names an op that minds."""
     outer = WATCH.get()

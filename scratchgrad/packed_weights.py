@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from scratchgrad.backend import Array
+from scratchgrad.contexts import context
 from scratchgrad.threads import parallel_map
 
 WORDS = 64  # in a row of those whose sums tell whether a weight has changed
@@ -71,7 +71,7 @@ class PackedModel(PackedWeights):
 _kept: ContextVar[PackedWeights | None] = ContextVar("packed_weights", default=None)
 
 
-@contextmanager
+@context
 def fixed_weights(kept: PackedWeights | None = None) -> Iterator[None]:
     """Inside, in this thread, no weight changes: what kernels pack is packed once and kept to the end.
 

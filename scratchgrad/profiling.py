@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from scratchgrad.autograd import WATCH, Backward, Node
 from scratchgrad.backend import Array
+from scratchgrad.contexts import context
 
 WALK = "(gradients meet)"  # between the backward of one op and the next: sums, hooks, leaves
 
@@ -95,7 +95,7 @@ class Profile:
         self._since = now
 
 
-@contextmanager
+@context
 def profile() -> Iterator[Profile]:
     """Inside, every op and every step of a backward pass is timed; outside, this costs nothing.
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cache
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from scratchgrad.backend import Array, cuda_empty, cuda_kernel, to_device
+from scratchgrad.contexts import context
 from scratchgrad.gaussian import box_muller
 from scratchgrad.threads import parallel_map, tiles
 
@@ -99,7 +99,7 @@ def get_rng_state() -> RngState:
     return _here.state.copy()
 
 
-@contextmanager
+@context
 def fork_rng(state: RngState) -> Iterator[None]:
     """Inside, this thread draws on from a copy of `state`; afterwards from where it stood before."""
     before, _here.state = _here.state, state.copy()

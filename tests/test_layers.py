@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "train": {"scratchgrad", "models", "tools"},
 }
 ENGINE = [
-    "errors",
+    ("errors", "contexts"),
     "backend",
     ("threads", "gaussian", "random", "callers", "closures", "op_errors", "packed_weights", "batch_invariance"),
     "versions",

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from scratchgrad.contexts import context
 from scratchgrad.random import even, normal
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -112,7 +112,7 @@ class _Thread(threading.local):
 _here = _Thread()
 
 
-@contextmanager
+@context
 def shapes_only() -> Iterator[None]:
     """Inside, `Parameter.initialized` gives shapes without memory: read-only, the same zero everywhere.
 

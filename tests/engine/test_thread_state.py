@@ -10,7 +10,12 @@ import pytest
 
 from scratchgrad import Tensor, detect_anomaly, fixed_weights, no_grad, set_threads
 from scratchgrad.autograd import GRAD_ENABLED, SCOPE, WATCH
+from scratchgrad.batch_invariance import batch_invariant
+from scratchgrad.nn import shapes_only
+from scratchgrad.op_contract import watched_ops
 from scratchgrad.packed_weights import PackedWeights, are_fixed, packed
+from scratchgrad.profiling import profile
+from scratchgrad.random import RngState, fork_rng
 from scratchgrad.threads import parallel_map, threads
 
 
@@ -126,7 +131,15 @@ def test_one_no_grad_may_be_entered_twice():
     assert GRAD_ENABLED.get()
 
 
-def test_no_grad_on_what_runs_later_is_refused():
+STATES = {
+    "no_grad": no_grad, "fixed_weights": fixed_weights, "detect_anomaly": detect_anomaly, "profile": profile,
+    "batch_invariant": batch_invariant, "shapes_only": shapes_only, "watched_ops": watched_ops,
+    "fork_rng": lambda: fork_rng(RngState(1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_on_what_runs_later_is_refused(name):
     def steps():
         yield
 
@@ -137,8 +150,25 @@ def test_no_grad_on_what_runs_later_is_refused():
         yield
 
     for function in (steps, task, stream):
-        with pytest.raises(TypeError, match=rf"would end before the body of '{function.__name__}' runs; write 'with"):
-            no_grad()(function)
+        with pytest.raises(
+            TypeError, match=f"@{name}.. would end before the body of '{function.__name__}' runs; write"
+        ):
+            STATES[name]()(function)
+
+
+def test_what_holds_inside_a_with_block_holds_inside_a_decorated_function():
+    @fixed_weights()
+    def depth(n: int) -> list[bool]:
+        return [are_fixed(), *(depth(n - 1) if n else [])]
+
+    assert depth(2) == [True] * 3
+    assert not are_fixed()
+    fixed = fixed_weights()
+    with fixed, fixed:
+        assert are_fixed()
+    with pytest.raises(ZeroDivisionError), fixed:
+        print(1 / 0)
+    assert not are_fixed()
 
 
 def test_the_calls_of_modules_are_those_of_the_thread():
