@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from scratchgrad import functional as F
-from scratchgrad.backend import Array
+from scratchgrad.backend import Array, array_module
 from scratchgrad.nn.init import Constant, Uniform
 from scratchgrad.nn.layers import Linear
 from scratchgrad.nn.module import Module, Parameter
@@ -41,27 +41,40 @@ class MultiheadAttention(Module):
         key: Tensor,
         value: Tensor,
         key_padding_mask: Tensor | Array | None = None,
-        need_weights: bool = False,
+        need_weights: bool = True,
         attn_mask: Tensor | Array | None = None,
+        average_attn_weights: bool = True,
         is_causal: bool = False,
-    ) -> tuple[Tensor, None]:
-        """(result of query's shape, None): weights are never made as a whole. ValueError if they are needed.
+    ) -> tuple[Tensor, Tensor | None]:
+        """(result of query's shape, weights), arguments and their order as PyTorch's.
 
         query (batch, time, embed_dim), key and value (batch, key time, embed_dim), or time first. Masks as PyTorch's
         module has them, where True *hides*: key_padding_mask (batch, key time) booleans; attn_mask (time, key time) or
         (batch * head, time, key time), booleans or numbers that are added to the scores. is_causal needs no mask.
+        weights: (batch, time, key time), the mean over heads; (batch, head, time, key time) with
+        average_attn_weights=False; None with need_weights=False, which never makes them as a whole, and is faster. A
+        query that sees nothing has weights of zero, where PyTorch's are NaN.
         """
-        if need_weights:
-            raise ValueError("MultiheadAttention makes no attention weights; call it with need_weights=False")
         if not self.batch_first:
             query, key, value = (x.swapaxes(0, 1) for x in (query, key, value))
         batch, time, _ = query.shape
-        heads = [self._heads(x, part) for part, x in enumerate((query, key, value))]
+        queries, keys, values = (self._heads(x, part) for part, x in enumerate((query, key, value)))
         mask = self._mask(batch, attn_mask, key_padding_mask)
         dropout_p = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(*heads, mask, is_causal=is_causal, dropout_p=dropout_p)
+        weights = None
+        if need_weights:  # which are what attention makes of the rows of the identity
+            rows = array_module(queries.data).eye(keys.shape[2], dtype=queries.dtype)
+            each = F.broadcast_to(Tensor(rows), (1, self.num_heads, *rows.shape))
+            weights = F.scaled_dot_product_attention(
+                queries, keys, each, mask, is_causal=is_causal, dropout_p=dropout_p
+            )
+            seen = weights @ values
+        else:
+            seen = F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=is_causal, dropout_p=dropout_p)
         out: Tensor = self.out_proj(seen.swapaxes(1, 2).reshape(batch, time, self.embed_dim))
-        return (out if self.batch_first else out.swapaxes(0, 1)), None
+        if weights is not None and average_attn_weights:
+            weights = weights.mean(axis=1)
+        return (out if self.batch_first else out.swapaxes(0, 1)), weights
 
     def _heads(self, x: Tensor, part: int) -> Tensor:
         """(batch, head, time, width) of the part's projection of x (batch, time, embed_dim)."""

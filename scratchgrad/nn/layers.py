@@ -6,10 +6,12 @@ Parameters begin as float32 on the CPU; `Module.to` moves and casts them. A laye
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 from scratchgrad import functional as F
 from scratchgrad.nn.init import Constant, Normal, Std, Uniform
 from scratchgrad.nn.module import Module, Parameter
+from scratchgrad.ops.embedding import padding_row
 from scratchgrad.random import next_site
 from scratchgrad.tensor import Tensor
 
@@ -37,16 +39,30 @@ class Linear(Module):
 class Embedding(Module):
     """A table that is looked up by integers. weight (num_embeddings, embedding_dim), normal with mean 0 and `std`.
 
-    std: PyTorch's 1, unless said.
+    std: PyTorch's 1, unless said. padding_idx: the row, counted from the end if it is negative, that begins as zeros
+    and gets no gradient. ValueError where there is no such row.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, std: Std = 1.0) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, std: Std = 1.0
+    ) -> None:
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_row(num_embeddings, padding_idx)
+        if self.padding_idx is not None:
+            std = _with_a_row_of_zeros(std, num_embeddings, self.padding_idx)
         self.weight = Parameter.initialized((num_embeddings, embedding_dim), Normal(std))
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids integers of any shape; returns (*ids.shape, embedding_dim). IndexError for an id that has no row."""
-        return F.embedding(self.weight, ids)
+        return F.embedding(self.weight, ids, padding_idx=self.padding_idx)
+
+
+def _with_a_row_of_zeros(std: Std, rows: int, row: int) -> Std:
+    """The deviations of `rows` rows as of `std`, but for one row."""
+    blocks = std if isinstance(std, tuple) else ((rows, std),)
+    by_row = [deviation for count, deviation in blocks for _ in range(count)]
+    by_row[row] = 0.0
+    return tuple((len(list(equal)), deviation) for deviation, equal in groupby(by_row))
 
 
 class RMSNorm(Module):

@@ -108,12 +108,9 @@ def test_a_relu_network_of_five_layers_learns():
     assert loss.item() < 0.01
 
 
-def test_heads_must_divide_the_width_and_weights_are_not_made():
+def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="3 heads do not divide embed_dim 8"):
         nn.MultiheadAttention(8, 3)
-    attention, x = nn.MultiheadAttention(8, 2), Tensor(np.zeros((3, 1, 8), np.float32))
-    with pytest.raises(ValueError, match="need_weights=False"):
-        attention(x, x, x, need_weights=True)
 
 
 HIDDEN = np.array([[False, False, True], [True, False, False]])
@@ -137,14 +134,35 @@ def test_attention_has_pytorchs_numbers_and_takes_its_weights(mask, bias, batch_
     arrays = [draw((2, time, 8)).astype(np.float32) for time in (4, 3, 3)]
     if not batch_first:
         arrays = [x.swapaxes(0, 1) for x in arrays]
-    out, weights = ours(*map(Tensor, arrays), **MASKS[mask])
-    theirs, _ = peer(*map(torch.tensor, arrays), **{name: torch.tensor(m) for name, m in MASKS[mask].items()})
-    assert weights is None
-    seen = np.isfinite(theirs.detach().numpy())  # where nothing is seen, PyTorch's are NaN and ours zeros
-    np.testing.assert_allclose(out.data[seen], theirs.detach().numpy()[seen], atol=1e-5)
-    (out * out).sum().backward()
-    if seen.all():
-        (theirs * theirs).sum().backward()
-        for name, parameter in ours.named_parameters():
-            wanted = dict(peer.named_parameters())[name].grad.numpy()
-            np.testing.assert_allclose(parameter.grad, wanted, atol=1e-4, err_msg=name)
+    named = {name: torch.tensor(m) for name, m in MASKS[mask].items()}
+    for options in ({"need_weights": False}, {}, {"average_attn_weights": False}):
+        out, weights = ours(*map(Tensor, arrays), **MASKS[mask], **options)
+        theirs, their_weights = peer(*map(torch.tensor, arrays), **named, **options)
+        wanted = theirs.detach().numpy()
+        seen = np.isfinite(wanted)  # where nothing is seen, PyTorch's are NaN and ours zeros
+        np.testing.assert_allclose(out.data[seen], wanted[seen], atol=1e-5)
+        if options.get("need_weights") is False:
+            assert weights is None
+            continue
+        by_peer = their_weights.detach().numpy()
+        assert weights.shape == by_peer.shape
+        np.testing.assert_allclose(weights.data[np.isfinite(by_peer)], by_peer[np.isfinite(by_peer)], atol=1e-6)
+        assert not weights.data[np.isnan(by_peer)].any() or options == {}  # a mean over heads, of which one sees some
+        for module in (ours, peer):
+            module.zero_grad()
+        ((out * out).sum() + (weights * weights).sum()).backward()
+        if seen.all():
+            ((theirs * theirs).sum() + (their_weights * their_weights).sum()).backward()
+            for name, parameter in ours.named_parameters():
+                gradient = dict(peer.named_parameters())[name].grad.numpy()
+                np.testing.assert_allclose(parameter.grad, gradient, atol=1e-4, err_msg=name)
+
+
+def test_the_weights_of_attention_are_those_that_dropout_left():
+    attention, x = nn.MultiheadAttention(8, 2, dropout=0.5), Tensor(np.ones((6, 1, 8), np.float32))
+    _, weights = attention(x, x, x, average_attn_weights=False, is_causal=True)
+    kept = weights.data[0, 0, 5]
+    np.testing.assert_allclose(kept[kept > 0], 2 / 6, rtol=1e-6)
+    assert not np.triu(weights.data[0, 0], 1).any()
+    _, whole = attention.eval()(x, x, x)
+    np.testing.assert_allclose(whole.data, 1 / 6, rtol=1e-6)

@@ -87,6 +87,31 @@ def test_layers_are_made_by_pytorchs_names():
     ]
 
 
+@pytest.mark.parametrize("padding_idx", [None, 0, 2, -1])
+def test_an_embeddings_row_of_padding_begins_as_zeros_and_gets_no_gradient(padding_idx):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    ours, peer = nn.Embedding(5, 3, padding_idx), torch.nn.Embedding(5, 3, padding_idx)
+    assert ours.padding_idx == peer.padding_idx
+    assert (~ours.weight.data.any(axis=1)).tolist() == (~peer.weight.detach().numpy().any(axis=1)).tolist()
+    ids = np.array([[0, 2, 4, 4], [1, 2, 0, 3]])
+    ours(Tensor(ids)).sum().backward()
+    peer(torch.tensor(ids)).sum().backward()
+    assert ours.weight.grad.tolist() == peer.weight.grad.tolist()
+
+
+def test_padding_changes_no_other_row_and_has_to_be_one():
+    def rows(**options):
+        with fork_rng(RngState(7)):
+            return nn.Embedding(5, 3, **options).weight.data
+
+    assert np.array_equal(np.delete(rows(padding_idx=3), 3, 0), np.delete(rows(), 3, 0))
+    blocks = ((2, 0.1), (3, 0.2))
+    assert np.array_equal(rows(std=blocks, padding_idx=1)[[0, 2, 3, 4]], rows(std=blocks)[[0, 2, 3, 4]])
+    for row in (5, -6):
+        with pytest.raises(ValueError, match=f"padding_idx {row} is none of the 5 rows"):
+            nn.Embedding(5, 3, padding_idx=row)
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
 def test_dropout_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match=r"Dropout\(p=.*\): p is a probability, from 0 to 1"):
