@@ -44,6 +44,20 @@ def method(name: str, spread: str = "", **fixed: Any) -> Callable[..., Any]:
     return call
 
 
+def along(name: str, *options: str) -> Callable[..., Any]:
+    """`method(name)` in PyTorch's order, which has the axis first: x.scatter(dim, index, src).
+
+    options: those that may follow without their names.
+    """
+
+    def call(self: Any, dim: int, index: Any, src: Any, *args: Any, **named: Any) -> Any:
+        return OPS[name](self, index, src, axis=dim, **dict(zip(options, args, strict=False)), **named)
+
+    call.__name__ = name
+    call.__doc__ = f"scratchgrad.functional.{name} of this tensor, along `dim`."
+    return call
+
+
 class Methods(Generic[Result]):
     """What a Tensor inherits: `Methods["Tensor"]`."""
 
@@ -74,6 +88,8 @@ class Methods(Generic[Result]):
     take: Callable[..., Result] = method("take")
     copy: Callable[..., Result] = method("copy")
     astype: Callable[..., Result] = method("astype")
+    cumprod: Callable[..., Result] = method("cumprod")
+    diagonal: Callable[..., Result] = method("diagonal")
     clip: Callable[..., Result] = method("clamp")
     round: Callable[..., Result] = method("round")
 
@@ -93,7 +109,18 @@ class Methods(Generic[Result]):
     floor: Callable[..., Result] = method("floor")
     ceil: Callable[..., Result] = method("ceil")
     neg: Callable[..., Result] = method("neg")
+    log2: Callable[..., Result] = method("log2")
+    log10: Callable[..., Result] = method("log10")
+    exp2: Callable[..., Result] = method("exp2")
+    square: Callable[..., Result] = method("square")
+    reciprocal: Callable[..., Result] = method("reciprocal")
+    tan: Callable[..., Result] = method("tan")
+    sinh: Callable[..., Result] = method("sinh")
+    cosh: Callable[..., Result] = method("cosh")
+    trunc: Callable[..., Result] = method("trunc")
+    nan_to_num: Callable[..., Result] = method("nan_to_num")
     isnan: Callable[..., Result] = method("isnan")
+    isinf: Callable[..., Result] = method("isinf")
     isfinite: Callable[..., Result] = method("isfinite")
     relu: Callable[..., Result] = method("relu")
     sigmoid: Callable[..., Result] = method("sigmoid")
@@ -101,6 +128,8 @@ class Methods(Generic[Result]):
     softmax: Callable[..., Result] = method("softmax")
     log_softmax: Callable[..., Result] = method("log_softmax")
     logsumexp: Callable[..., Result] = method("logsumexp")
+    logcumsumexp: Callable[..., Result] = method("logcumsumexp")
+    quantile: Callable[..., Result] = method("quantile")
     clamp: Callable[..., Result] = method("clamp")
 
     # PyTorch's, of two
@@ -112,6 +141,13 @@ class Methods(Generic[Result]):
     pow: Callable[..., Result] = method("pow")
     maximum: Callable[..., Result] = method("maximum")
     minimum: Callable[..., Result] = method("minimum")
+    atan2: Callable[..., Result] = method("atan2")
+    fmod: Callable[..., Result] = method("fmod")
+    remainder: Callable[..., Result] = method("remainder")
+    floor_divide: Callable[..., Result] = method("floor_divide")
+    logaddexp: Callable[..., Result] = method("logaddexp")
+    lerp: Callable[..., Result] = method("lerp")
+    isclose: Callable[..., Result] = method("isclose")
     matmul: Callable[..., Result] = method("matmul")
     mm: Callable[..., Result] = method("matmul")
     bmm: Callable[..., Result] = method("matmul")
@@ -121,6 +157,14 @@ class Methods(Generic[Result]):
     le: Callable[..., Result] = method("le")
     gt: Callable[..., Result] = method("gt")
     ge: Callable[..., Result] = method("ge")
+    logical_and: Callable[..., Result] = method("logical_and")
+    logical_or: Callable[..., Result] = method("logical_or")
+    logical_xor: Callable[..., Result] = method("logical_xor")
+    logical_not: Callable[..., Result] = method("logical_not")
+    bitwise_and: Callable[..., Result] = method("bitwise_and")
+    bitwise_or: Callable[..., Result] = method("bitwise_or")
+    bitwise_xor: Callable[..., Result] = method("bitwise_xor")
+    bitwise_not: Callable[..., Result] = method("bitwise_not")
 
     # PyTorch's, of shape, place and dtype
 
@@ -137,6 +181,15 @@ class Methods(Generic[Result]):
     clone: Callable[..., Result] = method("copy")
     masked_fill: Callable[..., Result] = method("masked_fill")
     gather: Callable[..., Result] = method("gather")
+    scatter: Callable[..., Result] = along("scatter")
+    scatter_add: Callable[..., Result] = along("scatter_add")
+    scatter_reduce: Callable[..., Result] = along("scatter_reduce", "reduce")
+    index_add: Callable[..., Result] = along("index_add")
+    index_copy: Callable[..., Result] = along("index_copy")
+    masked_scatter: Callable[..., Result] = method("masked_scatter")
+    unfold: Callable[..., Result] = method("unfold")
+    roll: Callable[..., Result] = method("roll")
+    broadcast_to: Callable[..., Result] = method("broadcast_to", spread="shape")
     sort: Callable[..., tuple[Result, Result]] = method("sort")
     topk: Callable[..., tuple[Result, Result]] = method("topk")
     cpu: Callable[..., Result] = method("to_device", device="cpu")

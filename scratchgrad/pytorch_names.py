@@ -56,7 +56,9 @@ MISSING = {
     "addmm": "a + x @ y", "data_ptr": "x.data.ctypes.data", "true_divide": "x / y",
     "where": "F.where(condition, x, y)", "hstack": "F.concatenate([a, b], axis=1)", "vstack": "F.concatenate([a, b])",
     "permute_dims": "F.transpose(x, axes)", "log_sigmoid": "F.logsigmoid(x)",
-    "is_contiguous": "x.data.flags.c_contiguous",
+    "is_contiguous": "x.data.flags.c_contiguous", "index_put": "F.index_put(x, values, index=indices)",
+    "median": "F.median(x, axis), which halves between the middle two, as NumPy does",
+    "cummax": "F.cummax(x, axis), the values alone", "cummin": "F.cummin(x, axis), the values alone",
 }  # fmt: skip
 
 

@@ -74,6 +74,50 @@ def test_a_name_of_pytorch_is_the_op_of_ours_with_its_gradient(name):
     assert results[0] == results[1]
 
 
+B = np.random.default_rng(1).standard_normal((2, 3, 4))
+K = (A * 4).astype(np.int64)
+AT = np.random.default_rng(2).permuted(np.tile(np.arange(3), (2, 4, 1)), axis=2).swapaxes(1, 2).copy()  # no place twice
+PLACES = np.array([2, 0])
+# Each as in PyTorch, of a tensor and what makes a tensor; the first that comes out, and its gradient, are compared.
+AS_THERE = {
+    **{name: lambda x, of, name=name: getattr(x, name)() for name in (
+        "cosh", "sinh", "tan", "trunc", "square", "exp2", "reciprocal", "nan_to_num", "isinf", "logical_not", "diagonal",
+    )},
+    **{name: lambda x, of, name=name: getattr(x.abs(), name)() for name in ("log2", "log10")},
+    **{name: lambda x, of, name=name: getattr(x, name)(of(B)) for name in (
+        "atan2", "fmod", "remainder", "floor_divide", "logaddexp", "isclose",
+    )},
+    **{name: lambda x, of, name=name: getattr(x, name)(of(A > 0)) for name in ("logical_and", "logical_or", "logical_xor")},
+    **{name: lambda x, of, name=name: getattr(of(K), name)(of(K + 1)) for name in ("bitwise_and", "bitwise_or", "bitwise_xor")},
+    "bitwise_not": lambda x, of: of(K).bitwise_not(), "lerp": lambda x, of: x.lerp(of(B), 0.3),
+    "cumprod": lambda x, of: x.cumprod(1), "cumprod(dim=)": lambda x, of: x.cumprod(dim=2),
+    "logcumsumexp": lambda x, of: x.logcumsumexp(dim=1), "quantile": lambda x, of: x.quantile(0.3, dim=1),
+    "diagonal(offset)": lambda x, of: x.diagonal(1), "roll": lambda x, of: x.roll(1, 2),
+    "roll(shifts=)": lambda x, of: x.roll(shifts=1, dims=0), "broadcast_to": lambda x, of: x.broadcast_to((5, 2, 3, 4)),
+    "unfold": lambda x, of: x.unfold(2, 2, 1), "masked_scatter": lambda x, of: x.masked_scatter(of(A > 0), of(B)),
+    "scatter": lambda x, of: x.scatter(1, of(AT), of(B)), "scatter(dim=)": lambda x, of: x.scatter(dim=1, index=of(AT), src=of(B)),
+    "scatter_add": lambda x, of: x.scatter_add(1, of(AT), of(B)),
+    "scatter_reduce": lambda x, of: x.scatter_reduce(1, of(AT), of(B), "amax"),
+    "scatter_reduce(reduce=)": lambda x, of: x.scatter_reduce(1, of(AT), of(B), reduce="prod", include_self=False),
+    "index_add": lambda x, of: x.index_add(1, of(PLACES), of(B[:, :2])),
+    "index_copy": lambda x, of: x.index_copy(1, of(PLACES), of(B[:, :2])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AS_THERE)
+def test_a_method_is_called_as_there(name):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    x, peer = Tensor(A.copy(), True), torch.tensor(A, requires_grad=True)
+    out, wanted = AS_THERE[name](x, Tensor), AS_THERE[name](peer, torch.tensor)
+    assert (out.shape, out.dtype.name) == (wanted.shape, str(wanted.dtype).removeprefix("torch."))
+    np.testing.assert_allclose(out.data, wanted.detach().numpy(), rtol=1e-6)
+    assert out.requires_grad == wanted.requires_grad
+    if out.requires_grad and name != "floor_divide":  # of which PyTorch knows no derivative
+        (out * out).sum().backward()
+        (wanted * wanted).sum().backward()
+        np.testing.assert_allclose(x.grad, peer.grad.numpy(), rtol=1e-6)
+
+
 def test_names_without_gradients():
     x = Tensor(A)
     assert (x.dim(), x.numel()) == (3, 24)
@@ -114,6 +158,8 @@ X = Tensor(A)
 
 @pytest.mark.parametrize(("write", "error", "words"), [
     (lambda: X.index_select(0, 1), AttributeError, r"Tensor has no 'index_select'; write F\.take\(x, indices, axis=axis\)"),
+    (lambda: X.cummax(1), AttributeError, r"write F\.cummax\(x, axis\), the values alone"),
+    (lambda: X.median(), AttributeError, r"write F\.median\(x, axis\), which halves between the middle two"),
     (lambda: X.silu(), AttributeError, r"has no 'silu'; write F\.silu\(x\)"),
     (lambda: X.zero_(), AttributeError, r"has no 'zero_'; to change a tensor in place write x \+= y"),
     (lambda: X.split(2), AttributeError, "takes the number of parts"), (lambda: X.requires_gard, AttributeError, "no attribute"),
