@@ -35,6 +35,7 @@ from scratchgrad.creation import (
 from scratchgrad.dispatch import op
 from scratchgrad.drawing import draw, memory_table, play_backward
 from scratchgrad.errors import UserError
+from scratchgrad.files import load, save
 from scratchgrad.gradient_check import GradcheckError, gradcheck
 from scratchgrad.kernels.precision import precision, set_precision
 from scratchgrad.packed_weights import fixed_weights
@@ -46,7 +47,7 @@ from scratchgrad.threads import set_threads
 __all__ = [
     "AnomalyError", "GradcheckError", "Tensor", "UserError", "arange", "bernoulli", "detect_anomaly", "draw", "eye",
     "fixed_weights", "from_dlpack", "full", "full_like", "functional", "grad", "gradcheck", "kernels", "linspace",
-    "manual_seed", "memory_table", "multinomial", "nn", "no_grad", "ones", "ones_like", "op", "optim",
-    "play_backward", "precision", "rand", "rand_like", "randint", "randn", "randn_like", "recompute",
+    "load", "manual_seed", "memory_table", "multinomial", "nn", "no_grad", "ones", "ones_like", "op", "optim",
+    "play_backward", "precision", "rand", "rand_like", "randint", "randn", "randn_like", "recompute", "save",
     "set_precision", "set_threads", "tensor", "trace_backward", "zeros", "zeros_like",
 ]  # fmt: skip

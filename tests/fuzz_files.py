@@ -30,7 +30,7 @@ import numpy as np
 
 from scratchgrad import UserError, manual_seed, models
 from scratchgrad.errors import LONGEST_MESSAGE
-from scratchgrad.files import map_tensors, read_json, verify_manifest, write_manifest, write_tensors
+from scratchgrad.files import load, map_tensors, read_json, save, verify_manifest, write_manifest, write_tensors
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.conversion import read_source
 from scratchgrad.tools.text import read_examples
@@ -105,6 +105,8 @@ def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
         folder / "x.safetensors", {"a": np.zeros((3, 4), np.float32), "b": np.ones(5, np.int8)}, {"format": "pt"}
     )
     found["tensors"] = (folder / "x.safetensors", lambda path: [array.sum() for array in map_tensors(path).values()])
+    save({"net": {"w": np.ones((2, 3), np.float32)}, "step": 3, "rates": [0.1, None]}, folder / "saved.safetensors")
+    found["saved"] = (folder / "saved.safetensors", load)
     write_manifest(folder / "model-gpt2", source="x", numbers=[1, 2.5])
     found["manifest"] = (folder / "model-gpt2" / "manifest.json", lambda path: verify_manifest(path.parent))
     (folder / "x.json").write_text(json.dumps({"a": [1, 2.5, None], "b": {"c": "text"}}))

@@ -3,9 +3,10 @@
 from scratchgrad.files.atomic import atomic_directory, atomic_file
 from scratchgrad.files.json_files import read_json, write_json
 from scratchgrad.files.manifest import DamagedFiles, sha256_of, verify_manifest, write_manifest
+from scratchgrad.files.saving import load, save
 from scratchgrad.files.tensors import map_tensors, write_tensors
 
 __all__ = [
-    "DamagedFiles", "atomic_directory", "atomic_file", "map_tensors", "read_json", "sha256_of", "verify_manifest",
-    "write_json", "write_manifest", "write_tensors",
+    "DamagedFiles", "atomic_directory", "atomic_file", "load", "map_tensors", "read_json", "save", "sha256_of",
+    "verify_manifest", "write_json", "write_manifest", "write_tensors",
 ]  # fmt: skip

@@ -106,7 +106,18 @@ def map_tensors(path: Path) -> dict[str, Array]:
     }
 
 
-def _read_header(path: Path, file: Any, size: int) -> tuple[dict[str, Any], int]:
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself: texts by name. UserError where the file is not there, or damaged."""
+    try:
+        with path.open("rb") as file:
+            header, _ = _read_header(path, file, file.seek(0, 2), with_metadata=True)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+    told = header.get("__metadata__", {})
+    return {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
+
+
+def _read_header(path: Path, file: Any, size: int, *, with_metadata: bool = False) -> tuple[dict[str, Any], int]:
     """The header, not yet believed, and where the arrays begin."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
@@ -120,7 +131,8 @@ def _read_header(path: Path, file: Any, size: int) -> tuple[dict[str, Any], int]
         raise _damaged(path, f"its header is not JSON: {error}") from None
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
-    header.pop("__metadata__", None)
+    if not with_metadata:
+        header.pop("__metadata__", None)
     return header, 8 + length
 
 
