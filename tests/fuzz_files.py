@@ -113,6 +113,10 @@ def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
     found["json"] = (folder / "x.json", read_json)
     (folder / "x.jsonl").write_text("".join(json.dumps({"text": line, "n": 1}) + "\n" for line in TEXT.split("\n")))
     found["text jsonl"] = (folder / "x.jsonl", lambda path: list(read_examples(path)))
+    (folder / "x.csv").write_text(
+        "id,text\n" + "".join(f'{i},"{line}, ""{i}"""\n' for i, line in enumerate(TEXT.split("\n")))
+    )
+    found["text csv"] = (folder / "x.csv", lambda path: list(read_examples(path)))
     found["source"] = (folder / "model-llama" / "config.json", lambda path: read_source(path.parent))
     return found
 

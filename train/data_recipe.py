@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from scratchgrad.tools.recipes import Positive, Share
+from scratchgrad.tools.recipes import Place, Positive, Share
 from scratchgrad.tools.text import SourceRecipe, source_class, source_names
 
 
@@ -21,7 +21,7 @@ class DataRecipe(SourceRecipe):
         description="several sources instead of one: [{source: files, files: [a.txt], weight: 2.0}, {source: stdlib}]",
     )
     validation: Share = Field(0.05, description="the share of each source's text that is never trained on")
-    cache_dir: str = Field("runs/data", description="where the tokenised text is kept")
+    cache_dir: Place = Field("runs/data", description="where the tokenised text is kept")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model, ModelConfig, config_from_dict, family_of
-from scratchgrad.tools.recipes import Count, Fraction, NotNegative, Section
+from scratchgrad.tools.recipes import Count, Fraction, NotNegative, Place, Section
 from scratchgrad.train.data_recipe import DataRecipe
 from scratchgrad.train.objectives import Objective, objective_for, objectives
 
@@ -16,7 +16,7 @@ from scratchgrad.train.objectives import Objective, objective_for, objectives
 class TokenizerRecipe(Section):
     vocab_size: Annotated[int, Field(ge=257)] = Field(2048, description="how many tokens to learn")
     pattern: str = Field("gpt4", description="gpt2, gpt4, or a regular expression that cuts text into pieces")
-    path: str | None = Field(None, description="a tokenizer.json to use instead of learning one")
+    path: Place | None = Field(None, description="a tokenizer's file to use instead of learning one")
 
 
 class TrainRecipe(Section):
@@ -83,7 +83,7 @@ class CheckpointRecipe(Section):
 
 
 class LogRecipe(Section):
-    run_dir: str | None = Field(None, description="the run's folder; by default the next free runs/<recipe>-NNN")
+    run_dir: Place | None = Field(None, description="the run's folder; by default the next free runs/<recipe>-NNN")
     every_steps: Count = Field(1, description="steps between lines of metrics.jsonl")
 
 

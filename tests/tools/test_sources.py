@@ -112,14 +112,94 @@ def test_the_complaint_is_that_of_reading_the_file_whole(tmp_path, monkeypatch, 
     ("a.jsonl", '\n{"source": "x"}\n', 'a.jsonl:2\': an example needs a field "target" that holds a string; its fields: source'),
     ("a.jsonl", '{"source": 1, "target": "y"}\n', 'needs a field "source" that holds a string'),
     ("a.jsonl", "[1]\n", "a.jsonl', line 1: a record is an object"),
-    ("a.txt", "one\ttwo\n", "is one text; fields source, target are read from .jsonl and .tsv"),
-    ("a.csv", "one,two\n", "a.csv': only .txt, .md"),
+    ("a.txt", "one\ttwo\n", "is one text; fields source, target are read from .jsonl, .csv, .tsv"),
+    ("a.doc", "one,two\n", "a.doc': only .txt, .md"),
+    ("a.csv", "one,two\n", "a.csv' has a title line and no row below it"), ("a.csv", "\n", "a.csv' is blank"), ("a.csv", "", "is empty"),
+    ("a.csv", "source,label\na,1\n", "a.csv' has no column 'target'; its columns: 'source', 'label'"),
+    ("a.csv", "source,target\n\na,b\nc\n", "line 4: 1 values where the title line names 2; a text with commas"),
+    ("a.csv", 'source,target\na,"b\n', "a.csv', line 2: not a row of a table: unexpected end of data"),
+    ("a.csv", 'source,target\na,"b"c\n', "a.csv', line 2: not a row of a table: ',' expected after '\"'"),
+    ("a.csv", "source,source\na,b\n", "two columns are called 'source'"),
 ])  # fmt: skip
 def test_files_that_hold_no_pairs_are_told(tmp_path, name, raw, words):
     (tmp_path / name).write_text(raw)
     examples = build_source("files", files=[f"{tmp_path}/*"]).examples(("source", "target"))
     with pytest.raises(UserError, match=re.escape(words)):
         [(example.text("source"), example.text("target")) for example in examples]
+
+
+TABLES = {
+    "text": 'id,text\n1,"one, two"\n2,"three\n\nfour ""five"""\n', "content": "label,Content\n1,one\nx,two\n",
+    "the only one with text": "id,score,body\n1,,one\n2,2.5,two\n", "semicolons": "id;body\n1;one, two\n",
+    "a mark in front": "\ufefftext\none\n", "one column": "what\none\n\ntwo\n", "windows": "text\r\none\r\n",
+}  # fmt: skip
+TEXTS_OF = {
+    "text": ["one, two", 'three\n\nfour "five"'], "content": ["one", "two"], "the only one with text": ["one", "two"],
+    "semicolons": ["one, two"], "a mark in front": ["one"], "one column": ["one", "two"], "windows": ["one"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_text_of_a_table(tmp_path, name):
+    (tmp_path / "a.csv").write_bytes(TABLES[name].encode())
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(TABLES[name].encode()))
+    for path in sorted(tmp_path.iterdir()):
+        assert texts(path) == streamed(path) == TEXTS_OF[name]
+
+
+def test_a_row_is_named_by_its_line_and_has_the_fields_of_the_title_line(tmp_path):
+    (tmp_path / "a.csv").write_text('prompt,label,text\n"a\nb",1,c\n\nd,,e\n')
+    assert list(read_examples(tmp_path / "a.csv", ("text", "label"))) == [
+        Example(f"{tmp_path.as_posix()}/a.csv:3", {"prompt": "a\nb", "label": "1", "text": "c"}),
+        Example(f"{tmp_path.as_posix()}/a.csv:5", {"prompt": "d", "label": "", "text": "e"}),
+    ]
+    assert list(read_prompts(tmp_path / "a.csv")) == ["a\nb", "d"]
+
+
+def test_which_column_is_the_text_has_to_be_said_where_several_could_be(tmp_path):
+    (tmp_path / "a.csv").write_text("title,body,stars\na,b,1\n")
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
+    words = "'.*a.csv' has 2 columns that hold text: call the one .* its columns: 'title', 'body', 'stars'"
+    with pytest.raises(UserError, match=words):
+        texts(tmp_path / "a.csv")
+    with pytest.raises(UserError, match=r"b\.csv' has no columns that hold text"):
+        texts(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text("label,body\ngood,b\n")
+    (example,) = read_examples(tmp_path / "c.csv", ("text", "label"))
+    assert example.fields == {"label": "good", "text": "b"}
+
+
+def test_a_long_document_is_one_field_of_a_table(tmp_path):
+    (tmp_path / "a.csv").write_text("text\n" + "x" * 1_000_000 + "\n")
+    assert [len(text) for text in texts(tmp_path / "a.csv")] == [1_000_000]
+
+
+def test_a_folder_is_every_file_below_it_that_can_be_read(tmp_path, monkeypatch):
+    for name in ("a.txt", "deep/er/b.txt.gz", "c.png", ".hidden.txt", ".git/d.txt", "e[1].txt", "f.csv"):
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        content = b"text\n" + name.encode() + b"\n"
+        (tmp_path / "texts" / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wanted = ["texts/a.txt", "texts/deep/er/b.txt.gz", "texts/e[1].txt", "texts/f.csv"]
+    source = build_source("files", files=["texts"])
+    assert [path.as_posix() for path in source.paths()] == wanted
+    assert [example.text().split()[-1] for example in source.examples()] == [
+        "a.txt",
+        "deep/er/b.txt.gz",
+        "e[1].txt",
+        "f.csv",
+    ]
+    home = build_source("files", files=["~/texts", "~/texts/a.*"]).paths()
+    assert [path.relative_to(tmp_path).as_posix() for path in home] == wanted
+    assert build_source("files", files=["texts/e[1].txt"]).paths() == [Path("texts/e[1].txt")]
+    (tmp_path / "empty").mkdir()
+    for name, words in {
+        "empty": "no file below 'empty' can be read: none is .txt, .md, .py, .jsonl, .csv or .tsv",
+        "nowhere.txt": "'nowhere.txt' does not exist", "~/x/*.txt": "no file matches '~/x/*.txt'",
+    }.items():  # fmt: skip
+        with pytest.raises(UserError, match=re.escape(words)):
+            build_source("files", files=[name]).paths()
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):

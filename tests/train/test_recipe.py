@@ -129,10 +129,29 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "that is no recipe" in said(name=tmp_path / "large.yaml")
 
 
+def test_files_may_be_one_glob_and_places_may_begin_with_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    for glob in ("texts/*.txt", "*.txt", "**/*.md", "~/texts", "a b"):
+        recipe = load_recipe("toy.yaml", ["data.source=files", f"data.files={glob}"])
+        assert recipe.data.files == [glob]
+    several = load_recipe("toy.yaml", ["data.source=files", "data.files=[a.txt, b]"])
+    assert several.data.files == ["a.txt", "b"]
+    one = load_recipe("toy.yaml", ["data.sources=[{source: files, files: a.txt}, {source: stdlib}]"])
+    assert one.data.sources[0].files == ["a.txt"]
+    places = load_recipe("toy.yaml", ["tokenizer.path=~/t.json", "log.run_dir=~/run", "data.cache_dir=~/data"])
+    assert (places.tokenizer.path, places.log.run_dir, places.data.cache_dir) == (
+        "/home/me/t.json",
+        "/home/me/run",
+        "/home/me/data",
+    )
+
+
 def test_an_alias_bomb_is_refused_at_its_first_anchor(tmp_path):
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
     (tmp_path / "bomb.yaml").write_text("model:\n" + "\n".join(f"  {line}" for line in lines))
-    assert "anchors and aliases) have no place here; write the value out, line 2" in said(name=tmp_path / "bomb.yaml")
+    assert "anchors and aliases) have no place here; put a text into quotes, line 2" in said(
+        name=tmp_path / "bomb.yaml"
+    )
 
 
 @pytest.mark.parametrize(("override", "words"), [

@@ -1,13 +1,15 @@
 """What every recipe is made of: sections of checked values, their YAML, and the sentences on mistakes."""
 
 from scratchgrad.tools.recipes.reading import build, packaged, read_values, recipe_name
-from scratchgrad.tools.recipes.section import Count, Fraction, NotNegative, Positive, Section, Share
+from scratchgrad.tools.recipes.section import Count, Fraction, Globs, NotNegative, Place, Positive, Section, Share
 from scratchgrad.tools.recipes.yaml_values import parse, to_text
 
 __all__ = [
     "Count",
     "Fraction",
+    "Globs",
     "NotNegative",
+    "Place",
     "Positive",
     "Section",
     "Share",

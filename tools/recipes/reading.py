@@ -83,7 +83,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not dot or not name:
         raise UserError(f"{_told(override)} is not an override; they look like train.steps=40")
     try:
-        value = parse(text)
+        is_glob = name == "files" and text.startswith("*")  # which would be an alias of YAML
+        value = text if is_glob else parse(text)
     except ValueError as error:
         raise UserError(f"{_told(key)}: {_told(text)} is not a YAML value: {error}") from None
     values.setdefault(section, {})[name] = value

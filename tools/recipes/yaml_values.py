@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise self._fault("& and * (anchors and aliases) have no place here; write the value out", event)
+            raise self._fault("& and * (anchors and aliases) have no place here; put a text into quotes", event)
         if getattr(event, "tag", None) is not None:
             raise self._fault("! (a tag) has no place here; quote the text, if it is one", event)
         self._depth += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import glob
 import gzip
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,20 +22,39 @@ LONGEST_LINE = 256 << 20  # bytes
 
 
 def find_files(globs: Sequence[str], suffixes: tuple[str, ...]) -> list[Path]:
-    """The files that the globs match, each once, in the order of their names.
+    """The files that are meant, each once, in the order of their names.
 
-    UserError for a glob without any, and for a file whose name has none of the endings, with .gz behind it or not.
+    globs: of files; a name that is a file's is that file, and a folder's name is all files below it that can be read,
+    but for hidden ones. ~ is the home folder. UserError where nothing is meant, and for a file whose name has none of
+    the endings, with .gz behind it or not.
     """
     found: set[str] = set()
     for pattern in globs:
-        matches = [match for match in glob.glob(pattern, recursive=True) if Path(match).is_file()]
+        meant = os.path.expanduser(pattern)
+        if os.path.isdir(meant):
+            matches = [name for name in _below(meant) if kind_of(Path(name)) in suffixes]
+            nothing = f"no file below '{pattern}' can be read: none is {_told(suffixes)}"
+        else:
+            names = [meant] if os.path.exists(meant) else glob.glob(meant, recursive=True)
+            matches = [name for name in names if Path(name).is_file()]
+            nothing = f"no file matches '{pattern}'" if glob.has_magic(meant) else f"'{pattern}' does not exist"
         if not matches:
-            raise UserError(f"no file matches '{pattern}'")
+            raise UserError(nothing)
         found.update(matches)
     for match in sorted(found):
         if kind_of(Path(match)) not in suffixes:
             raise UserError(f"'{match}': only {', '.join(suffixes)} files are read, and these with .gz")
     return [Path(match) for match in sorted(found)]
+
+
+def _below(root: str) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(folder, name) for name in names if not name.startswith("."))
+
+
+def _told(suffixes: tuple[str, ...]) -> str:
+    return ", ".join(suffixes[:-1]) + f" or {suffixes[-1]}"
 
 
 def kind_of(path: Path) -> str:
@@ -70,6 +90,13 @@ def read_chunks(path: Path) -> Iterator[str]:
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The number of each line that is not blank, from 1 on, and its text. Only \\n and \\r\\n end a line."""
+    for number, text in decoded_lines(path):
+        if text.strip():
+            yield number, text.removesuffix("\n").removesuffix("\r")
+
+
+def decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The number of each line, from 1 on, and its text with its end. Only \\n ends a line."""
     number = 0
     with _opened(path) as file:
         while line := file.readline(LONGEST_LINE + 1):
@@ -82,8 +109,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 text = line.decode()
             except UnicodeDecodeError as error:
                 raise _not_utf8(path, error, file.tell() - len(line)) from None
-            if text.strip():
-                yield number, text.removesuffix("\n").removesuffix("\r")
+            yield number, text
     if not number:
         raise UserError(f"'{path}' is empty: leave it out")
 

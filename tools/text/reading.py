@@ -1,7 +1,8 @@
 """What a file holds, by the ending of its name: a text, records, or lines.
 
 .txt, .md and .py are one text each. .jsonl holds a record in each line, an object whose names are the fields of an
-example. .tsv holds one in each line too, its fields with tabs between. Each may be compressed: .jsonl.gz.
+example. .tsv holds one in each line too, its fields with tabs between; .csv is a table with a title line. Each may be
+compressed: .txt.gz, .jsonl.gz.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from scratchgrad.errors import UserError
+from scratchgrad.tools.text.csv_file import read_csv
 from scratchgrad.tools.text.example import Example
 from scratchgrad.tools.text.files import kind_of, read_chunks, read_lines, read_whole
 
-RECORDS = (".jsonl", ".tsv")
-TEXT_SUFFIXES = (".txt", ".md", ".py", ".jsonl")
+NAMED = (".jsonl", ".csv")  # whose records name their fields
+RECORDS = (*NAMED, ".tsv")
+TEXT_SUFFIXES = (".txt", ".md", ".py", *NAMED)
 SUFFIXES = (*TEXT_SUFFIXES, ".tsv")
 
 
@@ -28,17 +31,19 @@ def read_examples(path: Path, fields: Sequence[str] = ("text",)) -> Iterator[Exa
     if kind_of(path) == ".jsonl":
         for number, record in _json_records(path):
             yield Example(f"{path.as_posix()}:{number}", record)
+    elif kind_of(path) == ".csv":
+        yield from read_csv(path, fields)
     elif kind_of(path) == ".tsv":
         yield from _columns(path, fields)
     elif tuple(fields) == ("text",):
         yield Example(path.as_posix(), {"text": read_whole(path)})
     else:
-        raise UserError(f"'{path}' is one text; fields {', '.join(fields)} are read from {' and '.join(RECORDS)}")
+        raise UserError(f"'{path}' is one text; fields {', '.join(fields)} are read from {', '.join(RECORDS)}")
 
 
 def read_prompts(path: Path) -> Iterator[str]:
     """Every line that is not blank, or the field `prompt` of every record; UserErrors as of `read_examples`."""
-    if kind_of(path) == ".jsonl":
+    if kind_of(path) in NAMED:
         yield from (example.text("prompt") for example in read_examples(path, ("prompt",)))
     else:
         yield from (line for _, line in read_lines(path))
@@ -46,7 +51,7 @@ def read_prompts(path: Path) -> Iterator[str]:
 
 def stream_texts(path: Path) -> Iterator[Iterator[str]]:
     """Every text in a file as the chunks that it is read in, for files larger than memory; the same UserErrors."""
-    if kind_of(path) == ".jsonl":
+    if kind_of(path) in NAMED:
         yield from (iter([example.text()]) for example in read_examples(path))
     else:
         yield read_chunks(path)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from scratchgrad.tools.recipes import Count, Section
+from scratchgrad.tools.recipes import Count, Globs, Section
 from scratchgrad.tools.text.source import Source, build_source, source_names, source_settings
 
 
@@ -18,7 +18,10 @@ class SourceRecipe(Section):
     model_config = ConfigDict(extra="allow")
 
     source: str = Field("stdlib", description="a file in tools/text/sources: stdlib, files, reverse, numbers, ...")
-    files: list[str] = Field([], description="globs of .txt .md .py .jsonl .tsv, all also as .gz; for source: files")
+    files: Globs = Field(
+        [],
+        description="for source: files; globs or folders of .txt .md .py .jsonl .csv .tsv, all also with .gz",
+    )
     pairs: Count = Field(20_000, description="how many examples a source makes that makes pairs of texts")
 
     def settings(self) -> dict[str, Any]:
@@ -42,7 +45,7 @@ class SourceRecipe(Section):
         if self.files and "files" not in known:
             raise ValueError(f"{where}.files is read only with {where}.source = files")
         if "files" in known and not self.files:
-            raise ValueError(f"{where}.source = {self.source} needs {where}.files, a list of globs")
+            raise ValueError(f"{where}.source = {self.source} needs {where}.files, as texts/*.txt or a folder")
 
     def build(self) -> Source:
         return build_source(self.source, **self.settings())
