@@ -75,20 +75,29 @@ def load(folder: Path | str) -> Model:
 
 
 def load_generation_config(folder: Path | str, vocab_size: int | None = None) -> dict[str, Any]:
-    """generation_config.json: `bos_token_id`, `eos_token_id` and the like; empty where there is none.
+    """generation_config.json, and what it does not say of `bos_token_id` and `eos_token_id` as config.json says it, as
+    in transformers. Empty where neither says anything.
 
     UserError for an id that is none, or that a model of `vocab_size` does not have.
     """
-    path = Path(folder) / "generation_config.json"
-    values = read_json(path) if path.exists() else {}
+    generation, model = Path(folder) / "generation_config.json", Path(folder) / "config.json"
+    values = read_json(generation) if generation.exists() else {}
     for name in TOKEN_IDS:
-        value = values.get(name)
-        several = isinstance(value, list) and name == "eos_token_id"
-        for token in value if isinstance(value, list) and several else [] if value is None else [value]:
-            if type(token) is not int or token < 0 or (vocab_size is not None and token >= vocab_size):
-                last = "" if vocab_size is None else f" from 0 to {vocab_size - 1}"
-                raise UserError(f"'{path}' has {name} = {quoted(value)}, which is no id of a token{last}")
+        _check_ids(generation, name, values.get(name), vocab_size)
+    told = read_json(model) if model.exists() else {}
+    for name in ("bos_token_id", "eos_token_id"):
+        if values.get(name) is None and told.get(name) is not None:
+            _check_ids(model, name, told[name], vocab_size)
+            values[name] = told[name]
     return values
+
+
+def _check_ids(path: Path, name: str, value: Any, vocab_size: int | None) -> None:
+    several = isinstance(value, list) and name == "eos_token_id"
+    for token in value if several else [] if value is None else [value]:
+        if type(token) is not int or token < 0 or (vocab_size is not None and token >= vocab_size):
+            last = "" if vocab_size is None else f" from 0 to {vocab_size - 1}"
+            raise UserError(f"'{path}' has {name} = {quoted(value)}, which is no id of a token{last}")
 
 
 def _advice(model: Model, stored: Arrays, mismatches: list[Mismatch]) -> str:

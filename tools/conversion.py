@@ -9,18 +9,21 @@ from typing import Any, NamedTuple
 
 from scratchgrad import models
 from scratchgrad.errors import UserError
+from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.models import Model
 from scratchgrad.models.shards import Dtype
 from scratchgrad.tools import tokenizer as tokenizers
-from scratchgrad.tools.loading import verified
-from scratchgrad.tools.runs import model_directory
+from scratchgrad.tools.loading import check_vocabulary, read_model, tokenizer_beside, tokenizer_file
+from scratchgrad.tools.runs import is_run, model_directory
 from scratchgrad.tools.tokenizer import Tokenizer
 
 BIN = "tokenizer.bin"
 JSON = "tokenizer.json"
-MERGES = ("merges.txt", "vocab.bpe")  # with the vocabulary of GPT-2 beside them
-# As llama2.c trains and samples: a text begins with 1, and the next one's begin ends it; Llama 2 itself ends with 2.
-OF_LLAMA2C = {"bos_token_id": 1, "eos_token_id": [1, 2]}
+VOCABULARIES = ("vocab.json", "encoder.json")  # which are half of a tokenizer
+OF_A_TOKENIZER = (
+    JSON, BIN, *VOCABULARIES, "merges.txt", "vocab.bpe", "tokenizer.model", "vocab.txt", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
 
 
 class LoadedModel(NamedTuple):
@@ -32,57 +35,77 @@ class LoadedModel(NamedTuple):
     tokenizer_file: Path | None
 
 
-def read_source(path: Path, tokenizer_file: Path | None = None) -> LoadedModel:
+def read_source(path: Path, tokenizer_path: Path | None = None) -> LoadedModel:
     """A model directory, a run's newest checkpoint, or a file of llama2.c, with the tokenizer beside it or another one.
 
     UserError where a file is damaged, or the tokenizer has ids that the model does not know.
     """
-    if path.is_file():
-        model: Model = models.read_llama2c(path)
-        folder, names, generation_config = path.parent, [BIN], OF_LLAMA2C
-    else:
-        folder, names = verified(model_directory(path)), [JSON, BIN, "tokenizer.model", "vocab.txt", *MERGES]
-        model = models.load(folder)
-        generation_config = models.load_generation_config(folder, model.config.vocab_size)
-    file = tokenizer_file or next((folder / name for name in names if (folder / name).exists()), None)
+    source = path if path.is_file() else model_directory(path)
+    model, generation_config = read_model(source)
+    file = tokenizer_beside(source) if tokenizer_path is None else tokenizer_file(tokenizer_path)
     tokenizer = None if file is None else tokenizers.load(file)
-    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
-        raise UserError(
-            f"'{file}' has {tokenizer.vocab_size:,} tokens, and the model was made for {model.config.vocab_size:,}: "
-            "they do not belong together"
-        )
+    if tokenizer is not None and file is not None:
+        check_vocabulary(tokenizer, file, model)
     return LoadedModel(model, generation_config, tokenizer, file)
 
 
-def to_hugging_face(source: LoadedModel, folder: Path, *, dtype: Dtype = "float32", say: Callable[[str], None]) -> None:
-    """Write a directory that transformers opens; UserError for a model that Hugging Face has no class for."""
+def to_hugging_face(
+    source: LoadedModel, folder: Path, *, dtype: Dtype = "float32", overwrite: bool = False, say: Callable[[str], None]
+) -> None:
+    """Write a directory that transformers opens; UserError for a model that Hugging Face has no class for.
+
+    overwrite: a model directory that is there already is written over, and loses what belonged to its old model.
+    """
     reason = source.model.config.hugging_face_refusal()
     if reason is not None:
         raise UserError(f"{reason}: the model can be used here, and not be converted")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' is there already: name a folder that is new or empty")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"'{folder}' is a file: name a folder")
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise UserError(f"'{folder}' is there already: name a folder that is new or empty, or give --overwrite")
+        _check_is_a_model_directory(folder)
+        if source.tokenizer_file is None or source.tokenizer_file.resolve().parent != folder.resolve():
+            for name in (*OF_A_TOKENIZER, "generation_config.json"):
+                (folder / name).unlink(missing_ok=True)
     models.save(source.model, folder, source.generation_config or None, dtype=dtype)
     _write_tokenizer(source, folder / JSON, say)
 
 
-def to_llama2c(source: LoadedModel, path: Path, *, version: int = 0, say: Callable[[str], None]) -> None:
-    """Write a file that run.c opens, and a tokenizer.bin beside it where the tokenizer is of that kind."""
+def to_llama2c(
+    source: LoadedModel, path: Path, *, version: int = 0, overwrite: bool = False, say: Callable[[str], None]
+) -> None:
+    """Write a file that run.c opens, and a tokenizer.bin beside it where the tokenizer is of that kind.
+
+    overwrite: both are written over where they are there already.
+    """
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder: name a file, as in {path / 'model.bin'}")
     for file in (path, path.with_name(BIN)):
-        if file.exists():
-            raise UserError(f"'{file}' is there already: name a file in a folder where none is")
+        if file.exists() and not overwrite:
+            raise UserError(f"'{file}' is there already: name a file in a folder where none is, or give --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
     models.write_llama2c(source.model, path, version=version)
     _write_tokenizer(source, path.with_name(BIN), say)
 
 
+def _check_is_a_model_directory(folder: Path) -> None:
+    """UserError where writing over the folder would harm something else: files of a user, a run, a checkpoint."""
+    if is_run(folder) or (folder / MANIFEST).exists():
+        raise UserError(f"'{folder}' is a run or a checkpoint, which --overwrite would damage: name another folder")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"'{folder}' holds something else than a model, which --overwrite leaves alone: name another")
+
+
 def _write_tokenizer(source: LoadedModel, target: Path, say: Callable[[str], None]) -> None:
     """The same bytes where the form is the same. A form that cannot hold it is reported; the model is of use."""
-    if source.tokenizer is None or source.tokenizer_file is None:
+    file = source.tokenizer_file
+    if source.tokenizer is None or file is None:
         say(f"no {target.name} was written: there is no tokenizer beside the model")
-    elif target.name == BIN and (own := source.tokenizer_file.with_name(BIN)).exists():
-        shutil.copyfile(own, target)  # with scores, which a tokenizer.json beside it has lost
-    elif source.tokenizer_file.suffix == target.suffix:
-        shutil.copyfile(source.tokenizer_file, target)
+    elif target.name == BIN and (own := file.with_name(BIN)).exists():
+        _copy(own, target)  # with scores, which a tokenizer.json beside it has lost
+    elif file.suffix == target.suffix and file.name not in VOCABULARIES:
+        _copy(file, target)
         if target.name == JSON:
             tokenizers.save_config(source.tokenizer, target.parent)
     else:
@@ -90,5 +113,10 @@ def _write_tokenizer(source: LoadedModel, target: Path, say: Callable[[str], Non
             tokenizers.save(source.tokenizer, target.parent if target.name == JSON else target)
         except UserError as reason:
             say(f"no {target.name} was written: {reason}")
-        if source.tokenizer_file.suffix == ".bin":  # for the way back, with its scores
-            shutil.copyfile(source.tokenizer_file, target.with_name(BIN))
+        if file.suffix == ".bin":  # for the way back, with its scores
+            _copy(file, target.with_name(BIN))
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.resolve() != target.resolve():
+        shutil.copyfile(source, target)

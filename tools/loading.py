@@ -1,9 +1,14 @@
-"""A model directory whole: the model, the tokenizer beside it, and what generation_config.json says."""
+"""A model whole: its weights, the tokenizer beside it, and the tokens that its texts begin and end with.
+
+Which these are is looked for as in transformers: in generation_config.json, in config.json, in tokenizer_config.json,
+and at last among the special tokens by their names.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scratchgrad import models
 from scratchgrad.errors import UserError
@@ -12,8 +17,12 @@ from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.models import EncoderDecoder, Model
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data import TextLayout
-from scratchgrad.tools.runs import checkpoint_before
+from scratchgrad.tools.runs import checkpoint_before, is_run, newest_checkpoint
 from scratchgrad.tools.tokenizer import Tokenizer
+
+# As llama2.c trains and samples: a text begins with 1, and the next one's begin ends it; Llama 2 itself ends with 2.
+OF_LLAMA2C = {"bos_token_id": 1, "eos_token_id": [1, 2]}
+BESIDE_A_FILE = ("tokenizer.bin", "tokenizer.model", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -45,16 +54,62 @@ def verified(folder: Path) -> Path:
     return folder
 
 
-def load_language_model(folder: Path) -> LanguageModel:
-    """UserError where something is missing, damaged (the checkpoint before it is named) or does not fit together."""
-    model, tokenizer = models.load(verified(folder)), tokenizers.load(folder)
+def tokenizer_beside(model: Path) -> Path | None:
+    """The tokenizer's file in a model directory, or beside a .bin file of llama2.c; None where there is none.
+
+    Beside a .bin file a single tok*.bin is one, too, as llama2.c calls those of smaller vocabularies.
+    """
+    if model.is_dir():
+        return tokenizers.find_file(model)
+    named = [model.with_name(name) for name in BESIDE_A_FILE]
+    others = [path for path in sorted(model.parent.glob("tok*.bin")) if path != model and path not in named]
+    return next((path for path in named if path.exists()), others[0] if len(others) == 1 else None)
+
+
+def tokenizer_file(path: Path) -> Path:
+    """The file of a tokenizer that a user means: itself, or that in a folder or in a run's newest checkpoint."""
+    folder = newest_checkpoint(path) if is_run(path) else path
+    if not folder.is_dir():
+        return path
+    found = tokenizers.find_file(folder)
+    if found is None:
+        raise UserError(f"there is no tokenizer in '{folder}': {tokenizers.KINDS}")
+    return found
+
+
+def read_model(path: Path) -> tuple[Model, dict[str, Any]]:
+    """The model in a directory or in a .bin file of llama2.c, and its generation config; UserErrors as of both."""
+    if path.is_file():
+        return models.read_llama2c(path), dict(OF_LLAMA2C)
+    model = models.load(verified(path))
+    return model, models.load_generation_config(path, model.config.vocab_size)
+
+
+def load_language_model(path: Path, tokenizer_path: Path | None = None) -> LanguageModel:
+    """path: of a model directory, or of a .bin file of llama2.c. tokenizer_path: of another tokenizer than the one
+    beside it. UserError where something is missing, damaged (the checkpoint before it is named) or does not fit
+    together.
+    """
+    model, generation_config = read_model(path)
+    file = tokenizer_beside(path) if tokenizer_path is None else tokenizer_file(tokenizer_path)
+    if file is None:
+        raise UserError(f"there is no tokenizer beside '{path}': name its file, --tokenizer PATH ({tokenizers.KINDS})")
+    tokenizer = tokenizers.load(file)
+    check_vocabulary(tokenizer, file, model)
+    tokenizer.pad_to(model.config.vocab_size)
+    begin, ends = generation_config.get("bos_token_id"), generation_config.get("eos_token_id")
+    if begin is None:
+        begin = tokenizers.token_with_role(tokenizer, "bos_token", file.parent)
+    if ends is None:
+        ends = tokenizers.token_with_role(tokenizer, "eos_token", file.parent)
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    return LanguageModel(model, tokenizer, begin, frozenset(ends))
+
+
+def check_vocabulary(tokenizer: Tokenizer, file: Path, model: Model) -> None:
+    """UserError where the tokenizer, which was read from `file`, has ids that the model does not know."""
     if tokenizer.vocab_size > model.config.vocab_size:
         raise UserError(
-            f"'{folder}': the tokenizer has {tokenizer.vocab_size} tokens, and the model was made for "
-            f"{model.config.vocab_size}: they do not belong together"
+            f"'{file}': the tokenizer has {tokenizer.vocab_size:,} tokens, and the model was made for "
+            f"{model.config.vocab_size:,}: they do not belong together"
         )
-    tokenizer.pad_to(model.config.vocab_size)
-    generation_config = models.load_generation_config(folder, model.config.vocab_size)
-    ends = generation_config.get("eos_token_id")
-    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    return LanguageModel(model, tokenizer, generation_config.get("bos_token_id"), frozenset(ends))

@@ -67,6 +67,8 @@ def model_directory(folder: Path) -> Path:
         return newest_checkpoint(folder)
     if (folder / "config.json").is_file():
         return folder
+    if not folder.exists():
+        raise UserError(f"'{folder}' does not exist")
     raise UserError(f"'{folder}' is neither a run nor a model directory: it has no recipe.yaml and no config.json")
 
 

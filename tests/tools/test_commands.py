@@ -212,7 +212,7 @@ def test_a_prompt_that_is_no_text(command, model_folder):
 
 def test_places_where_no_model_is(tmp_path, command, model_folder):
     assert "no run in 'runs'" in mistake(command("scratchgrad-sample"))
-    assert "neither a run nor a model directory" in mistake(command("scratchgrad-sample", "--run", "nowhere"))
+    assert "'nowhere' does not exist" in mistake(command("scratchgrad-sample", "--run", "nowhere"))
     empty = make_run(tmp_path, "toy-001", model_folder)
     shutil.rmtree(empty / "checkpoints")
     assert "has no checkpoint yet" in mistake(command("scratchgrad-sample"))

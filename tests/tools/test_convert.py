@@ -3,14 +3,19 @@
 import json
 import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchgrad import manual_seed, models
 from scratchgrad.files import map_tensors, write_manifest
+from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.tokenizer import train_bpe
 from tests.models import checks
 from tests.tools.test_commands import make_run, mistake
+from tests.tools.test_tokenizer_bad_files import FIRST, bin_file, piece
+from tests.tools.test_tokenizer_bad_files import model as sentencepiece
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +117,21 @@ def gpt2(folder, **changes):
     (["llama", "x", "--to", "gguf"], "'gguf' is not one of 'hf', 'llama2c'"),
     (["llama", "x.bin", "--to", "llama2c", "--dtype", "float16"], "--dtype belongs to --to hf"),
     (["llama", "x", "--to", "hf", "--format-version", "1"], "--format-version belongs to --to llama2c"),
-    (["nowhere", "x", "--to", "hf"], "'nowhere' is neither a run nor a model directory"),
-    (["llama", "llama", "--to", "hf"], "'llama' is there already: name a folder that is new or empty"),
+    (["nowhere", "x", "--to", "hf"], "'nowhere' does not exist"),
+    (["empty", "x", "--to", "hf"], "'empty' is neither a run nor a model directory"),
+    (["llama", "torch.pt", "--to", "hf"], "'torch.pt' is a file: name a folder"),
+    (["llama", "bins", "--to", "llama2c"], "'bins' is a folder: name a file, as in bins/model.bin"),
+    (["llama", "bins", "--to", "hf", "--overwrite"], "'bins' holds something else than a model, which --overwrite leaves alone"),
+    (["llama", "damaged", "--to", "hf", "--overwrite"], "'damaged' is a run or a checkpoint, which --overwrite would damage"),
+    (["llama", "x", "--to", "hf", "--tokenizer", "empty"], "there is no tokenizer in 'empty'"),
+    (["llama", "llama", "--to", "hf"], "'llama' is there already: name a folder that is new or empty, or give --overwrite"),
     (["llama", "torch.pt", "--to", "llama2c"], "'torch.pt' is there already"),
     (["llama", "bins/x.bin", "--to", "llama2c"], "'bins/tokenizer.bin' is there already"),
     (["gpt2", "x.bin", "--to", "llama2c"], "llama2.c calculates Llamas, and this is a model of type gpt2"),
     (["toy", "x.bin", "--to", "llama2c"], "llama2.c calculates with rms_norm_eps = 1e-05, and this model has 1e-06"),
     (["experts", "x", "--to", "hf"], "Hugging Face has no class for a gpt2 with experts: the model can be used here"),
     (["torch.pt", "x", "--to", "hf"], "'torch.pt' is pickled, and opening such a file runs"),
-    (["gpt2", "x", "--to", "hf", "--tokenizer", "large.json"], "'large.json' has 282 tokens, and the model was made for 200"),
+    (["gpt2", "x", "--to", "hf", "--tokenizer", "large.json"], "'large.json': the tokenizer has 282 tokens, and the model was made for 200"),
     (["damaged", "x", "--to", "hf"], "'model.safetensors' has"),
 ])  # fmt: skip
 def test_mistakes(call, tmp_path, llama_folder, model_folder, arguments, words):
@@ -139,6 +150,80 @@ def test_mistakes(call, tmp_path, llama_folder, model_folder, arguments, words):
     before = sorted(tmp_path.rglob("*"))
     assert words in mistake(call("scratchgrad-convert", *arguments))
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_a_model_is_written_over_when_asked_for(call, tmp_path, llama_folder, model_folder):
+    def convert(*arguments):
+        done = call("scratchgrad-convert", *arguments)
+        assert done.returncode == 0, done.stderr
+
+    convert(model_folder, "x", "--to", "hf")
+    (tmp_path / "x" / "notes.txt").write_text("mine")
+    (tmp_path / "x" / "tokenizer.model").write_text("of another model")
+    models.save(models.load(llama_folder), tmp_path / "bare")
+    convert("bare", "x", "--to", "hf", "--overwrite", "--dtype", "bfloat16")
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["config.json", "model.safetensors", "notes.txt"]
+    convert(model_folder, "x", "--to", "hf", "--overwrite")
+    convert("x", "x", "--to", "hf", "--overwrite")  # in its place
+    checks.check_equal(models.load(tmp_path / "x"), models.load(model_folder))
+    assert (tmp_path / "x" / "tokenizer.json").read_bytes() == (model_folder / "tokenizer.json").read_bytes()
+    convert("bare", "m.bin", "--to", "llama2c")
+    convert("bare", "m.bin", "--to", "llama2c", "--overwrite", "--format-version", "1")
+    convert("m.bin", "m.bin", "--to", "llama2c", "--overwrite")
+    checks.check_equal(models.read_llama2c(tmp_path / "m.bin"), models.load(llama_folder))
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.bin", "tokenizer.model", "tok300.bin"])
+def test_a_tokenizer_beside_a_file_of_llama2c_is_found(call, tmp_path, name):
+    pieces = [*FIRST, *(bytes([65 + i]) for i in range(20))]
+    files = {".bin": bin_file(pieces), ".model": sentencepiece(
+        piece("<unk>", 0.0, 2), piece("<s>", 0.0, 3), piece("</s>", 0.0, 3),
+        *(piece(letter, -1.0 - i) for i, letter in enumerate("▁abcdefgh")), piece("▁a", -20.0), kind=2,
+    )}  # fmt: skip
+    config = {
+        "model_type": "llama", "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 24, "max_position_embeddings": 32, "rms_norm_eps": 1e-5,
+    }  # fmt: skip
+    manual_seed(0)
+    models.write_llama2c(models.build(models.config_from_dict(config)), tmp_path / "m.bin")
+    if name.endswith(".json"):
+        tokenizers.save(train_bpe(["the cat sat"] * 3, 270), tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(files[Path(name).suffix])
+    done = call("scratchgrad-convert", "m.bin", "x", "--to", "hf")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "x" / "tokenizer.json").exists()
+    arguments = ("--temperature", 0, "--max-tokens", 5, "--prompt", "a")
+    told = [call("scratchgrad-sample", "--model", model, *arguments) for model in ("m.bin", "x")]
+    assert [done.returncode for done in told] == [0, 0], told
+    assert told[0].stdout == told[1].stdout
+    (tmp_path / name).rename(tmp_path / f"other{Path(name).suffix}")
+    said = mistake(call("scratchgrad-sample", "--model", "m.bin"))
+    assert "there is no tokenizer beside 'm.bin': name its file, --tokenizer PATH" in said
+    named = call("scratchgrad-sample", "--model", "m.bin", "--tokenizer", f"other{Path(name).suffix}", *arguments)
+    assert named.stdout == told[0].stdout
+    done = call("scratchgrad-convert", "m.bin", "y", "--to", "hf", "--tokenizer", "x")  # a folder that holds one
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_half_of_a_tokenizer_is_not_taken_for_whole(call, tmp_path):
+    gpt2(tmp_path / "gpt2", vocab_size=300)
+    tokenizers.save(train_bpe(["the cat sat"] * 3, 270), tmp_path / "vocab.json")
+    done = call("scratchgrad-convert", "gpt2", "x", "--to", "hf", "--tokenizer", "vocab.json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert tokenizers.load(tmp_path / "x").encode("the cat") == tokenizers.load(tmp_path / "vocab.json").encode(
+        "the cat"
+    )
+
+
+def test_an_imported_model_without_a_tokenizer_is_told_to_name_one(call, tmp_path, model_folder):
+    models.save(models.load(model_folder), tmp_path / "bare")
+    said = mistake(call("scratchgrad-sample", "--model", "bare"))
+    assert "there is no tokenizer beside 'bare': name its file, --tokenizer PATH (tokenizer.json, " in said
+    assert "train" not in said
+    arguments = ("--temperature", 0, "--max-tokens", 5)
+    done = call("scratchgrad-sample", "--model", "bare", "--tokenizer", model_folder, *arguments)
+    assert done.stdout == call("scratchgrad-sample", "--model", model_folder, *arguments).stdout
 
 
 def test_a_number_that_float16_cannot_hold(command, tmp_path, model_folder):

@@ -34,8 +34,12 @@ class TensorRow(NamedTuple):
 @click.option("--dtype", type=click.Choice(list(DTYPES)), help="Of the weights, for hf; by default float32.")
 @click.option("--format-version", type=click.Choice(["0", "1"]), help="Of the file, for llama2c; by default 0.")
 @click.option(
-    "--tokenizer", type=click.Path(path_type=Path), metavar="PATH", help="Its file; by default the one beside SRC."
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Its file or folder; by default the one beside SRC.",
 )
+@click.option("--overwrite", is_flag=True, help="Write over a model that is at DST already.")
 @click.option(
     "--inspect", "looked_at", type=click.Path(path_type=Path), metavar="PATH", help="Print what a file or folder holds."
 )
@@ -48,15 +52,19 @@ def main(
     dtype: str | None,
     format_version: str | None,
     tokenizer: Path | None,
+    overwrite: bool,
     looked_at: Path | None,
 ) -> None:
-    """Convert SRC, which is a model directory, a run, or a .bin file of llama2.c, with its tokenizer.
+    """Convert SRC, which is a model directory, a run, or a .bin file of llama2.c, with the tokenizer beside it.
 
     \b
     scratchgrad-convert runs/toy-001 toy-hf --to hf --dtype bfloat16
     scratchgrad-convert stories15M.bin stories --to hf --tokenizer tokenizer.bin
-    scratchgrad-convert toy-hf toy/model.bin --to llama2c
+    scratchgrad-convert stories back/stories15M.bin --to llama2c
+    scratchgrad-convert runs/toy-001 toy-hf --to hf --overwrite
     scratchgrad-convert --inspect toy-hf
+
+    llama2.c calculates with an rms_norm_eps of 1e-5: train with model.rms_norm_eps=1e-5 what is to go there.
     """
     if looked_at is not None:
         if source is not None or form is not None:
@@ -68,11 +76,14 @@ def main(
     if form == "hf":
         if format_version is not None:
             raise UserError("--format-version belongs to --to llama2c")
-        to_hugging_face(read_source(source, tokenizer), target, dtype=cast(Dtype, dtype or "float32"), say=say)
+        weights = cast(Dtype, dtype or "float32")
+        to_hugging_face(read_source(source, tokenizer), target, dtype=weights, overwrite=overwrite, say=say)
     else:
         if dtype is not None:
             raise UserError("--dtype belongs to --to hf: llama2c's files are float32")
-        to_llama2c(read_source(source, tokenizer), target, version=int(format_version or 0), say=say)
+        to_llama2c(
+            read_source(source, tokenizer), target, version=int(format_version or 0), overwrite=overwrite, say=say
+        )
     write(f"{target}\n")
 
 

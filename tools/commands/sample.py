@@ -31,16 +31,18 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed
 
 @dataclass(frozen=True)
 class ModelLocation:
-    """Where the model is, and where it computes."""
+    """Where the model and its tokenizer are, and where it computes."""
 
     run: Path | None
     model: Path | None
+    tokenizer: Path | None
     device: str
 
-    def folder(self) -> Path:
-        """The model directory; UserError where there is none, or where two are named."""
+    def path(self) -> Path:
+        """The model directory, or the .bin file; UserError where there is none."""
         use_device(self.device)
-        return model_directory(self.run or self.model or newest_run(Path("runs")))
+        place = self.run or self.model or newest_run(Path("runs"))
+        return place if place.is_file() else model_directory(place)
 
     def __post_init__(self) -> None:
         if self.run is not None and self.model is not None:
@@ -67,7 +69,18 @@ class Search:
     "source",
     ModelLocation,
     click.option("--run", type=click.Path(path_type=Path), metavar="DIR", help="A run; its newest checkpoint."),
-    click.option("--model", type=click.Path(path_type=Path), metavar="DIR", help="A model directory."),
+    click.option(
+        "--model",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="A model directory, or a .bin file of llama2.c.",
+    ),
+    click.option(
+        "--tokenizer",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="A tokenizer's file, or a folder that holds one; by default the one beside the model.",
+    ),
     click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda"),
 )
 @option_group(
@@ -84,7 +97,7 @@ class Search:
         "--prompt-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help='A prompt in each line; in a .jsonl file, in the field "prompt" of each record.',
+        help='A prompt in each line; in a .jsonl or .csv file, in the field "prompt" of each record.',
     ),
 )
 @option_group(
@@ -168,22 +181,23 @@ def main(
     \b
     scratchgrad-sample --temperature 1.2
     scratchgrad-sample --prompt "def main(" --stop "def " --num-samples 3
-    scratchgrad-sample --model DIR --temperature 0 --max-tokens 100 --prompt - < question.txt
-    scratchgrad-sample --model DIR --prompt-file questions.txt --beams 4 --json
+    scratchgrad-sample --model toy-hf --temperature 0 --max-tokens 100 --prompt - < question.txt
+    scratchgrad-sample --run runs/toy-001 --prompt-file questions.txt --beams 4 --json
+    scratchgrad-sample --model stories15M.bin --tokenizer tokenizer.bin --prompt "Once upon a time"
     """
     if search.beams is not None:
         _check_search(context, search.beams, num_samples or 1)
     texts = prompts()
-    folder = source.folder()
-    say(f"sampling from {folder}")
-    loaded = load_language_model(folder)
+    path = source.path()
+    say(f"sampling from {path}")
+    loaded = load_language_model(path, source.tokenizer)
     model = loaded.model.to(source.device)
     if isinstance(model, BertForMaskedLM):
         for text in texts:
             write_filled(*fill_masks(model, loaded.tokenizer, text, num_samples or 1), as_json=output.as_json)
         return
     if not isinstance(model, Decoder | EncoderDecoder):
-        raise UserError(f"'{folder}' holds a {model.architecture}, which neither writes text nor fills masks")
+        raise UserError(f"'{path}' holds a {model.architecture}, which neither writes text nor fills masks")
     if search.beams is not None:
         search_texts(
             model, loaded, texts, num_samples or 1, params,

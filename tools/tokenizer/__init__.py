@@ -3,11 +3,12 @@
 from scratchgrad.tools.tokenizer.base import StreamDecoder, Tokenizer
 from scratchgrad.tools.tokenizer.batches import Batch, pad, truncate
 from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
-from scratchgrad.tools.tokenizer.formats import load, save
+from scratchgrad.tools.tokenizer.formats import KINDS, find_file, load, save
 from scratchgrad.tools.tokenizer.hugging_face_writer import save_config
 from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.patterns import PATTERNS
 from scratchgrad.tools.tokenizer.pipeline import Pipeline
+from scratchgrad.tools.tokenizer.roles import token_with_role
 from scratchgrad.tools.tokenizer.templates import Encoded, Template
 from scratchgrad.tools.tokenizer.training import END_OF_TEXT, train_bpe
 from scratchgrad.tools.tokenizer.unigram import Unigram
@@ -15,6 +16,7 @@ from scratchgrad.tools.tokenizer.wordpiece import WordPiece
 
 __all__ = [
     "END_OF_TEXT",
+    "KINDS",
     "PATTERNS",
     "Batch",
     "ByteLevelBPE",
@@ -26,10 +28,12 @@ __all__ = [
     "Tokenizer",
     "Unigram",
     "WordPiece",
+    "find_file",
     "load",
     "pad",
     "save",
     "save_config",
+    "token_with_role",
     "train_bpe",
     "truncate",
 ]

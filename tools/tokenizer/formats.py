@@ -29,7 +29,7 @@ def load(path: Path, *, pattern: str | None = None, special_tokens: Mapping[str,
     """
     path = Path(path)
     if path.is_dir():
-        path = _in_folder(path)
+        path = find_file(path) or path / hugging_face.NAME
     suffix, told = path.suffix, pattern is not None or special_tokens is not None
     pair = next((names for names in gpt2_files.NAMES if path.name in names), None)
     if pair is not None and (path.name != "vocab.json" or path.exists()):
@@ -75,7 +75,8 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
         raise UserError(f"'{path}': a {type(tokenizer).__name__} tokenizer cannot be written in a file of this name")
 
 
-def _in_folder(folder: Path) -> Path:
+def find_file(folder: Path) -> Path | None:
+    """The tokenizer's file in a folder, by its name; None where there is none."""
     names = [
         hugging_face.NAME,
         *(merges for _, merges in gpt2_files.NAMES),
@@ -83,5 +84,4 @@ def _in_folder(folder: Path) -> Path:
         "tokenizer.bin",
         wordpiece_file.NAME,
     ]
-    found = next((folder / name for name in names if (folder / name).exists()), None)
-    return found if found is not None else folder / hugging_face.NAME
+    return next((folder / name for name in names if (folder / name).exists()), None)
