@@ -1,4 +1,4 @@
-"""Draw the pictures of chapter 4 again, with Chromium: python docs/images/make.py"""
+"""Draw the pictures of chapter 4 again, that of the player with Chromium: python docs/images/make.py"""
 
 import shutil
 from pathlib import Path
@@ -32,24 +32,20 @@ def loss() -> Tensor:
     return F.mse_loss(out, np.ones((5, 2), np.float32))
 
 
+root = loss()
+picture = draw(root)
+root.backward()
+picture.save(HERE / "draw.png")
 with TemporaryDirectory() as folder:
     options = webdriver.ChromeOptions()
     for flag in ("headless", "no-sandbox", "disable-gpu", "hide-scrollbars", f"user-data-dir={folder}/profile"):
         options.add_argument(f"--{flag}")
     options.binary_location = shutil.which("chromium")
     browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    browser.set_window_size(1000, 1000)
-    root = loss()
-    picture = draw(root)
-    root.backward()
-    picture.save(Path(folder, "draw.svg"))
-    Path(folder, "draw.html").write_text(f'<body style="margin:0;background:#fff">{picture.svg()}')
-    browser.get(Path(folder, "draw.html").as_uri())
-    svg = browser.find_element("tag name", "svg")
-    svg.screenshot(str(HERE / "draw.png"))
-    play_backward(loss()).save(Path(folder, "backward.html"))
+    browser.set_window_size(1280, 940)
+    play_backward(loss).save(Path(folder, "backward.html"))
     browser.get(Path(folder, "backward.html").as_uri())
-    for _ in range(6):
+    for _ in range(4):
         browser.find_element("id", "next").click()
     browser.save_screenshot(str(HERE / "player.png"))
     browser.quit()

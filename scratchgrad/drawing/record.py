@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scratchgrad.autograd import CheckpointedBlock, Node, Scope, reachable
 from scratchgrad.closures import kept_arrays, owner
 from scratchgrad.tensor import Tensor
 
+Variables = Mapping[Node, tuple[str, Tensor]]  # names and tensors of the code that asks
+
 
 @dataclass
 class Box:
-    """One node, in words that outlive it."""
+    """One node, in words that outlive it. name: of the op; of a leaf, its own, in the innermost module."""
 
     number: int
     name: str
@@ -22,6 +25,7 @@ class Box:
     kept: int  # bytes that its closure keeps and no parameter or other node's closure keeps already
     reads: list[int] = field(default_factory=list)
     gradient: float | None = None  # the norm, once a backward pass has come by
+    full_name: str = ""  # of a leaf, in the outermost module
 
 
 @dataclass
@@ -40,8 +44,11 @@ class Record:
     root: int
 
 
-def record_of(root: Tensor) -> tuple[Record, dict[int, Node]]:
-    """The record below `root`, and its nodes by number. RuntimeError where there is none, or it has been walked."""
+def record_of(root: Tensor, variables: Variables | None = None) -> tuple[Record, dict[int, Node]]:
+    """The record below `root`, and its nodes by number. RuntimeError where there is none, or it has been walked.
+
+    variables: the names of leaves that are no module's parameters.
+    """
     if root.node is None:
         raise RuntimeError("there is nothing to draw: no gradient reaches this tensor")
     nodes = sorted(reachable([root.node]), key=lambda node: node.sequence_number)
@@ -62,7 +69,8 @@ def record_of(root: Tensor) -> tuple[Record, dict[int, Node]]:
     scopes = _scopes(nodes)
     for node in nodes:
         if node.leaf is not None:
-            boxes[node.sequence_number].name = _name_of(node, scopes[node])
+            names = _names_of(node, scopes[node]) or [(variables or {}).get(node, ("leaf", root))[0]]
+            boxes[node.sequence_number].full_name, boxes[node.sequence_number].name = names[0], names[-1]
     by_number = {node.sequence_number: node for node in nodes}
     return Record(boxes, _framed(nodes, scopes), root.node.sequence_number), by_number
 
@@ -95,14 +103,15 @@ def _common(a: tuple[Scope, ...], b: tuple[Scope, ...]) -> tuple[Scope, ...]:
     return a[:same]
 
 
-def _name_of(leaf: Node, scopes: tuple[Scope, ...]) -> str:
-    """A parameter's name in the module that uses it, as in its state_dict."""
-    for scope in reversed(scopes):
+def _names_of(leaf: Node, scopes: tuple[Scope, ...]) -> list[str]:
+    """A parameter's name in each module that it is one of, from the outermost, as in its state_dict."""
+    found = []
+    for scope in scopes:
         module = scope.module()
         for name, parameter in module.named_parameters() if module is not None else ():
             if parameter.node is leaf:
-                return str(name)
-    return "leaf"
+                found.append(str(name))
+    return found
 
 
 def _framed(nodes: list[Node], scopes: dict[Node, tuple[Scope, ...]]) -> Frame:
@@ -126,6 +135,11 @@ def _title(scopes: tuple[Scope, ...], depth: int) -> str:
     outer = scopes[depth - 1].module() if depth else None
     names = [name for name, other in outer.named_modules() if other is module] if outer is not None else []
     return f"{names[0]}: {kind}" if names and names[0] else kind
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """(5, 4) -> '5×4'."""
+    return "×".join(map(str, shape)) or "number"
 
 
 def in_bytes(count: int) -> str:
