@@ -10,7 +10,8 @@ import pytest
 from scratchgrad.tools.bench.shapes import SHAPES
 from scratchgrad.train.bench.job import Settings, measure, prepare_job
 from scratchgrad.train.bench.memory import bench_memory
-from scratchgrad.train.bench.training import WORKERS
+from scratchgrad.train.bench.pictures import draw_sides
+from scratchgrad.train.bench.training import WORKERS, Side
 from tests.jobs import SCRIPTS
 
 PEAK_OF_A_PROGRAM = """
@@ -78,8 +79,16 @@ def test_the_bench_tells_time_and_memory_and_a_profile_accounts_for_the_whole_st
     (["train", "--model", "gpt9"], "the model 'gpt9' is not known; it is one of stories15M"),
     (["train", "--against", "chainer"], "the peer 'chainer' is not installed here"),
     (["memory", "--model", "gpt9"], "the model 'gpt9' is not known"),
+    (["train", "--plot", "bench.jpg"], "--plot 'bench.jpg': the name of a picture is to end in .png, .pdf or .svg"),
 ])  # fmt: skip
 def test_mistakes(call, arguments, words):
     done = call("scratchgrad-bench", *arguments)
     assert done.returncode == 2
     assert words in done.stderr.decode()
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.PDF", b"%PDF"), ("a.svg", b"<?xml")])
+def test_a_plot_is_what_its_name_says(tmp_path, name, begins):
+    sides = [Side("ours", 0.1, 0.0, 1000.0, 10**6, 10**9, 1e10, 0.5)]
+    draw_sides(tmp_path / name, sides, "title")
+    assert (tmp_path / name).read_bytes().startswith(begins)

@@ -13,11 +13,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools.bench.shapes import SHAPES
 from scratchgrad.tools.commands.common import tells_mistakes
 
+PICTURES = (".png", ".pdf", ".svg")
 WIDE = 160  # columns: a table that goes into a file has as many as it needs
 
 
@@ -60,13 +61,15 @@ def subcommand(
         "--rounds": {"type": positive, "default": rounds, "show_default": True},
         "--threads": {"type": positive, "help": "By default all cores."},
         "--json": {"type": file, "metavar": "FILE", "help": "Write the figures there, too."},
-        "--plot": {"type": file, "metavar": "FILE.png", "help": "Draw them there, too."},
+        "--plot": {"type": file, "metavar": "FILE.png", "help": "Draw them there, too, as .png, .pdf or .svg."},
     }
     asked = dict(zip(options, (model, peers, steps, rounds, threads, True, plots), strict=True))
 
     def make(measure: Callable[..., BenchReport]) -> click.Command:
         @wraps(measure)
         def run(json: Path | None, plot: Path | None = None, **values: Any) -> None:
+            if plot is not None and plot.suffix.lower() not in PICTURES:  # before anything is measured
+                raise UserError(f"--plot {quoted(str(plot))}: the name of a picture is to end in .png, .pdf or .svg")
             if model:
                 values["shape"] = SHAPES.get(values["model"])
                 if values["shape"] is None:

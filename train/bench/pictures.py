@@ -75,4 +75,4 @@ def _seconds(rows: list[dict[str, Any]], name: str) -> float:
 
 def _save(figure: Figure, path: Path) -> None:
     with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)
