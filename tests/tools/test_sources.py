@@ -230,7 +230,7 @@ def test_the_standard_library_is_prose_about_programs():
 def test_sources_are_found_by_the_names_of_their_files():
     assert source_names() == ["curated", "files", "numbers", "reverse", "stdlib"]
     assert {name: source_class(name).fields for name in source_names()} == {
-        "files": None, "numbers": ("source", "target"), "reverse": ("source", "target"), "stdlib": ("text",),
+        "curated": None, "files": None, "numbers": ("source", "target"), "reverse": ("source", "target"), "stdlib": ("text",),
     }  # fmt: skip
     assert [build_source("reverse", pairs=3).name, build_source("stdlib").name] == ["reverse", "stdlib"]
     assert (source_settings("files"), source_settings("reverse")) == (["files"], ["pairs"])
