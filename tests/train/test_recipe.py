@@ -80,7 +80,7 @@ def test_overrides_are_yaml_values():
     (["train.objective=masked_lm"], "train.objective = masked_lm: a LlamaForCausalLM can be trained for causal_lm"),
     (["train.objective=guess"], "train.objective = 'guess' is not known; it is one of: causal_lm, masked_lm, "),
     (["train.label_smoothing=1"], "train.label_smoothing = 1"),
-    (["data.source=reverse"], "data.source = reverse has source and target, and train.objective = causal_lm reads text: data.source = files or stdlib"),
+    (["data.source=reverse"], "data.source = reverse has source and target, and train.objective = causal_lm reads text: data.source = curated or files or stdlib"),
     (["data.filez=[a.txt]"], "data.filez is not a known key; did you mean data.files?"),
     (["data.sources=[{source: files}]"], "data.sources[0].source = files needs data.sources[0].files"),
     (["data.sources=[{source: stdlib, wait: 2}]"], "data.sources[0].wait is not a known key; did you mean data.sources[0].weight?"),
