@@ -21,7 +21,7 @@ class TokenizerRecipe(Section):
 
 class TrainRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, dropout and the order of the text")
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where each rank computes")
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="of the operands of matrix products; weights and sums are float32. bf16 is for the CPU"
     )
@@ -37,20 +37,24 @@ class TrainRecipe(Section):
     microbatches: Count = Field(
         4, description="parts of a global batch that are computed one by one: a power of two, one for each rank or more"
     )
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="how weights follow their gradients")
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="at its peak, after the warm-up")
     weight_decay: NotNegative = Field(0.1, description="not on norms and biases")
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.95
-    eps: Annotated[float, Field(gt=0)] = 1e-8
+    beta1: Fraction = Field(0.9, description="of adamw: how much of its mean gradient is kept in a step")
+    beta2: Fraction = Field(0.95, description="of adamw: how much of its mean squared gradient is kept in a step")
+    eps: Annotated[float, Field(gt=0)] = Field(1e-8, description="of adamw: added to what it divides by")
     momentum: Fraction = Field(0.9, description="of sgd")
-    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="a shorter run ends before its peak")
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = Field(
+        "cosine", description="of the learning rate, after the warm-up"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="in which the learning rate rises; a shorter run ends before its peak"
+    )
     final_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the peak, at the last step"
     )
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="longer gradients are shortened to it")
-    dropout: Fraction = 0.0
+    dropout: Fraction = Field(0.0, description="the share of activations that is zeroed in training")
     recompute: Literal["none", "full", "every", "attention"] = Field(
         "none", description="what to run again rather than remember: blocks, or their attention alone"
     )
@@ -76,9 +80,9 @@ class TrainRecipe(Section):
 
 
 class CheckpointRecipe(Section):
-    every_steps: Count | None = 100
-    every_minutes: Annotated[float, Field(gt=0)] | None = None
-    keep_last: Count = 2
+    every_steps: Count | None = Field(100, description="steps between checkpoints; null: none by steps")
+    every_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="time between checkpoints")
+    keep_last: Count = Field(2, description="how many checkpoints stay")
     keep_best: bool = Field(True, description="keep the one with the lowest validation loss, too")
 
 
@@ -90,12 +94,12 @@ class LogRecipe(Section):
 class Recipe(Section):
     """The sections of a recipe file. `model` has the keys of a Hugging Face config.json."""
 
-    model: dict[str, Any]
-    tokenizer: TokenizerRecipe = TokenizerRecipe()
-    data: DataRecipe = DataRecipe()
-    train: TrainRecipe = TrainRecipe()
-    checkpoint: CheckpointRecipe = CheckpointRecipe()
-    log: LogRecipe = LogRecipe()
+    model: dict[str, Any] = Field(description="keys of a Hugging Face config.json")
+    tokenizer: TokenizerRecipe = Field(TokenizerRecipe(), description="how text becomes tokens")
+    data: DataRecipe = Field(DataRecipe(), description="the text, and which of it is validation")
+    train: TrainRecipe = Field(TrainRecipe(), description="how the model is trained")
+    checkpoint: CheckpointRecipe = Field(CheckpointRecipe(), description="when the run is saved, and what is kept")
+    log: LogRecipe = Field(LogRecipe(), description="where the run's files go")
 
     @model_validator(mode="after")
     def _the_model_can_be(self) -> Self:

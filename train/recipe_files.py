@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any
 
-from scratchgrad.tools.recipes import build, packaged, read_values, recipe_name, to_text
+from scratchgrad.tools.recipes import build, packaged, read_values, recipe_name, to_described_text, to_text
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.renamed import refuse_old_names
 
 PACKAGE = "scratchgrad.train.recipes"
 
-__all__ = ["build_recipe", "load_recipe", "packaged_recipes", "recipe_name", "to_yaml"]
+__all__ = [
+    "build_recipe", "load_recipe", "packaged_recipes", "recipe_name", "to_described_yaml", "to_yaml",
+    "what_recipes_are",
+]  # fmt: skip
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -31,5 +35,16 @@ def to_yaml(recipe: Recipe) -> str:
     return to_text(recipe.model_dump())
 
 
+def to_described_yaml(recipe: Recipe) -> str:
+    """As `to_yaml`, with what each key means beside it."""
+    return to_described_text(recipe)
+
+
 def packaged_recipes() -> list[str]:
     return packaged(PACKAGE)
+
+
+def what_recipes_are() -> dict[str, str]:
+    """Of each packaged recipe: its name, and the sentence that its file begins with."""
+    texts = {name: files(PACKAGE).joinpath(name).read_text(encoding="utf-8") for name in packaged_recipes()}
+    return {name: text.partition("\n")[0].removeprefix("# ") for name, text in texts.items()}

@@ -1,6 +1,7 @@
 """Recipes: found by name, overridden, and every mistake told in one sentence that says what would fix it."""
 
 import json
+import re
 import time
 from contextlib import suppress
 
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from scratchgrad import UserError
 from scratchgrad.tools.recipes import parse, to_text
-from scratchgrad.train.recipe import check_ranks, check_resumable
-from scratchgrad.train.recipe_files import load_recipe, packaged_recipes, to_yaml
+from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
+from scratchgrad.train.recipe_files import build_recipe, load_recipe, packaged_recipes, to_described_yaml, to_yaml
 
 
 def said(overrides=(), name="toy.yaml"):
@@ -127,6 +128,36 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "cannot be read" in said(name=tmp_path / "latin.yaml")
     (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
     assert "that is no recipe" in said(name=tmp_path / "large.yaml")
+
+
+def section_of(text, section):
+    return re.search(rf"^{section}:.*\n((?: .*\n)*)", text, re.MULTILINE)[1]
+
+
+def test_a_printed_recipe_says_what_each_key_means_and_loads_back():
+    for name in packaged_recipes():
+        recipe = load_recipe(name)
+        text = to_described_yaml(recipe)
+        assert build_recipe(parse(text), name) == recipe
+        for section, field in Recipe.model_fields.items():
+            assert field.description in text
+            for key, known in getattr(field.annotation, "model_fields", {}).items():
+                assert known.description, f"{section}.{key} has no description"
+                (line,) = re.findall(rf"^  {key}: .*$", section_of(text, section), re.MULTILINE)
+                assert f"# {known.description}"[:30] in line
+    assert "# where each rank computes; cpu | cuda" in text
+
+
+@given(
+    st.text(min_size=1).filter(lambda text: text.isprintable()),
+    st.lists(st.sampled_from(["a", "*.txt", "b: c", "# d", "e\tf"])),
+)
+def test_any_values_load_back_from_a_described_recipe(pattern, files):
+    source = {"source": "files", "files": files} if files else {}
+    recipe = Recipe(
+        model=load_recipe("toy.yaml").model, tokenizer={"pattern": pattern}, data=source, train={"context": 64}
+    )
+    assert build_recipe(parse(to_described_yaml(recipe)), "x") == recipe
 
 
 def test_files_may_be_one_glob_and_places_may_begin_with_the_home_folder(monkeypatch):

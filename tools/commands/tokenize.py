@@ -64,6 +64,8 @@ def main() -> None:
     scratchgrad-tokenize encode --tokenizer tokenizer.json "Hello, world"
     scratchgrad-tokenize encode < book.txt | scratchgrad-tokenize decode
     scratchgrad-tokenize inspect --merges "unbelievably"
+
+    Without --tokenizer it is that of the newest run below ./runs.
     """
 
 
@@ -91,7 +93,11 @@ def main() -> None:
 def train(
     files: tuple[str, ...], vocab_size: int, pattern: str, special: tuple[str, ...], held_out: int, output: Path
 ) -> None:  # fmt: skip
-    """Learn a tokenizer from FILEs (.txt .md .py .jsonl, or with .gz; globs may be quoted), of any size.
+    """Learn a tokenizer from FILEs (.txt .md .py .jsonl .csv, or with .gz), globs of them, and folders, of any size.
+
+    \b
+    scratchgrad-tokenize train books
+    scratchgrad-tokenize train --vocab-size 1000 --output small.json 'books/*.txt' table.csv
 
     Pieces of text are counted by all cores. Of more than a million different ones the rarest are dropped.
     """
@@ -150,7 +156,13 @@ def _report(tokenizer: ByteLevelBPE, counted: PieceCounts, kept: list[str]) -> N
 @click.option("--allow-special", is_flag=True, help="Special tokens in the text become their ids.")
 @click.argument("text", required=False)
 def encode(tokenizer: Tokenizer, allow_special: bool, text: str | None) -> None:
-    """Print the ids of TEXT, or of standard input."""
+    """Print the ids of TEXT, or of standard input.
+
+    \b
+    scratchgrad-tokenize encode "Hello, world"
+    scratchgrad-tokenize encode --tokenizer tokenizer.json --allow-special "the end<|endoftext|>"
+    scratchgrad-tokenize encode < book.txt > ids.txt
+    """
     text = read_text(sys.stdin.buffer, "standard input", LARGEST_INPUT) if text is None else text
     ids = tokenizer.encode(text, allowed_special=tokenizer.special_tokens if allow_special else ())
     write(" ".join(map(str, ids)) + "\n")
@@ -160,7 +172,12 @@ def encode(tokenizer: Tokenizer, allow_special: bool, text: str | None) -> None:
 @which_tokenizer
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 def decode(tokenizer: Tokenizer, ids: tuple[str, ...]) -> None:
-    """Print the bytes of IDs, or of those on standard input."""
+    """Print the bytes of IDs, or of those on standard input.
+
+    \b
+    scratchgrad-tokenize decode 105 106 257
+    scratchgrad-tokenize decode --tokenizer tokenizer.json < ids.txt
+    """
     words = ids or read_text(sys.stdin.buffer, "standard input", LARGEST_INPUT).split()
     stray = next((word for word in words if not word.isdecimal() or len(word) > LONGEST_ID), None)
     if stray is not None:
@@ -174,7 +191,12 @@ def decode(tokenizer: Tokenizer, ids: tuple[str, ...]) -> None:
 @click.option("--merges", is_flag=True, help="Show how each piece was merged, step by step.")
 @click.argument("text", required=False)
 def inspect(tokenizer: Tokenizer, merges: bool, text: str | None) -> None:
-    """Show the tokens of TEXT, or of standard input, in colour with their ids."""
+    """Show the tokens of TEXT, or of standard input, in colour with their ids.
+
+    \b
+    scratchgrad-tokenize inspect "Größe 🙂"
+    scratchgrad-tokenize inspect --tokenizer tokenizer.json --merges "unbelievably"
+    """
     text = read_text(sys.stdin.buffer, "standard input", LARGEST_INPUT) if text is None else text
     ids = tokenizer.encode(text)
     console = Console(highlight=False, soft_wrap=True, markup=False)

@@ -42,6 +42,10 @@ def train(
 ) -> BenchReport:
     """The time of a training step: forward, backward, clipping, AdamW.
 
+    \b
+    scratchgrad-bench train --model toy --against torch
+    scratchgrad-bench train --model toy --profile --plot profile.png
+
     The peer 2-ranks is ourselves as two processes that share the threads. The floor is the time that the step's matrix
     products would take at the rate of large ones. With --profile, --plot draws the profile.
     """
@@ -79,7 +83,11 @@ def profile_table(rows: list[dict[str, Any]], title: str) -> Table:
 
 @subcommand(model="deep", steps=2, threads=True, plots=True)
 def memory(model: str, shape: Shape, steps: int, threads: int) -> BenchReport:
-    """The peak memory of a training process, for each way of recomputation."""
+    """The peak memory of a training process, for each way of recomputation.
+
+    \b
+    scratchgrad-bench memory --model toy --plot memory.png
+    """
     results = bench_memory(shape, threads=threads, steps=steps, say=say)
     kept, title = results["none"], titled(model, shape, threads)
     shown = table(title, "recompute", "peak memory", "of none", "s a step", "of none")
@@ -99,6 +107,9 @@ def decode(
     model: str, shape: Shape, peers: list[str], rounds: int, threads: int, prompts: str, tokens: int
 ) -> BenchReport:
     """How fast texts are written, greedily, in float32.
+
+    \b
+    scratchgrad-bench decode --model toy --prompts 1,8 --tokens 64 --json figures.json
 
     The bound is the rate at which all weights can be multiplied by a vector, on all threads, with nothing in between.
     """
@@ -129,7 +140,11 @@ def decode(
 @subcommand(peers=engine_bench.PEERS, rounds=3)
 @click.option("--length", type=click.IntRange(min=1), default=1000, show_default=True, help="Additions in the chain.")
 def engine(peers: list[str], rounds: int, length: int) -> BenchReport:
-    """The cost of autograd itself: a chain of additions of 8 elements, forward and backward, on one thread."""
+    """The cost of autograd itself: a chain of additions of 8 elements, forward and backward, on one thread.
+
+    \b
+    scratchgrad-bench engine --against torch
+    """
     results = engine_bench.bench_engine(peers, length=length, rounds=rounds, say=say)
     shown = table(f"{length:,} additions", "", "ms", "an op", "ours is faster")
     for name, seconds in results.items():
@@ -142,7 +157,11 @@ def engine(peers: list[str], rounds: int, length: int) -> BenchReport:
 @click.option("--experts", "count", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--per-token", type=click.IntRange(min=1), default=2, show_default=True, help="Experts a token meets.")
 def experts(model: str, shape: Shape, steps: int, threads: int, count: int, per_token: int) -> BenchReport:
-    """The time of forward and backward with a mixture of experts, beside the dense model of the same width."""
+    """The time of forward and backward with a mixture of experts, beside the dense model of the same width.
+
+    \b
+    scratchgrad-bench experts --model toy --experts 4
+    """
     results = bench_experts(shape, experts=count, per_token=per_token, threads=threads, steps=steps, say=say)
     shown = table(titled(model, shape, threads), "", "s forward and backward", "of dense")
     for name, seconds in results.items():
@@ -157,7 +176,11 @@ def experts(model: str, shape: Shape, steps: int, threads: int, count: int, per_
 def tokenizer(
     peers: list[str], rounds: int, english: tuple[str, ...], megabytes: float, vocab_size: int
 ) -> BenchReport:
-    """Training and warm encoding on one thread: the standard library's code, and English where files are given."""
+    """Training and warm encoding on one thread: the standard library's code, and English where files are given.
+
+    \b
+    scratchgrad-bench tokenizer --megabytes 1 --english 'books/*.txt'
+    """
     texts = bench_texts(english, int(megabytes * 1e6))
     rows = tokenizer_bench.bench_tokenizer(texts, peers, vocab_size=vocab_size, rounds=rounds, say=say)
     beside = [heading for peer in peers for heading in (peer, "ours is")]

@@ -17,13 +17,14 @@ from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
 from scratchgrad.tools.tokenizer import save as save_tokenizer
 from scratchgrad.train.agreement import check_ranks_agree, check_same_data, data_fingerprint
+from scratchgrad.train.commands.recipes_help import ListsRecipes
 from scratchgrad.train.data import build_batches, build_objective, build_validation, prepare_data
 from scratchgrad.train.dry_run import dry_run
 from scratchgrad.train.joining import join
 from scratchgrad.train.lasting_output import lasting_output
 from scratchgrad.train.loop import train
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
-from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_yaml
+from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_described_yaml
 from scratchgrad.train.run import (
     Run,
     begin_run,
@@ -38,7 +39,7 @@ from scratchgrad.train.watchdog import Watchdog, abort_on_error
 NEWEST = "the newest"
 
 
-@click.command(context_settings=HELP)
+@click.command(cls=ListsRecipes, context_settings=HELP)
 @click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
 @click.option(
     "--resume",
@@ -49,7 +50,7 @@ NEWEST = "the newest"
 )
 @click.option("--checkpoint", metavar="step-N", help="With --resume: go on from this one. Later ones are removed.")
 @click.option("--new-data", is_flag=True, help="With --resume: the text has changed; the run's tokenizer stays.")
-@click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values, and stop.")
+@click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values and their meaning, and stop.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Measure a step, tell size, memory and time, and stop.")
 @version_option
 @tells_mistakes
@@ -65,14 +66,18 @@ def main(
 
     \b
     scratchgrad-train toy.yaml
+    scratchgrad-train toy.yaml data.source=files data.files=texts
     mpirun -n 4 scratchgrad-train toy.yaml train.steps=40 train.learning_rate=1e-3
     mpirun -n 4 scratchgrad-train --resume
+    scratchgrad-train --resume runs/toy-001 --checkpoint step-40 train.steps=80
+    scratchgrad-train toy.yaml --dry-run
+    scratchgrad-train toy.yaml --print-recipe > mine.yaml
     """
     # What overflows ends as a loss or a gradient that is no number, which is reported with its step.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="scratchgrad")
     world = announced()
     if print_recipe and (world is None or world.rank == 0):
-        click.echo(to_yaml(_choose(arguments, resume, checkpoint)[1]), nl=False)
+        click.echo(to_described_yaml(_choose(arguments, resume, checkpoint)[1]), nl=False)
     if print_recipe:
         return
 
@@ -112,6 +117,8 @@ def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | No
     if strays:
         raise UserError(f"'{strays[0]}': a run goes on with its own recipe; only overrides can follow --resume")
     folder = newest_run(Path("runs")) if resume == NEWEST else Path(resume)
+    if not folder.exists():
+        raise UserError(f"'{folder}' does not exist")
     if not is_run(folder):
         raise UserError(f"'{folder}' is not a run: it has no recipe.yaml")
     recipe = load_recipe(str(folder / "recipe.yaml"), arguments)
