@@ -11,13 +11,14 @@ from scratchgrad.models.bert_pretraining import BertForMaskedLM, BertForPreTrain
 from scratchgrad.models.cache import KeyValueCache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
+from scratchgrad.models.decoder_heads import DecoderForSequenceClassification
 from scratchgrad.models.directory import load, load_generation_config, save
 from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of, register
-from scratchgrad.models.gpt2 import GPT2, GPT2Config
-from scratchgrad.models.llama import Llama, LlamaConfig
+from scratchgrad.models.gpt2 import GPT2, GPT2Config, GPT2ForSequenceClassification, GPT2Model
+from scratchgrad.models.llama import Llama, LlamaConfig, LlamaForSequenceClassification, LlamaModel
 from scratchgrad.models.llama2c import describe_llama2c, read_llama2c, write_llama2c
-from scratchgrad.models.mixtral import Mixtral, MixtralConfig
+from scratchgrad.models.mixtral import Mixtral, MixtralConfig, MixtralForSequenceClassification, MixtralModel
 from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model
 from scratchgrad.models.output import output_cross_entropy, token_log_probs
@@ -36,14 +37,21 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "Decoder",
+    "DecoderForSequenceClassification",
     "EncoderDecoder",
     "GPT2Config",
+    "GPT2ForSequenceClassification",
+    "GPT2Model",
     "KeyValueCache",
     "Llama",
     "LlamaConfig",
+    "LlamaForSequenceClassification",
+    "LlamaModel",
     "Metrics",
     "Mixtral",
     "MixtralConfig",
+    "MixtralForSequenceClassification",
+    "MixtralModel",
     "MixtureOfExperts",
     "Model",
     "ModelConfig",

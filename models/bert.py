@@ -14,6 +14,7 @@ from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
+from scratchgrad.models.labels import Labels
 from scratchgrad.models.mixture import build_feed_forward
 from scratchgrad.models.model import Model
 from scratchgrad.models.positions import LearnedPositions
@@ -21,11 +22,8 @@ from scratchgrad.models.weights import HFTensor, WeightMap
 from scratchgrad.nn import Dropout, Embedding, LayerNorm, Linear
 
 
-class BertConfig(ExpertsConfig):
-    """Sizes of a BERT, by Hugging Face's names.
-
-    id2label names the classes of a head that classifies: there are two where it is left out.
-    """
+class BertConfig(Labels, ExpertsConfig):
+    """Sizes of a BERT, by Hugging Face's names."""
 
     model_type: Literal["bert"] = "bert"
     vocab_size: Size
@@ -39,9 +37,6 @@ class BertConfig(ExpertsConfig):
     initializer_range: float = Field(default=0.02, gt=0)
     layer_norm_eps: float = Field(default=1e-12, gt=0)
     pad_token_id: int | None = Field(default=0, ge=0)
-    id2label: dict[str, str] | None = Field(default=None, min_length=1)
-    label2id: dict[str, int] | None = None
-    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
     position_embedding_type: Literal["absolute"] = "absolute"
     tie_word_embeddings: Literal[True] = True
     is_encoder_decoder: Literal[False] = False
@@ -56,15 +51,6 @@ class BertConfig(ExpertsConfig):
         if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
             raise ValueError(f"model.pad_token_id = {self.pad_token_id} is none of the {self.vocab_size} tokens")
         return self
-
-    @property
-    def num_labels(self) -> int:
-        return 2 if self.id2label is None else len(self.id2label)
-
-    @property
-    def is_regression(self) -> bool:
-        """Are labels of whole texts numbers, and no classes?"""
-        return self.problem_type == "regression" or (self.problem_type is None and self.num_labels == 1)
 
 
 class Bert(Model):

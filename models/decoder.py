@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +23,15 @@ class Decoder(Model):
     embed_tokens: Embedding
     decoder: Stack
     lm_head: Module  # hidden states -> logits; tied, a Linear whose weight is the embedding's
+
+    headless: ClassVar[type[Model] | None] = None  # the class for files of the bare model, without an output layer
+
+    @classmethod
+    def for_files(cls, config: Mapping[str, Any]) -> type[Model]:
+        is_bare = config.get("architectures") == [cls.bare_architecture]
+        field = cls.config_class.model_fields.get("tie_word_embeddings")
+        is_tied = config.get("tie_word_embeddings", field is not None and field.default)
+        return cls.headless if is_bare and not is_tied and cls.headless is not None else cls
 
     def embed(self, input_ids: Tensor, positions: Tensor) -> Tensor:
         """input_ids (batch, time) integers; returns (batch, time, hidden_size).

@@ -59,7 +59,7 @@ def load(folder: Path | str) -> Model:
         raise UserError(f"'{folder / 'config.json'}' does not exist: '{folder}' is not a model directory")
     values = read_json(folder / "config.json")
     stored = map_weights(folder)
-    family = family_of(values.get("model_type"), values.get("architectures"))
+    family = family_of(values.get("model_type"), values.get("architectures")).for_files(values)
     told, known = family.config_values(values, stored), family.config_class.model_fields
     config = family.config_class.checked(
         {key: value for key, value in told.items() if key in known or key not in BOOKKEEPING}

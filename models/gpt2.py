@@ -12,6 +12,7 @@ from scratchgrad.models.attention import SelfAttention
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.decoder import Decoder
+from scratchgrad.models.decoder_heads import ClassifierConfig, DecoderForSequenceClassification, HeadlessDecoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import Activation, FeedForward
 from scratchgrad.models.mixture import build_feed_forward
@@ -140,3 +141,20 @@ def _weight_and_bias(name: str, hf_name: str, rows: int, *, is_transposed: bool 
         f"{name}.weight": [HFTensor(f"{hf_name}.weight", rows, is_transposed)],
         f"{name}.bias": [HFTensor(f"{hf_name}.bias", rows)],
     }
+
+
+class GPT2Model(HeadlessDecoder):
+    """Saved without an output layer."""
+
+    decoder_class = GPT2
+
+
+class GPT2ClassifierConfig(ClassifierConfig, GPT2Config):
+    """Sizes of a GPT-2, and the labels that it gives."""
+
+
+class GPT2ForSequenceClassification(DecoderForSequenceClassification):
+    config_class = GPT2ClassifierConfig
+    decoder_class = GPT2
+    architecture = "GPT2ForSequenceClassification"
+    base_model_prefix, keys_to_ignore_on_load = GPT2.base_model_prefix, GPT2.keys_to_ignore_on_load

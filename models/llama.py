@@ -12,6 +12,7 @@ from scratchgrad.models.attention import AttentionInputs, SelfAttention
 from scratchgrad.models.block import Block, Stack
 from scratchgrad.models.config import LayerCount, Size
 from scratchgrad.models.decoder import Decoder
+from scratchgrad.models.decoder_heads import ClassifierConfig, DecoderForSequenceClassification, HeadlessDecoder
 from scratchgrad.models.experts import ExpertsConfig, with_experts
 from scratchgrad.models.feed_forward import GatedFeedForward
 from scratchgrad.models.mixture import build_feed_forward
@@ -157,3 +158,20 @@ class Llama(Decoder):
                 f"{layer}.feed_forward.down_proj.weight": [HFTensor(f"{hf_layer}.mlp.down_proj.weight", hidden_size)],
             }
         return with_experts(names, config)
+
+
+class LlamaModel(HeadlessDecoder):
+    """Saved without an output layer."""
+
+    decoder_class = Llama
+
+
+class LlamaClassifierConfig(ClassifierConfig, LlamaConfig):
+    """Sizes of a Llama, and the labels that it gives."""
+
+
+class LlamaForSequenceClassification(DecoderForSequenceClassification):
+    config_class = LlamaClassifierConfig
+    decoder_class = Llama
+    architecture = "LlamaForSequenceClassification"
+    base_model_prefix, keys_to_ignore_on_load = Llama.base_model_prefix, Llama.keys_to_ignore_on_load

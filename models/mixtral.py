@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from scratchgrad.models.decoder_heads import ClassifierConfig, DecoderForSequenceClassification, HeadlessDecoder
 from scratchgrad.models.experts import MAX_EXPERTS, renamed
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.weights import WeightMap
@@ -37,3 +38,20 @@ class Mixtral(Llama):
     @staticmethod
     def weight_map(config: LlamaConfig) -> WeightMap:
         return renamed(Llama.weight_map(config), HF_NAMES)
+
+
+class MixtralModel(HeadlessDecoder):
+    """Saved without an output layer."""
+
+    decoder_class = Mixtral
+
+
+class MixtralClassifierConfig(ClassifierConfig, MixtralConfig):
+    """Sizes of a Mixtral, and the labels that it gives."""
+
+
+class MixtralForSequenceClassification(DecoderForSequenceClassification):
+    config_class = MixtralClassifierConfig
+    decoder_class = Mixtral
+    architecture = "MixtralForSequenceClassification"
+    base_model_prefix, keys_to_ignore_on_load = Mixtral.base_model_prefix, Mixtral.keys_to_ignore_on_load

@@ -50,6 +50,11 @@ class Model(Module):
         return model
 
     @classmethod
+    def for_files(cls, config: Mapping[str, Any]) -> type[Model]:
+        """The class of the model in files whose config.json says this, and leads to this class by its architecture."""
+        return cls
+
+    @classmethod
     def config_values(cls, values: Mapping[str, Any], stored: Collection[str]) -> Mapping[str, Any]:
         """What a config.json says, where the names of the stored tensors tell more of it."""
         return values

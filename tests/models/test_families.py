@@ -111,7 +111,7 @@ def test_a_registered_architecture_of_a_known_config_is_not_its_default():
     class LlamaForSomethingElse(Llama):
         architecture = "ALlamaForSomethingElse"
 
-    assert names("llama") == ["LlamaForCausalLM", "ALlamaForSomethingElse"]
+    assert names("llama") == ["LlamaForCausalLM", "LlamaForSequenceClassification", "ALlamaForSomethingElse"]
     assert models.family_of("llama") is Llama
     assert models.family_of("llama", ["ALlamaForSomethingElse"]) is LlamaForSomethingElse
 

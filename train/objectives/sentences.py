@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.models import BertConfig
 from scratchgrad.tools.data import TokenizedExample, TokenStore
 from scratchgrad.tools.text import Example
@@ -50,7 +50,9 @@ class SentenceObjective(Objective):
         names = list((self.config.id2label or {}).values())
         if isinstance(label, str) and label in names:
             return names.index(label)
+        if isinstance(label, str) and label.isascii() and label.isdecimal() and len(label) < 10:
+            label = int(label)  # of a table, in which everything is text
         if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < self.config.num_labels:
             return label
         known = ", ".join(names) or f"0 to {self.config.num_labels - 1}; model.id2label gives them names"
-        raise UserError(f"'{example.name}': label {label!r} is none of the model's: {known}")
+        raise UserError(f"'{example.name}': label {quoted(label)} is none of the model's: {known}")

@@ -55,6 +55,15 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], str]] = {
     "BertForMaskedLM": (BERT, "masked_lm"),
     "BertModel": (BERT, "masked_lm"),
     "BertForSequenceClassification": (BERT, "sequence_classification"),
+    "GPT2ForSequenceClassification": (
+        {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "id2label": LABELS},
+        "sequence_classification",
+    ),
+    "LlamaForSequenceClassification": ({**LLAMA, "id2label": LABELS}, "sequence_classification"),
+    "MixtralForSequenceClassification": (
+        {**LLAMA, "model_type": "mixtral", "num_local_experts": 2, "id2label": LABELS},
+        "sequence_classification",
+    ),
     "BertForTokenClassification": (BERT, "token_classification"),
     "BertForQuestionAnswering": (BERT, "question_answering"),
     "T5ForConditionalGeneration": ({**ENCODER_DECODER, "model_type": "t5", "d_kv": 8}, "span_corruption"),

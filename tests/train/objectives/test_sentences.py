@@ -72,6 +72,68 @@ def test_several_numbers_of_a_text():
     assert objective.batch([encoded])["targets"].tolist() == [[1, 2.5, -3]]
 
 
+@pytest.mark.parametrize("architecture", ["BertForSequenceClassification", "LlamaForSequenceClassification"])
+def test_several_labels_of_a_text_are_learnt_each_by_itself(tmp_path, architecture):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    objective, model = small("sequence_classification", architecture, problem_type="multi_label_classification")
+    labels = [["bad", "good"], [], [0, 1, 1], [0.25, 1, 0], [True, False, False]]
+    encoded = [objective.encode(Example(str(i), {"text": "the cat", "label": label})) for i, label in enumerate(labels)]
+    store = store_of(tmp_path / "train-0", encoded, objective.layout.tokenizer.vocab_size)
+    batch = objective.batches([store], [1.0]).sample(10**6)
+    wanted = [[1, 0, 1], [0, 0, 0], [0, 1, 1], [0.25, 1, 0], [1, 0, 0]]
+    assert batch["targets"].tolist() == wanted
+    batch["targets"][3] = np.nan  # a row that only fills the batch up
+    tensors = {name: Tensor(array) for name, array in batch.items()}
+    output = objective.loss(model.eval(), tensors)
+    with no_grad():
+        logits = model(tensors["input_ids"], attention_mask=tensors["attention_mask"]).data
+    rows, known = [0, 1, 2, 4], np.array(wanted, np.float32)[[0, 1, 2, 4]]
+    mean = torch.nn.BCEWithLogitsLoss()(torch.tensor(logits[rows]), torch.tensor(known)).item()
+    assert output.num_targets == 12
+    assert output.loss.item() / 12 == pytest.approx(mean, rel=1e-5)
+    assert output.scores == {"accuracy": (int(((logits[rows] > 0) == (known > 0.5)).sum()), 12)}
+    output.loss.backward()
+    assert all(np.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
+
+
+@pytest.mark.parametrize(("label", "words"), [
+    ("good", "is no list, of the labels that hold or of 3 numbers from 0 to 1"), (1, "is no list"),
+    (["poor"], "label 'poor' is none of the model's: bad, fair, good"), ([1, 0], "is not 3 numbers from 0 to 1"),
+    ([1, 0, 2], "is not 3 numbers from 0 to 1"), ([1, 0, None], "is not 3 numbers"), ([1, 0, float("nan")], "is not 3 numbers"),
+    ([1, "good", 0], "is not 3 numbers"), ([10**400, 0, 0], "is not 3 numbers"), (None, '"label"'),
+])  # fmt: skip
+def test_a_list_of_labels_that_is_none_is_told(label, words):
+    objective, _ = small("sequence_classification", problem_type="multi_label_classification")
+    with pytest.raises(UserError, match=words) as told:
+        objective.encode(Example("a", {"text": "the cat", "label": label}))
+    assert len(str(told.value)) < 300
+
+
+def test_the_labels_of_a_table_are_texts_that_spell_numbers():
+    objective, _ = small("sequence_classification")
+    assert objective.encode(Example("a", {"text": "the", "label": "2"})).columns["label"] == 2
+    for label in ("3", "-1", "1.0", "²", ""):
+        with pytest.raises(UserError, match="is none of the model's"):
+            objective.encode(Example("a", {"text": "the", "label": label}))
+    numbers, _ = small("sequence_classification", id2label={"0": "score"})
+    assert numbers.encode(Example("a", {"text": "the", "label": "2.5"})).columns["label_0"] == 2.5
+
+
+def test_a_decoder_that_classifies_has_texts_as_it_writes_them():
+    objective, model = small("sequence_classification", "LlamaForSequenceClassification")
+    encoded = objective.encode(Example("a", {"text": "the cat", "text_pair": "a mat", "label": "good"}))
+    encode, end = objective.layout.tokenizer.encode, objective.layout.end
+    assert encoded.ids.tolist() == [end, *encode("the cat"), end, *encode("a mat")]
+    short = objective.encode(Example("b", {"text": "the", "label": "bad"}))
+    batch = {name: Tensor(array) for name, array in objective.batch([encoded, short]).items()}
+    output = objective.loss(model.eval(), batch)
+    assert output.num_targets == 2
+    with no_grad():
+        alone = objective.loss(model, {name: Tensor(array) for name, array in objective.batch([short]).items()})
+        both = objective.loss(model, {name: Tensor(array) for name, array in objective.batch([encoded]).items()})
+    assert output.loss.item() == pytest.approx(alone.loss.item() + both.loss.item(), rel=1e-5)
+
+
 def test_the_first_token_of_a_word_has_its_label_and_no_other():
     objective, _ = small("token_classification")
     words = ["the", "zyx", "cat"]
