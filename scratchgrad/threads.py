@@ -136,7 +136,7 @@ def parallel_map(work: Callable[[Task], T], tasks: Iterable[Task]) -> list[T]:
             drain()  # at once: helpers wait until a task releases the GIL
         finally:
             errors = [helper.wait() for helper in called]
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # what signals raise
         _helpers.clear()  # some may still be at work
         raise
     finally:

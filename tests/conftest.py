@@ -6,7 +6,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from scratchgrad.backend import cuda_is_available
 from scratchgrad.operators import OPS
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
+from scratchgrad_start import COMMANDS
 from tests.jobs import MPIRUN, SCRIPTS, Job
 
 Start = Callable[..., Job]
@@ -82,9 +83,9 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subpr
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, *arguments: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        script = next(iter(entry_points(group="console_scripts", name=name)))
+        main = import_module(COMMANDS[name.removeprefix("scratchgrad-")]).main
         words = list(map(str, arguments))
-        result = CliRunner().invoke(script.load(), words, input=input, prog_name=name)
+        result = CliRunner().invoke(main, words, input=input, prog_name=name)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return subprocess.CompletedProcess([name, *words], result.exit_code, result.stdout_bytes, result.stderr_bytes)

@@ -21,7 +21,7 @@ def run(*words, **options):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "scratchgrad_start.py"):
         shutil.copy(ROOT / name, folder)
     for room in ("scratchgrad", "models", "tools", "train"):
         shutil.copytree(ROOT / room, folder / room, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -30,9 +30,9 @@ def wheel(tmp_path_factory):
     return built
 
 
-def test_the_wheel_holds_every_file_of_the_four_rooms_and_nothing_else(wheel):
+def test_the_wheel_holds_every_file_of_the_four_rooms_their_start_and_nothing_else(wheel):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    wanted = set()
+    wanted = {"scratchgrad_start.py"}
     for room, inside in (("scratchgrad", ""), *((name, "scratchgrad/") for name in ("models", "tools", "train"))):
         for path in (ROOT / room).rglob("*"):  # rglob does not follow the links inside scratchgrad/
             if path.is_file() and "__pycache__" not in path.parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -16,6 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4  # chunks for each worker that may be done before an earlier one is
+SECONDS_TO_HEAR = 0.2
 _fork = multiprocessing.get_context("fork")
 
 
@@ -88,12 +90,14 @@ class _Worker:
 
     def end(self) -> None:
         self.connection.close()
-        self.process.terminate()
+        self.process.kill()  # a stopped one would not hear anything else
         self.process.join()
 
     def _lost(self) -> UserError:
         self.process.join(5)
         code = self.process.exitcode
+        if code in (-signal.SIGTERM, -signal.SIGHUP):
+            time.sleep(SECONDS_TO_HEAR)  # what ended it may have been sent to us as well, and is on its way
         how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
         return UserError(
             f"worker process {self.process.pid} was ended {how} before its text was done; the kernel does that where "
@@ -104,6 +108,9 @@ class _Worker:
 def _serve(work: Callable[[Any], Any], connection: Connection, others: list[Connection]) -> None:
     """Until the parent is gone or closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends the workers
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # not the parent's way to end
     for other in others:
         other.close()
     while True:

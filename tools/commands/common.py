@@ -11,6 +11,8 @@ from typing import BinaryIO, NoReturn, ParamSpec, TypeVar
 import click
 
 from scratchgrad.errors import UserError, printable
+from scratchgrad.tools.commands.ending import ends_by_signals
+from scratchgrad_start import is_told_by_another
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,12 +49,16 @@ def read_text(stream: BinaryIO, name: str, limit: int) -> str:
 
 
 def tells_mistakes(command: Callable[P, R]) -> Callable[P, R]:
-    """A UserError becomes one sentence on stderr and exit code 2; a closed pipe (`| head`) ends quietly."""
+    """A UserError becomes one sentence on stderr and exit code 2; a closed pipe (`| head`) ends quietly.
+
+    So does a signal, with 128 + its number for exit code.
+    """
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with ends_by_signals():
+                return command(*args, **kwargs)
         except UserError as mistake:
             leave(str(mistake))
         except BrokenPipeError:
@@ -63,6 +69,7 @@ def tells_mistakes(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def leave(sentence: str) -> NoReturn:
-    """Exit code 2 with one sentence, as click words its own complaints."""
-    click.echo(f"Error: {printable(sentence)}", err=True)
+    """Exit code 2 with one sentence, as click words its own complaints; in silence where rank 0 tells it."""
+    if not is_told_by_another():
+        click.echo(f"Error: {printable(sentence)}", err=True)
     sys.exit(2)

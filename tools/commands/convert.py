@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 import click
 
+import scratchgrad_start
 from scratchgrad.errors import UserError
 from scratchgrad.files import map_tensors
 from scratchgrad.models import describe_llama2c
@@ -124,4 +125,4 @@ def table(rows: Iterable[TensorRow]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    scratchgrad_start.convert()

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+import scratchgrad_start
 from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
@@ -179,4 +180,4 @@ def _total(by_source: dict[str, dict[str, int]]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main()
+    scratchgrad_start.curate()

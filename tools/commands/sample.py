@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+import scratchgrad_start
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
 from scratchgrad.models import BertForMaskedLM, Decoder, EncoderDecoder
@@ -233,4 +234,4 @@ def _read_prompts(prompts: tuple[str, ...], file: Path | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    scratchgrad_start.sample()

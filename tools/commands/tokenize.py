@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+import scratchgrad_start
 from scratchgrad.errors import UserError
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
@@ -231,4 +232,4 @@ def _load(path: Path | None, pattern: str | None, special: tuple[str, ...]) -> T
 
 
 if __name__ == "__main__":
-    main()
+    scratchgrad_start.tokenize()

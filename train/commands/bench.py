@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+import scratchgrad_start
 from scratchgrad.errors import UserError
 from scratchgrad.tools.bench import decoding as decoding_bench
 from scratchgrad.tools.bench import engine as engine_bench
@@ -219,4 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scratchgrad_start.bench()
