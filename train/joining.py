@@ -15,6 +15,7 @@ import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Announcement, Communicator, connect
+from scratchgrad_start import all_ranks_leave, end_the_job, mpi_has_started, tell_guard
 
 T = TypeVar("T")
 SECONDS_TO_JOIN = 10.0  # a rank that failed waits so long for the others to hear of it
@@ -47,20 +48,26 @@ def join(work: Callable[[], T], world: Announcement | None) -> tuple[T, Communic
     """
     if world is None:
         return work(), connect()
+    tell_guard("phase recipe and text")
     try:
         result, fault = work(), None
     except UserError as mistake:
         fault = Fault(f"Error: {mistake}", 2)
     except Exception:
         fault = Fault(traceback.format_exc().rstrip(), 1)
+    tell_guard("waits MPI's start")
     try:
         with _ends_the_job(fault, world):
             comm = connect()
-    except UserError:
-        if world.rank != 0:  # every rank finds the same mistake: rank 0 tells it
-            time.sleep(SECONDS_TO_TELL)
-            sys.exit(2)
-        raise
+    except UserError as mistake:
+        if mpi_has_started():  # in each rank, for itself: all find the same mistake
+            time.sleep(0.0 if world.rank == 0 else SECONDS_TO_TELL)
+        elif not all_ranks_leave():
+            end_the_job(_of_rank(f"Error: {mistake}", world.rank, os.uname().nodename))
+        if world.rank == 0:
+            raise
+        sys.exit(2)
+    tell_guard("phase start of the ranks")
     faults = _faults_of_all(fault, comm)
     if any(faults):
         _leave(faults, comm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from signal import Signals
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from scratchgrad.train.plot import plot_loss
 from scratchgrad.train.progress import ProgressDisplay
 from scratchgrad.train.run import Run
 from scratchgrad.train.saving import CheckpointSaver
-from scratchgrad.train.signals import StopRequest
+from scratchgrad.train.signals import StopRequest, agreed
 from scratchgrad.train.watchdog import Watchdog
 
 SMALLEST_NORM = 1e-30  # keeps a gradient of zeros from a division by zero
@@ -86,21 +87,33 @@ def train_step(
 
 
 def train(
-    run: Run, objective: Objective, batches: Batches, validation: Validation, comm: Communicator, watchdog: Watchdog
-) -> bool:
-    """Train from where the run stands to its recipe's end; True if that was reached, False if a signal came first.
+    run: Run,
+    objective: Objective,
+    batches: Batches,
+    validation: Validation,
+    comm: Communicator,
+    watchdog: Watchdog,
+    stop: StopRequest,
+) -> Signals | None:
+    """Train from where the run stands to its recipe's end; what asked for an earlier end, where that came first.
 
     A NaN or an infinity in losses, gradients, metrics or weights is a UserError that names the last good checkpoint.
     """
     try:
-        return _train(run, objective, batches, validation, comm, watchdog)
+        return _train(run, objective, batches, validation, comm, watchdog, stop)
     except NotFiniteError as fault:
         raise fault.of_run(run.folder) from None
 
 
 def _train(
-    run: Run, objective: Objective, batches: Batches, validation: Validation, comm: Communicator, watchdog: Watchdog
-) -> bool:
+    run: Run,
+    objective: Objective,
+    batches: Batches,
+    validation: Validation,
+    comm: Communicator,
+    watchdog: Watchdog,
+    stop: StopRequest,
+) -> Signals | None:
     settings, progress = run.recipe.train, run.progress
     model, optimizer = run.model, run.optimizer
     microbatches = Microbatches.of(settings.batch_size, settings.microbatches, comm)
@@ -108,7 +121,6 @@ def _train(
     saver = CheckpointSaver(run, comm)
     is_first = comm.rank == 0
     with (
-        StopRequest() as stop,
         MetricsWriter(run.folder / "metrics.jsonl" if is_first else None) as metrics,
         ProgressDisplay(progress.step, settings.steps, speaks=is_first) as display,
     ):
@@ -120,7 +132,7 @@ def _train(
             totals, norm = train_step(
                 model, objective, optimizer, batches, step,
                 seed=settings.seed, max_grad_norm=settings.max_grad_norm, microbatches=microbatches, comm=comm,
-                flags=[stop.requested, saver.is_due(step + 1)],
+                flags=[saver.is_due(step + 1), *stop.flags()],
             )  # fmt: skip
 
             num_tokens = batches.num_tokens(microbatches.numbers_of_step(step))
@@ -153,12 +165,12 @@ def _train(
             if is_evaluated and is_first:
                 plot_loss(run.folder)
 
-            stops, saves = totals.flags
-            if ends or saves or stops:
-                watchdog.phase("checkpoint", progress.step)
+            saves, *reasons = totals.flags
+            reason = agreed(reasons)
+            if ends or saves or reason is not None:
+                watchdog.phase("checkpoint", progress.step, may_wait=True)  # for a disk
                 with stop.held():
                     saver.save()
-            if stops and not ends:
-                display.print(f"step {progress.step}: a signal asked for the end; --resume goes on from here")
-                return False
-    return True
+            if reason is not None and not ends:
+                return reason
+    return None

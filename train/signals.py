@@ -1,41 +1,51 @@
-"""Signals that ask for an orderly end: SIGTERM (a scheduler's, mpirun's), SIGHUP (a closed terminal) and Ctrl-C."""
+"""Reasons to end before the last step: SIGTERM (a scheduler's, mpirun's), SIGHUP (a closed terminal), Ctrl-C, and a
+reader of the output who has left (`| head`)."""
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
-ECHO_SECONDS = 2.0  # a launcher passes on what its ranks got as well: a signal that comes twice is one
+from scratchgrad.tools.commands.ending import ECHO_SECONDS, EndedBySignal, signals_handled
+
+REASONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)  # where ranks differ, the first counts
 
 
 class StopRequest:
-    """Inside, such a signal only sets `requested`; the ranks agree on it at a step's end.
+    """Inside, such a signal only sets `reason`; the ranks agree on it at a step's end.
 
     Repeated ones change nothing, for launchers and service managers send them to every process of a job and pass them
     on. Only a second Ctrl-C, some seconds after the first, ends at once; while a checkpoint is written, after that.
+    What will happen is said at the first, if this process `speaks`.
     """
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, *, speaks: bool = False) -> None:
+        self.reason: signal.Signals | None = None
+        self._speaks = speaks
         self._at = 0.0
         self._is_held = self._is_urgent = False
-        self._before: dict[int, Any] = {}
+        self._ends = ExitStack()
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
-            heard = [number for number in self.SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
-            self._before = {number: signal.signal(number, self._note) for number in heard}
+        self._ends.enter_context(signals_handled(self._note))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._restore()
+        self._ends.close()
+
+    def flags(self) -> list[bool]:
+        """For each of REASONS, is it this rank's?"""
+        return [self.reason is reason for reason in REASONS]
+
+    def lose_reader(self) -> None:
+        """Nobody reads what is said any more."""
+        self.reason = self.reason or signal.SIGPIPE
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -46,18 +56,31 @@ class StopRequest:
         finally:
             self._is_held = False
         if self._is_urgent:
-            raise KeyboardInterrupt
+            raise EndedBySignal(signal.SIGINT)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if not self.requested:
-            self.requested, self._at = True, now
-        elif number == signal.SIGINT and now - self._at > ECHO_SECONDS:
+        if self.reason is None:
+            self.reason, self._at = signal.Signals(number), now
+            self._say("finishing this step, then writing a checkpoint", number)
+        elif number == signal.SIGINT and now - self._at > ECHO_SECONDS and not self._is_urgent:
             self._is_urgent = True
             if not self._is_held:
-                raise KeyboardInterrupt
+                raise EndedBySignal(number)
+            self._say("ending as soon as the checkpoint is written", number)
 
-    def _restore(self) -> None:
-        while self._before:
-            number, handler = self._before.popitem()
-            signal.signal(number, handler)
+    def _say(self, what: str, number: int) -> None:
+        """At once, past Python's buffers: a signal may come in the middle of a print."""
+        if not self._speaks:
+            return
+        more = "; Ctrl-C again ends at once" if number == signal.SIGINT and not self._is_urgent else ""
+        clear = "\r\x1b[2K" if sys.stderr.isatty() else ""  # of the bar and of the terminal's ^C
+        try:
+            os.write(2, f"{clear}{signal.Signals(number).name}: {what}{more}\n".encode())
+        except OSError:
+            self.lose_reader()
+
+
+def agreed(flags: Sequence[bool]) -> signal.Signals | None:
+    """The reason to end, of those that some rank has; None where there is none."""
+    return next((reason for reason, holds in zip(REASONS, flags, strict=True) if holds), None)

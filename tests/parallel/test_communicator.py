@@ -210,7 +210,7 @@ def test_another_mpi_than_that_of_mpi4py_is_not_taken_for_a_run_of_one(start, re
 
 
 def test_a_machine_without_an_mpi_library_is_told_what_to_install(start, recipe):
-    job = start("scratchgrad-train", recipe, PMI_RANK="0", PMI_SIZE="2", MPI4PY_LIBMPI="/nowhere/libmpi.so")
+    job = start("scratchgrad-train", recipe, ranks=2, MPI4PY_LIBMPI="/nowhere/libmpi.so")
     assert job.end() == 2, job.output
     assert "a launcher announced 2 ranks, but mpi4py finds no MPI library" in job.output
     assert "install scratchgrad[mpi]" in job.output

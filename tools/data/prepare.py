@@ -34,6 +34,7 @@ FORMAT = 2  # rises when the same text would give other token files
 CHUNK = 64  # examples that a worker takes at a time
 SPLITS = ("train", "validation")
 FACTS = "prepared.json"
+SECONDS_BETWEEN_LOOKS = 0.1  # at a lock
 
 Encode = Callable[[Example], TokenizedExample]
 Say = Callable[[str], None]
@@ -224,7 +225,15 @@ def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], sums_file:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Held by one process at a time; the kernel takes it back from one that dies."""
+    """Held by one process at a time; the kernel takes it back from one that dies.
+
+    Asked for again and again, for a main thread that sleeps in one long call is taken for stuck.
+    """
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
         yield

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from signal import Signals
+from typing import Any
 
 import click
 
+import scratchgrad_start
 from scratchgrad import set_precision, set_threads
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Announcement, Communicator, announced, note_on_launcher, threads_per_rank
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
+from scratchgrad.tools.commands.ending import EndedBySignal
 from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, is_run, newest_run
 from scratchgrad.tools.tokenizer import save as save_tokenizer
@@ -34,12 +41,26 @@ from scratchgrad.train.run import (
     truncate_run,
     write_recipe,
 )
+from scratchgrad.train.signals import StopRequest
 from scratchgrad.train.watchdog import Watchdog, abort_on_error
+from scratchgrad_start import is_told_by_another, tell_guard
 
 NEWEST = "the newest"
 
 
-@click.command(cls=ListsRecipes, context_settings=HELP)
+class TrainCommand(ListsRecipes):
+    """Where all ranks are called in the same wrong way, one tells it."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except click.ClickException as mistake:
+            if is_told_by_another():
+                sys.exit(mistake.exit_code)
+            raise
+
+
+@click.command(cls=TrainCommand, context_settings=HELP)
 @click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
 @click.option(
     "--resume",
@@ -76,13 +97,15 @@ def main(
     # What overflows ends as a loss or a gradient that is no number, which is reported with its step.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="scratchgrad")
     world = announced()
-    if print_recipe and (world is None or world.rank == 0):
-        click.echo(to_described_yaml(_choose(arguments, resume, checkpoint)[1]), nl=False)
     if print_recipe:
+        text = to_described_yaml(_choose(arguments, resume, checkpoint)[1])
+        if world is None or world.rank == 0:
+            click.echo(text, nl=False)
         return
 
     def work() -> tuple[Path | None, Recipe, Prepared]:
         folder, recipe = _choose(arguments, resume, checkpoint)
+        tell_guard(f"deadline {recipe.train.watchdog_seconds}")
         if new_data and folder is None:
             raise UserError("--new-data says that a run goes on with other text; give --resume, too")
         _use_machine(recipe, world)
@@ -90,17 +113,27 @@ def main(
             return folder, recipe, prepare_data(recipe, say)
         return folder, *_prepare_again(folder, recipe, checkpoint, new_data)
 
-    with lasting_output():
+    with lasting_output() as output:
         if note := note_on_launcher():
             say(note)
-        (folder, recipe, prepared), comm = join(work, world)
+        try:
+            (folder, recipe, prepared), comm = join(work, world)
+        except EndedBySignal as end:
+            if world is None or world.rank == 0:
+                say(f"ended by {end.name} before the first step: the same command begins anew")
+            raise
         with abort_on_error(comm):
             check_ranks_agree(recipe, prepared, comm)
-            name = recipe_name(arguments[0]) if resume is None else ""
             if is_dry:
                 _dry_run(recipe, prepared, comm)
-            else:
-                _train(recipe, prepared, comm, folder, checkpoint, name)
+                return
+        with StopRequest(speaks=comm.rank == 0) as stop:
+            output.tell(stop.lose_reader)
+            name = recipe_name(arguments[0]) if resume is None else ""
+            with abort_on_error(comm):
+                reason = _train(recipe, prepared, comm, folder, checkpoint, name, stop)
+            if reason is not None:
+                raise EndedBySignal(reason)  # on all ranks, so that no other is to be aborted
 
 
 def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | None) -> tuple[Path | None, Recipe]:
@@ -158,7 +191,8 @@ def _train(
     folder: Path | None,
     checkpoint: str | None,
     name: str,
-) -> None:
+    stop: StopRequest,
+) -> Signals | None:
     settings = recipe.train
     tokenizer = prepared.tokenizer
     objective = build_objective(recipe, tokenizer)
@@ -169,6 +203,7 @@ def _train(
         lock_run(folder, comm),
         Watchdog(folder, comm, settings.watchdog_seconds) as watchdog,
         abort_on_error(comm, watchdog),
+        _tells_haste(folder, comm),
         report_disk_errors(folder),
     ):
         if not goes_on:
@@ -179,9 +214,28 @@ def _train(
         run.progress.data = data_fingerprint(prepared)
         if comm.rank == 0:
             say(f"{folder}: {run.model_size:,} parameters, {comm.size} rank(s) of {threads()} thread(s)")
-        finished = train(run, objective, batches, validation, comm, watchdog)
-    if comm.rank == 0 and finished:
-        say(f"run {folder}\nloss plot {folder / 'loss.png'}\nto sample: scratchgrad-sample --run {folder}")
+        reason = train(run, objective, batches, validation, comm, watchdog, stop)
+    if comm.rank == 0:
+        ending = f"loss plot {folder / 'loss.png'}\nto sample: scratchgrad-sample --run {folder}"
+        say(f"run {folder}\n{ending}" if reason is None else _how_to_go_on(folder, reason.name))
+    return reason
+
+
+@contextmanager
+def _tells_haste(folder: Path, comm: Communicator) -> Iterator[None]:
+    """Where a second Ctrl-C ends the block: say, once, what stands in the run."""
+    try:
+        yield
+    except EndedBySignal as end:
+        if comm.rank == 0:
+            say(_how_to_go_on(folder, f"a second {end.name}"))
+        raise
+
+
+def _how_to_go_on(folder: Path, reason: str) -> str:
+    present = checkpoints(folder)
+    newest = f"the newest checkpoint is {present[-1][1]}" if present else "there is no checkpoint yet"
+    return f"ended by {reason}; {newest}\nto go on: scratchgrad-train --resume {folder}"
 
 
 def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
@@ -217,4 +271,4 @@ def _dry_run(recipe: Recipe, prepared: Prepared, comm: Communicator) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scratchgrad_start.train()
