@@ -11,7 +11,8 @@ toy: .venv/installed
 	mpirun -n 4 scratchgrad-train toy.yaml
 	@run=$$(ls -d runs/toy-[0-9]* | sort -V | tail -n 1); \
 	scratchgrad-sample --temperature 1.2 | tee "$$run/samples.txt"; \
-	printf '\nrun        %s\nloss plot  %s\nsamples    %s\n' "$$run" "$$run/loss.png" "$$run/samples.txt"
+	printf '\nrun        %s\nloss plot  %s\nsamples    %s\n' "$$run" "$$run/loss.png" "$$run/samples.txt"; \
+	printf '\nscratchgrad-sample and the other commands:  source .venv/bin/activate\n'
 
 test: .venv/installed
 	pytest -q -m "not slow"

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,17 @@ def test_the_error_is_what_is_said(tmp_path):
     ran = run(Path(sysconfig.get_path("scripts"), program), *arguments, folder=tmp_path)
     assert ran.returncode == 2
     assert ran.stderr.strip() == shown[2]
+
+
+def test_the_commands_are_on_the_path_after_what_it_says(tmp_path):
+    """In `.venv`, where the Makefile puts them; without it, a shell does not find them."""
+    (said,) = set(re.findall(r"`(source [^`]+)`", README))
+    makefile = (pages.ROOT / "Makefile").read_text()
+    assert "BIN := .venv/bin\n" in makefile
+    assert f"{said}\\n" in makefile
+    venv.create(tmp_path / ".venv")
+    for script in Path(sysconfig.get_path("scripts")).glob("scratchgrad-*"):
+        (tmp_path / ".venv" / "bin" / script.name).symlink_to(script)
+    for before, code in ((":", 127), (said, 0)):
+        words = ("env", "PATH=/usr/bin:/bin", "bash", "-c", f"{before} && scratchgrad-sample --version")
+        assert run(*words, folder=tmp_path).returncode == code

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def test_it_imports_nothing_that_takes_time():
     assert ran.stdout == "[]\n", ran.stderr
 
 
+def test_every_command_starts_here():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    starts = {f"scratchgrad-{name}": f"scratchgrad_start:{name}" for name in scratchgrad_start.COMMANDS}
+    assert project["scripts"] == starts
+
+
 def test_it_knows_the_launchers_that_the_engine_knows():
     assert [names[:2] for names in scratchgrad_start.LAUNCHERS] == [names[:2] for names in ANNOUNCEMENTS]
 
@@ -36,8 +43,9 @@ def signalled_when(process, is_time, number):
     return process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("number", SENT)
-@pytest.mark.parametrize("name", sorted(scratchgrad_start.COMMANDS))
+@pytest.mark.parametrize(("name", "number"), [
+    *((name, signal.SIGINT) for name in sorted(scratchgrad_start.COMMANDS)), ("train", signal.SIGTERM), ("train", signal.SIGHUP),
+])  # fmt: skip
 def test_a_signal_while_a_command_is_imported_ends_it_quietly(tmp_path, name, number):
     words = [str(SCRIPTS / f"scratchgrad-{name}"), "--help"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from scratchgrad.errors import UserError
+from scratchgrad.files import read_json
+
+MADE = "# made "  # and when: the first line of recipe.yaml, which stays when the run goes on with other values
 
 
 def next_run_dir(root: Path, name: str) -> Path:
@@ -28,11 +32,11 @@ def is_run(folder: Path) -> bool:
 
 
 def newest_run(root: Path) -> Path:
-    """The run below `root` that was worked on last; UserError where there is none."""
+    """The run below `root` that was made last, whichever was worked on since; UserError where there is none."""
     runs = [path for path in root.iterdir() if is_run(path)] if root.is_dir() else []
     if not runs:
         raise UserError(f"there is no run in '{root}'; start one with scratchgrad-train toy.yaml, or name its folder")
-    return max(runs, key=_last_worked_on)
+    return max(runs, key=lambda run: (_made_at(run), run.name))
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
@@ -72,6 +76,31 @@ def model_directory(folder: Path) -> Path:
     raise UserError(f"'{folder}' is neither a run nor a model directory: it has no recipe.yaml and no config.json")
 
 
-def _last_worked_on(run: Path) -> float:
-    traces = [run / "recipe.yaml", run / "metrics.jsonl", *(path for _, path in checkpoints(run))]
-    return max(path.stat().st_mtime for path in traces if path.exists())
+def made_line(run: Path) -> str:
+    """The first line of the run's recipe.yaml: as it is, or, of a run that is made now, as it will be."""
+    try:
+        with (run / "recipe.yaml").open(errors="replace") as file:
+            first = file.readline()
+    except FileNotFoundError:
+        first = f"{MADE}{datetime.now(UTC).isoformat()}\n"
+    return first if first.startswith(MADE) else f"{MADE}{datetime.fromtimestamp(_made_at(run), UTC).isoformat()}\n"
+
+
+def is_finished(checkpoint: Path) -> bool | None:
+    """Did the run of this checkpoint reach its end with it? None where that is not told."""
+    try:
+        finished = read_json(checkpoint / "trainer.json").get("finished")
+    except (UserError, OSError):
+        return None
+    return finished if isinstance(finished, bool) else None
+
+
+def _made_at(run: Path) -> float:
+    """Seconds since 1970; of a run that an older version made, the oldest time that its files bear."""
+    with (run / "recipe.yaml").open(errors="replace") as file:
+        first = file.readline()
+    try:
+        return datetime.fromisoformat(first.removeprefix(MADE).strip()).timestamp()
+    except ValueError:
+        traces = [run / "recipe.yaml", run / "metrics.jsonl", *(path for _, path in checkpoints(run))]
+        return min(path.stat().st_mtime for path in traces if path.exists())

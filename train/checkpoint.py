@@ -37,7 +37,8 @@ from scratchgrad.train.finite import first_not_finite
 class TrainerState:
     """How far a run is. tokens: of training text, seen so far. early_stopping: its state.
 
-    data: a hash of the tokens that it is trained on; None where an older version wrote it.
+    data: a hash of the tokens that it is trained on; None where an older version wrote it. finished: was this the last
+    step, by the recipe as it was then?
     """
 
     step: int = 0
@@ -45,6 +46,7 @@ class TrainerState:
     val_loss: float | None = None  # of the last evaluation
     early_stopping: dict[str, Any] = field(default_factory=dict)
     data: str | None = None
+    finished: bool = False
 
 
 def save_checkpoint(

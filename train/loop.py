@@ -165,6 +165,7 @@ def _train(
             if is_evaluated and is_first:
                 plot_loss(run.folder)
 
+            progress.finished = ends
             saves, *reasons = totals.flags
             reason = agreed(reasons)
             if ends or saves or reason is not None:

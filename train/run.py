@@ -15,7 +15,7 @@ from scratchgrad.files import DamagedFiles, atomic_file
 from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
 from scratchgrad.parallel import Communicator
-from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, next_run_dir
+from scratchgrad.tools.runs import checkpoint_before, checkpoints, is_run, made_line, next_run_dir
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train import metrics
 from scratchgrad.train.checkpoint import TrainerState, load_checkpoint, remove_checkpoint
@@ -141,8 +141,10 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """With when the run was made in its first line, whatever it was written over by since."""
+    text = made_line(folder) + to_yaml(recipe)
     with atomic_file(folder / "recipe.yaml") as file:
-        file.write(to_yaml(recipe).encode())
+        file.write(text.encode())
 
 
 def truncate_run(folder: Path, step: int) -> int:

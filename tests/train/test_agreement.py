@@ -60,6 +60,8 @@ from scratchgrad.train import agreement
 arguments = ["tiny.yaml", "log.run_dir=run", "train.steps=2"]
 if rank == 1 and what == "recipe":
     arguments += ["train.learning_rate=1e-4"]
+if what == "data":
+    arguments += ["tokenizer.path=" + os.path.abspath("given/tokenizer.json")]
 if rank == 1 and what in ("data", "tokenizer"):
     os.chdir("elsewhere")
 if rank == 1 and what == "code":
@@ -70,14 +72,19 @@ main()
 """
 
 
-@pytest.mark.parametrize("what", ["recipe", pytest.param("code", marks=slow), pytest.param("tokenizer", marks=slow)])
+@pytest.mark.parametrize(
+    "what", ["recipe", "data", pytest.param("code", marks=slow), pytest.param("tokenizer", marks=slow)]
+)
 def test_ranks_that_do_not_agree_are_told_before_the_first_step(tmp_path, start, recipe, what):
-    if what == "tokenizer":
+    if what == "data":  # the same tokenizer, whatever the text
+        (tmp_path / "given").mkdir()
+        tokenizers.save(tokenizers.train_bpe(["the cat sat on the mat\n"] * 9, 270), tmp_path / "given")
+    if what in ("data", "tokenizer"):
         (tmp_path / "elsewhere" / "text").mkdir(parents=True)
         (tmp_path / "elsewhere" / "tiny.yaml").write_bytes((tmp_path / "tiny.yaml").read_bytes())
         for path in (tmp_path / "text").iterdir():
             (tmp_path / "elsewhere" / "text" / path.name).write_text(path.read_text()[::-1])
     said = refused(start(DIFFERENT, what, ranks=2))
-    assert f"rank 1 has another {what}" in said
-    assert "than rank 0 (1 of 2 ranks differ)" in said
+    differs = "tokenizer and data" if what == "tokenizer" else what
+    assert f"rank 1 has another {differs} than rank 0 (1 of 2 ranks differ)" in said
     assert not os.path.exists(tmp_path / "run")

@@ -125,13 +125,26 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path, start, recipe, w
     job.wait_for("step 20/")
     for pid in job.ranks().values():
         os.kill(pid, signal.SIGTERM)
-    assert job.end() == 0, job.output
-    assert "a signal asked for the end; --resume goes on from here" in job.output
+    assert job.end() == 143, job.output
+    assert "to go on: scratchgrad-train --resume run" in job.output
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     stopped_at = int(checkpoint.name.removeprefix("step-"))
     assert 20 <= stopped_at < 60
     assert rows_without_time(tmp_path / "run") == whole[:stopped_at]
     job = start("scratchgrad-train", "--resume", "run", ranks=2)
     assert job.end() == 0, job.output
-    assert f"going on from step {stopped_at}" in job.output
+    assert f"run, not finished: going on from step {stopped_at} of 60" in job.output
     assert rows_without_time(tmp_path / "run") == whole
+
+
+def test_a_run_that_is_finished_says_so(tmp_path, start, recipe, call):
+    short = ("train.steps=2", "checkpoint.every_steps=1", "checkpoint.keep_last=2", "log.run_dir=runs/one")
+    job = start("scratchgrad-train", recipe, *short)
+    assert job.end() == 0, job.output
+    job = start("scratchgrad-train", "--resume")
+    assert job.end() == 0, job.output
+    assert "runs/one, which finished: going on from step 2 of 2" in job.output
+    few = ("--max-tokens", 1)
+    assert b"step-2\n" in call("scratchgrad-sample", *few).stderr
+    (tmp_path / "runs" / "one" / "checkpoints" / "step-2").rename(tmp_path / "elsewhere")
+    assert b"step-1 (of a run that is not finished)\n" in call("scratchgrad-sample", *few).stderr

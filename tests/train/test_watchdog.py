@@ -196,7 +196,7 @@ def test_a_rank_that_waits_for_another_in_mpis_start_does_not_stand_still(start,
 
 WITH_WORKERS = """
 import os, signal, sys
-from scratchgrad.tools.tokenizer.processes import map_in_processes
+from scratchgrad.tools.processes import map_in_processes
 def work(number):
     if number == 20:
         print(os.getpid(), flush=True)

@@ -22,7 +22,7 @@ from scratchgrad.tools.commands.printing import Output, write_filled
 from scratchgrad.tools.commands.writing import draw_texts, search_texts
 from scratchgrad.tools.generation import SamplingParams, fill_masks
 from scratchgrad.tools.loading import load_language_model
-from scratchgrad.tools.runs import model_directory, newest_run
+from scratchgrad.tools.runs import is_finished, model_directory, newest_run
 from scratchgrad.tools.text import read_prompts
 
 LONGEST = 4096  # tokens, where nothing is said: a context may be a million
@@ -190,7 +190,7 @@ def main(
         _check_search(context, search.beams, num_samples or 1)
     texts = prompts()
     path = source.path()
-    say(f"sampling from {path}")
+    say(f"sampling from {path}" + (" (of a run that is not finished)" if is_finished(path) is False else ""))
     loaded = load_language_model(path, source.tokenizer)
     model = loaded.model.to(source.device)
     if isinstance(model, BertForMaskedLM):

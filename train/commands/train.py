@@ -247,7 +247,9 @@ def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
         run.restore(present[checkpoint] if checkpoint is not None else list(present.values())[-1])
     comm.barrier()  # nothing is removed before all have read it
     if comm.rank == 0:
-        say(f"going on from step {run.progress.step}" + ("" if present else ": there is no checkpoint yet"))
+        step, ending = run.progress.step, "which finished" if run.progress.finished else "not finished"
+        from_where = f"going on from step {step}" if present else "there is no checkpoint yet: going on from step 0"
+        say(f"{run.folder}, {ending}: {from_where} of {run.recipe.train.steps}")
         if num_damaged := truncate_run(run.folder, run.progress.step):
             say(
                 f"warning: {num_damaged} damaged line(s) of '{run.folder / 'metrics.jsonl'}' are left out, so it and "
