@@ -6,6 +6,7 @@ Ranks follow from the documents alone, and not from the units or the order that 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -66,6 +67,11 @@ class Catalogue:
             found[here] = _load(self.ranked[part] / "places.npy")[ranks[here] - self.first[part]]
         return found
 
+    def sources(self, unit: int) -> dict[str, list[int]]:
+        """Of each source the indices of its documents in a unit."""
+        found: dict[str, list[int]] = json.loads((self.listed[unit] / "sources.json").read_text())
+        return found
+
     def ids(self, ranks: Any) -> list[str]:
         """The ids of the documents of these ranks, (documents,)."""
         return ids_at(self.listed, self.places(ranks))
@@ -119,13 +125,16 @@ def _list(
     folder: Path,
 ) -> None:
     indices, ids, ends, chosen, digests = [], bytearray(), [0], [], bytearray()
+    sources: dict[str, list[int]] = {}
     for index, document in documents.of_unit(unit):
         indices.append(index)
         ids += document.id.encode("utf-8", "surrogatepass")
         ends.append(len(ids))
         chosen.append(levels.get(document.source, usual))
         digests += digest(document)
+        sources.setdefault(document.source, []).append(index)
     (folder / "ids.bin").write_bytes(ids)
+    (folder / "sources.json").write_text(json.dumps(sources))
     np.save(folder / "ends.npy", np.array(ends, np.uint64))
     np.save(folder / "indices.npy", np.array(indices, np.uint64))
     halves = np.frombuffer(bytes(digests), ">u8").astype(np.uint64).reshape(-1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -10,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from scratchgrad.errors import printable
+from scratchgrad.tools.curation.catalogue import Catalogue
 from scratchgrad.tools.curation.corpus import Corpus
+from scratchgrad.tools.curation.hashes import mixed
 from scratchgrad.tools.curation.shuffle import Records, Runs, groups, indices_of, of_unit, records_of, sorted_records
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.verdicts import Verdict, write_verdicts
+from scratchgrad.tools.curation.verdicts import Verdict, read_verdicts, write_verdicts
 
 # A document that is removed, the rank of the one that is kept instead of it, and how alike the two are.
 REMOVED = np.dtype([("place", "<u8"), ("kept", "<u8"), ("score", "<f8")])
@@ -24,16 +28,6 @@ MEMBERS = 5  # of each of them
 PAIRS = 50  # that the report shows side by side
 
 Ids = Callable[[Sequence[int]], Sequence[str]]
-
-
-def mixed(values: Records, seed: int = 0) -> Records:
-    """uint64 of uint64, each bit of which depends on all (the end of SplitMix64): equal for equal values."""
-    with np.errstate(over="ignore"):
-        values = values + np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
-        values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-        values = values ^ values >> np.uint64(31)
-    return values
 
 
 def describe(members: Records, kept: Records, scores: Records, seed: int) -> dict[str, Any]:
@@ -104,6 +98,32 @@ def run_verdicts(corpus: Corpus, verdicts: Callable[[int], Iterable[Verdict]]) -
 
 def removed_of_unit(removed: Runs, ids: Ids, reason: Callable[[float], str], unit: int) -> Iterator[Verdict]:
     return removal_verdicts(removed.between(of_unit(unit)), ids, reason)
+
+
+def removed_by_source(corpus: Corpus, catalogue: Catalogue) -> dict[str, dict[str, int]]:
+    """Of each source how many documents it has, and how many of these the verdicts of this step drop."""
+    counts: dict[str, dict[str, int]] = {}
+    for unit, folder in enumerate(sorted((corpus.folder / "verdicts").iterdir())):
+        dropped = {verdict.index for verdict in read_verdicts(folder) if not verdict.spans}
+        for source, indices in catalogue.sources(unit).items():
+            count = counts.setdefault(source, {"documents": 0, "removed": 0})
+            count["documents"] += len(indices)
+            count["removed"] += len(dropped.intersection(indices))
+    return dict(sorted(counts.items()))
+
+
+def alarms(by_source: Mapping[str, Mapping[str, int]], share: float) -> list[str]:
+    """A sentence for each source that loses more than a share of its documents."""
+    return [
+        f"source '{source}' loses {count['removed']:,} of its {count['documents']:,} documents as duplicates"
+        for source, count in by_source.items()
+        if count["removed"] > share * count["documents"]
+    ]
+
+
+def warn(step: str, sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(f"{step}: {printable(sentence)}", file=sys.stderr)
 
 
 def _write(verdicts: Callable[[int], Iterable[Verdict]], unit: int, folder: Path) -> None:

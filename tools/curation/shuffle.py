@@ -162,6 +162,13 @@ def sorted_records(records: Records) -> Records:
     return records
 
 
+def unique_records(records: Records) -> Records:
+    """Each once, sorted by all fields."""
+    assert records.dtype.names is not None
+    records = sorted_records(records)
+    return records[groups(records, *records.dtype.names)[0]]
+
+
 def groups(records: Records, *names: str) -> tuple[Records, Records]:
     """(groups,) int64 twice: where each run of records with the same values in some fields begins, and its length."""
     if not len(records):

@@ -15,7 +15,14 @@ from scratchgrad.files import read_json, write_json
 from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
 from scratchgrad.tools.curation.corpus import Corpus, Documents
 from scratchgrad.tools.curation.document import Document
-from scratchgrad.tools.curation.duplicates import REMOVED, describe, put_together, removed_of_unit, run_verdicts
+from scratchgrad.tools.curation.duplicates import (
+    REMOVED,
+    describe,
+    put_together,
+    removed_by_source,
+    removed_of_unit,
+    run_verdicts,
+)
 from scratchgrad.tools.curation.shuffle import Range, Runs, RunWriter, groups, places
 from scratchgrad.tools.curation.stages import run_stage
 from scratchgrad.tools.curation.step import CorpusStep
@@ -50,7 +57,10 @@ class ExactDedup(CorpusStep):
         removed = Runs.of(found, "removed", REMOVED)
         run_verdicts(corpus, partial(removed_of_unit, removed, catalogue.ids, partial(_reason, reason)))
         report = put_together((read_json(part / "groups.json") for part in found), corpus.seed, catalogue.ids)
-        write_json(corpus.folder / "report.json", {"documents": len(catalogue), **report})
+        write_json(
+            corpus.folder / "report.json",
+            {"documents": len(catalogue), **report, "sources": removed_by_source(corpus, catalogue)},
+        )
 
     def digest(self, document: Document) -> bytes | None:
         """16 bytes that are equal for duplicates; None for a document that has none."""
