@@ -18,9 +18,9 @@ MOST_WORDS = 1 << 20  # of which the hashes are kept at hand
 BASE = np.uint64(0x9E3779B97F4A7C15 | 1)  # of the polynomials that hash a row of words
 
 # Scripts that are written without white space: each of their characters counts as a word.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
 _PUNCTUATION = regex.compile(r"[\p{P}\p{S}\p{C}]+")
 
 
@@ -46,9 +46,14 @@ def normalised_word(word: str) -> str:
 
 def words_in(text: str) -> list[str]:
     """What stands between white space; a character of a script without white space is a word."""
-    if not text.isascii() and _UNSPACED.search(text):
-        text = _UNSPACED.sub(r" \g<0> ", text)
+    if not text.isascii() and _UNSPACED_CHARACTER.search(text):
+        text = _UNSPACED_CHARACTER.sub(r" \g<0> ", text)
     return text.split()
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of `words_in` stand."""
+    return [match.span() for match in _WORD.finditer(text)]
 
 
 class _WordHashes(dict[str, int]):
