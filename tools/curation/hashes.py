@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -87,6 +87,19 @@ def hashed_words(texts: Iterable[str]) -> tuple[Values, Values]:
     return values[is_word], np.concatenate([[0], np.cumsum(is_word)])[starts]
 
 
+def windows(words: Values, most: int) -> Iterator[tuple[int, Values]]:
+    """For each length up to `most`: the hashes of all runs of so many words, by the word that they begin with.
+
+    Runs that begin in one text and end in another are among them.
+    """
+    run = np.zeros(len(words), np.uint64)
+    for length in range(1, most + 1):
+        run = run[: max(0, len(words) - length + 1)]
+        run *= BASE
+        run += words[length - 1 :]
+        yield length, run
+
+
 def ngrams(words: Values, starts: Values, n: int) -> tuple[Values, Values]:
     """The hashes of all runs of n words of each text, and where each text's begin: as words and starts are given.
 
@@ -94,16 +107,14 @@ def ngrams(words: Values, starts: Values, n: int) -> tuple[Values, Values]:
     """
     counts = np.diff(starts)
     values = np.zeros(len(words), np.uint64)
-    whole = np.arange(len(words)) + n <= np.repeat(starts[1:], counts)
-    used = whole.copy()
-    run = np.zeros(len(words), np.uint64)
-    for length in range(1, n + 1):
-        reach = max(0, len(words) - length + 1)
-        run[:reach] *= BASE
-        run[:reach] += words[len(words) - reach :]
-        if length < n:
-            short = starts[:-1][counts == length]
-            values[short] = run[short] + np.uint64(length)
-            used[short] = True
-    values[whole] = run[whole] + np.uint64(n)
-    return mixed(values[used]), np.concatenate([[0], np.cumsum(used)])[starts]
+    used = np.arange(len(words)) + n <= np.repeat(starts[1:], counts)
+    for length, run in windows(words, n):
+        here = starts[:-1][counts == length] if length < n else np.flatnonzero(used & (np.repeat(counts, counts) >= n))
+        values[here] = run_hashes(run[here], length)
+        used[here] = True
+    return values[used], np.concatenate([[0], np.cumsum(used)])[starts]
+
+
+def run_hashes(run: Values, length: int) -> Values:
+    """Of what `windows` gives for a length: hashes that runs of other lengths have not."""
+    return mixed(run + np.uint64(length))
