@@ -9,20 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from scratchgrad.tools.curation.corpus import Corpus, Documents
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
+from scratchgrad.tools.curation.decisions import FATES, KEPT
 from scratchgrad.tools.curation.document import Document
-from scratchgrad.tools.curation.pool import Pool
+from scratchgrad.tools.curation.pool import ProcessPool
 from scratchgrad.tools.curation.shards import write_documents
-from scratchgrad.tools.curation.step import CorpusStep
 from scratchgrad.tools.curation.verdicts import Verdict, read_verdicts
-
-
-class LocalPool(Pool):
-    def run(self, work, tasks):
-        for task in tasks:
-            work(task)
 
 
 @dataclass(frozen=True)
@@ -36,18 +31,19 @@ class Outcome:
 
 
 def corpus_of(folder: Path, units: Sequence[Iterable[Document]], priorities: Mapping[str, int] | None = None) -> Corpus:
-    shards, decisions = [], []
+    shards, fates = [], []
     for unit, documents in enumerate(units):
-        shard, decision = folder / "shards" / str(unit), folder / "decisions" / str(unit)
+        shard, fate = folder / "shards" / str(unit), folder / "fates" / str(unit)
         shard.mkdir(parents=True)
-        decision.mkdir(parents=True)
-        write_documents(shard, documents)
-        (decision / "dropped.json").write_text("[]")
+        fate.mkdir(parents=True)
+        own = list(documents)
+        write_documents(shard, own)
+        np.save(fate / FATES, np.full(len(own), KEPT, np.int16))
         shards.append(shard)
-        decisions.append(decision)
+        fates.append(fate)
     work = folder / "step"
     work.mkdir()
-    return Corpus(Documents(tuple(shards), tuple(decisions)), priorities or {}, 7, work, LocalPool())
+    return Corpus(Documents(tuple(shards), tuple(fates)), priorities or {}, 7, work, ProcessPool(1))
 
 
 def outcome_of(step: CorpusStep, corpus: Corpus) -> Outcome:
@@ -55,7 +51,7 @@ def outcome_of(step: CorpusStep, corpus: Corpus) -> Outcome:
     step.run(corpus)
     parts = tuple(sorted((corpus.folder / "verdicts").iterdir()))
     before, documents = corpus.documents, corpus.documents
-    after = Documents(documents.shards, documents.decisions, (*documents.verdicts, parts))
+    after = Documents(documents.shards, documents.fates, (*documents.verdicts, parts))
     verdicts = {}
     for unit in range(documents.units):
         by_index = {verdict.index: verdict for verdict in read_verdicts(parts[unit])}

@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("zstandard", reason="the extra curate is not installed")
 pytest.importorskip("pyarrow", reason="the extra curate is not installed")
 
+import contextlib
+
 from scratchgrad.errors import UserError
 from scratchgrad.tools.curation.engine import curate
 from scratchgrad.tools.curation.explain import explain
@@ -27,7 +29,27 @@ ABOUT_THE_RUN = {"times.json", "report.html"}  # what a clock says is not of the
 def texts(number: int) -> list[str]:
     """Some to keep, some too short, some twice, some nearly twice, one with an address."""
     rng = random.Random(number)
-    words = "the of and to that with be have river stone green light under walks slowly between houses every morning".split()
+    words = [
+        "the",
+        "of",
+        "and",
+        "to",
+        "that",
+        "with",
+        "be",
+        "have",
+        "river",
+        "stone",
+        "green",
+        "light",
+        "under",
+        "walks",
+        "slowly",
+        "between",
+        "houses",
+        "every",
+        "morning",
+    ]
 
     def text(length: int) -> str:
         return " ".join(rng.choices(words, k=length)) + "."
@@ -44,7 +66,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         lines = [json.dumps({"text": text, "url": f"http://{number}.org"}) for text in texts(number // 2)]
         (folder / f"{number}.jsonl").write_text("\n".join([*lines[:5], "{broken", *lines[5:]]) + "\n")
     path = folder / "recipe.yaml"
-    path.write_text(f"data: {{source: files, files: [{folder}/*.jsonl]}}\ncurate: {{steps: {STEPS}, unit_bytes: 20000}}\n")
+    path.write_text(
+        f"data: {{source: files, files: [{folder}/*.jsonl]}}\ncurate: {{steps: {STEPS}, unit_bytes: 20000}}\n"
+    )
     return load_recipe(str(path))
 
 
@@ -76,7 +100,9 @@ def test_what_is_left(recipe, finished):
     deduplicated = {step["step"]: step["dropped"]["files"]["documents"] for step in group["corpus_steps"]}
     assert (read["documents"], read["skipped"], dropped) == (6 * 31, 6, 6 * 4)
     assert deduplicated == {"exact_dedup": 3 * (26 + 1 + 3) + 3 * 0, "minhash_dedup": 3 * 3}
-    assert read["documents"] - dropped - sum(deduplicated.values()) == summary["kept"]["files"]["documents"] == len(left)
+    assert (
+        read["documents"] - dropped - sum(deduplicated.values()) == summary["kept"]["files"]["documents"] == len(left)
+    )
     manifest = json.loads((finished / "manifest.json").read_text())
     assert [Path(file["path"]).name for file in manifest["inputs"]] == [f"{number}.jsonl" for number in range(6)]
 
@@ -106,10 +132,8 @@ def killed_until_it_is_done(start, tmp_path: Path, recipe: Recipe, seed: int, ki
             time.sleep(rng.uniform(0.0, 3.0))
             workers = descendants(job.process.pid)
             if job.process.poll() is None and workers and rng.random() < 0.5:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(rng.choice(workers), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
                 assert job.end() in (0, 2), job.output
                 assert "Traceback" not in job.output
             else:
@@ -168,10 +192,14 @@ def test_a_document_can_be_explained(recipe, finished):
     id = next(read_documents(finished / "documents" / "00000")).id
     told = list(explain(finished, id))
     assert told[0].startswith(f"{id} of source files; unit 00000, document ")
-    assert [line for line in told if line.startswith("gopher_quality.words = ") and "(kept where >= 50 and <= 100000)" in line]
+    assert [
+        line
+        for line in told
+        if line.startswith("gopher_quality.words = ") and "(kept where >= 50 and <= 100000)" in line
+    ]
     assert told[-1] == "kept: it is in documents/00000/documents.jsonl.zst"
     raw = json.loads((finished / "manifest.json").read_text())["inputs"][0]["path"]
-    assert list(explain(finished, f"{raw}:6"))[0].startswith(f"{raw}:6 was skipped: ")
+    assert next(iter(explain(finished, f"{raw}:6"))).startswith(f"{raw}:6 was skipped: ")
     short = list(explain(finished, f"{raw}:30"))[-1]
     assert short.startswith("dropped by gopher_quality: ")
     assert list(explain(finished, f"{raw}:22"))[-1].startswith("dropped by exact_dedup: ")

@@ -317,7 +317,7 @@ def curated(folder, documents, index, **settings):
     corpus = corpus_of(folder, split_into(documents, 2))
     outcome = outcome_of(step, corpus)
     parts = tuple(sorted((corpus.folder / "verdicts").iterdir()))
-    documents = Documents(corpus.documents.shards, corpus.documents.decisions, (parts,))
+    documents = Documents(corpus.documents.shards, corpus.documents.fates, (parts,))
     step.finish(type(corpus)(documents, corpus.priorities, corpus.seed, corpus.folder, corpus.pool))
     return outcome
 

@@ -16,12 +16,11 @@ from scratchgrad.errors import UserError, shortened
 from scratchgrad.files import write_json
 from scratchgrad.tools.curation.benchmark_ngrams import BenchmarkNgrams, read_ngrams, text_between, write_ngrams
 from scratchgrad.tools.curation.benchmarks import Item, read_items
-from scratchgrad.tools.curation.corpus import Corpus, Documents
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.duplicates import run_verdicts, warn
 from scratchgrad.tools.curation.hashes import text_hash
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.step import CorpusStep
 from scratchgrad.tools.curation.verdicts import Verdict
 from scratchgrad.tools.recipes import Count, Fraction
 

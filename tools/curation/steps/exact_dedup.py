@@ -13,7 +13,7 @@ from pydantic import Field
 
 from scratchgrad.files import read_json, write_json
 from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
-from scratchgrad.tools.curation.corpus import Corpus, Documents
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.duplicates import (
     REMOVED,
@@ -25,7 +25,6 @@ from scratchgrad.tools.curation.duplicates import (
 )
 from scratchgrad.tools.curation.shuffle import Range, Runs, RunWriter, groups, places
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.step import CorpusStep
 
 HASH = np.dtype([("high", "<u8"), ("low", "<u8"), ("rank", "<u8"), ("place", "<u8")])
 

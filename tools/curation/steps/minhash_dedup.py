@@ -13,7 +13,7 @@ from pydantic import Field
 
 from scratchgrad.files import read_json, write_json
 from scratchgrad.tools.curation.catalogue import make_catalogue
-from scratchgrad.tools.curation.corpus import Corpus
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep
 from scratchgrad.tools.curation.duplicate_index import (
     BAND,
     DuplicateIndex,
@@ -47,7 +47,6 @@ from scratchgrad.tools.curation.near_duplicates import (
 )
 from scratchgrad.tools.curation.shuffle import Runs
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.step import CorpusStep
 from scratchgrad.tools.recipes import Count, Share
 
 VIEW = "against.json"  # in the step's folder: the parts of the index that documents are compared with

@@ -9,10 +9,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from scratchgrad.tools.curation.corpus import Corpus
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep
 from scratchgrad.tools.curation.hashes import Values
 from scratchgrad.tools.curation.spans import Keep, part_hashes, remove_repeated
-from scratchgrad.tools.curation.step import CorpusStep
 from scratchgrad.tools.recipes import Count
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")

@@ -13,13 +13,12 @@ from pydantic import Field
 
 from scratchgrad.files import write_json
 from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
-from scratchgrad.tools.curation.corpus import Corpus, Documents
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.duplicates import run_verdicts
 from scratchgrad.tools.curation.hashes import Values, ngrams, word_hashes, word_spans
 from scratchgrad.tools.curation.shuffle import Range, Records, Runs, RunWriter, groups, indices_of, of_unit, places
 from scratchgrad.tools.curation.spans import CUT, PART, count_parts, partners, verdict_of, write_report
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.step import CorpusStep
 from scratchgrad.tools.curation.verdicts import Verdict
 from scratchgrad.tools.recipes import Count
 
