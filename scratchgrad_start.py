@@ -60,7 +60,7 @@ def tokenize() -> None:
 
 
 def curate() -> None:
-    _run("curate")
+    _run("curate", may_be_rank=True)
 
 
 def tell_guard(line: str) -> None:

@@ -23,6 +23,7 @@ from scratchgrad.tools.curation.units import units_of
 from scratchgrad.tools.data.curated_tokens import write_curated_tokens
 from scratchgrad.tools.recipes import recipe_name
 from scratchgrad.tools.runs import is_run, newest_checkpoint
+from scratchgrad_start import tell_guard
 
 TIMES = "times.json"
 
@@ -144,6 +145,7 @@ def explain_document(folder: Path, id: str) -> None:
 
 
 def _curate(recipe: Recipe, out: Path, workers: int | None) -> None:
+    tell_guard("end")  # a rank of this job may wait for a task for as long as it takes
     with worker_pool(workers) as pool:
         if pool is None:
             return

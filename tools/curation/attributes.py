@@ -8,14 +8,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 
 from scratchgrad.tools.curation.batch import Values
+from scratchgrad.tools.text.optional import need
 
 ATTRIBUTES = "attributes.parquet"
 ROWS = 1 << 14  # of a group, which is in memory at once
-OWN = {"id": pyarrow.string(), "source": pyarrow.string(), "bytes": pyarrow.int64(), "tokens": pyarrow.int64()}
+OWN = {"id": "string", "source": "string", "bytes": "int64", "tokens": "int64"}  # columns that are not of a step
 
 
 class AttributeWriter:
@@ -23,8 +22,9 @@ class AttributeWriter:
 
     def __init__(self, folder: Path, numbers: Sequence[str], labels: Sequence[str], counts_tokens: bool) -> None:
         own = {name: kind for name, kind in OWN.items() if name != "tokens" or counts_tokens}
-        others = {name: pyarrow.string() for name in labels} | {name: pyarrow.float64() for name in numbers}
-        self._schema = pyarrow.schema([*own.items(), *others.items()])
+        columns = own | dict.fromkeys(labels, "string") | dict.fromkeys(numbers, "float64")
+        arrow = need("pyarrow", "curate")
+        self._schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in columns.items()])
         self._path, self._held, self._rows = folder / ATTRIBUTES, list[Mapping[str, Any]](), 0
 
     def append(self, columns: Mapping[str, Sequence[Any] | Values]) -> None:
@@ -38,11 +38,11 @@ class AttributeWriter:
             columns = {
                 name: np.concatenate([np.asarray(part[name]) for part in self._held]) for name in self._schema.names
             }
-            self._writer.write_table(pyarrow.table(columns, self._schema))
+            self._writer.write_table(need("pyarrow", "curate").table(columns, self._schema))
         self._held, self._rows = [], 0
 
     def __enter__(self) -> AttributeWriter:
-        self._writer = pyarrow.parquet.ParquetWriter(self._path, self._schema, compression="zstd")
+        self._writer = need("pyarrow.parquet", "curate").ParquetWriter(self._path, self._schema, compression="zstd")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -53,7 +53,7 @@ class AttributeWriter:
 
 def read_attributes(folder: Path, names: Sequence[str] | None = None) -> Iterator[dict[str, Values]]:
     """The columns `names`, or all, of some thousand documents at a time, in order."""
-    with pyarrow.parquet.ParquetFile(folder / ATTRIBUTES) as file:
+    with need("pyarrow.parquet", "curate").ParquetFile(folder / ATTRIBUTES) as file:
         for batch in file.iter_batches(ROWS, columns=None if names is None else list(names), use_threads=False):
             yield {
                 name: column.to_numpy(zero_copy_only=False)
@@ -62,4 +62,4 @@ def read_attributes(folder: Path, names: Sequence[str] | None = None) -> Iterato
 
 
 def attribute_names(folder: Path) -> list[str]:
-    return list(pyarrow.parquet.read_schema(folder / ATTRIBUTES).names)
+    return list(need("pyarrow.parquet", "curate").read_schema(folder / ATTRIBUTES).names)

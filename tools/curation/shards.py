@@ -9,9 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import zstandard
-
 from scratchgrad.tools.curation.document import Document
+from scratchgrad.tools.text.optional import need
 
 DOCUMENTS = "documents.jsonl.zst"
 LEVEL = 3  # of zstd; its bytes depend on it and on the version of the library
@@ -27,11 +26,12 @@ class LineWriter:
         self._packed.write(_line(row))
 
     def __enter__(self) -> LineWriter:
-        self._packed = zstandard.ZstdCompressor(level=LEVEL).stream_writer(self._path.open("wb"))
+        zstandard = need("zstandard", "curate")
+        self._packed: Any = zstandard.ZstdCompressor(level=LEVEL).stream_writer(self._path.open("wb"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._packed.close()  # type: ignore[no-untyped-call]
+        self._packed.close()
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
@@ -41,6 +41,7 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[Any]:
+    zstandard: Any = need("zstandard", "curate")
     with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as unpacked:
         for line in io.BufferedReader(unpacked):
             yield json.loads(line)
