@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from scratchgrad import manual_seed, models
+from scratchgrad.train.recipe_files import packaged_recipes
 from tests.jobs import MPIRUN, SCRIPTS, Job
 from tests.tools.test_commands import make_run
 from tests.tools.test_tokenizer_bad_files import FIRST, bin_file
@@ -83,6 +84,12 @@ def test_its_words_are_understood(example):
         if isinstance(command, click.Group):
             command, rest = command.commands[rest[0]], rest[1:]
         command.make_context(" ".join(words[:2]), rest)
+
+
+def test_training_lists_the_packaged_recipes_with_what_they_are(call):
+    told = call("scratchgrad-train", "--help").stdout.decode().partition("Packaged recipes:")[2]
+    assert re.findall(r"^  (\S+\.yaml) ", told, re.MULTILINE) == packaged_recipes()
+    assert "A language model of Python's standard library" in told
 
 
 @pytest.fixture

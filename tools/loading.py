@@ -69,12 +69,7 @@ def tokenizer_beside(model: Path) -> Path | None:
 def tokenizer_file(path: Path) -> Path:
     """The file of a tokenizer that a user means: itself, or that in a folder or in a run's newest checkpoint."""
     folder = newest_checkpoint(path) if is_run(path) else path
-    if not folder.is_dir():
-        return path
-    found = tokenizers.find_file(folder)
-    if found is None:
-        raise UserError(f"there is no tokenizer in '{folder}': {tokenizers.KINDS}")
-    return found
+    return tokenizers.file_in(folder) if folder.is_dir() else path
 
 
 def read_model(path: Path) -> tuple[Model, dict[str, Any]]:

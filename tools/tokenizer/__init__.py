@@ -3,7 +3,7 @@
 from scratchgrad.tools.tokenizer.base import StreamDecoder, Tokenizer
 from scratchgrad.tools.tokenizer.batches import Batch, pad, truncate
 from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
-from scratchgrad.tools.tokenizer.formats import KINDS, find_file, load, save
+from scratchgrad.tools.tokenizer.formats import KINDS, file_in, find_file, load, save
 from scratchgrad.tools.tokenizer.hugging_face_writer import save_config
 from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.patterns import PATTERNS
@@ -28,6 +28,7 @@ __all__ = [
     "Tokenizer",
     "Unigram",
     "WordPiece",
+    "file_in",
     "find_file",
     "load",
     "pad",

@@ -29,7 +29,7 @@ def load(path: Path, *, pattern: str | None = None, special_tokens: Mapping[str,
     """
     path = Path(path)
     if path.is_dir():
-        path = find_file(path) or path / hugging_face.NAME
+        path = file_in(path)
     suffix, told = path.suffix, pattern is not None or special_tokens is not None
     pair = next((names for names in gpt2_files.NAMES if path.name in names), None)
     if pair is not None and (path.name != "vocab.json" or path.exists()):
@@ -73,6 +73,14 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
         hugging_face_writer.save(tokenizer, path)
     else:
         raise UserError(f"'{path}': a {type(tokenizer).__name__} tokenizer cannot be written in a file of this name")
+
+
+def file_in(folder: Path) -> Path:
+    """As `find_file`; UserError where there is none."""
+    found = find_file(folder)
+    if found is None:
+        raise UserError(f"there is no tokenizer in '{folder}': {KINDS}")
+    return found
 
 
 def find_file(folder: Path) -> Path | None:
