@@ -33,6 +33,7 @@ from scratchgrad.errors import LONGEST_MESSAGE
 from scratchgrad.files import load, map_tensors, read_json, save, verify_manifest, write_manifest, write_tensors
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.conversion import read_source
+from scratchgrad.tools.loading import load_language_model
 from scratchgrad.tools.text import read_examples
 from tests.models.test_directory import BERT, GPT2, LLAMA, T5
 from tests.tools.tokenizer_texts import TEXT
@@ -98,6 +99,13 @@ def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
         for file in sorted(place.glob("*.json")):
             found[f"model {name} {file.name}"] = (file, model)
         found[f"model {name} weights"] = (sorted(place.glob("*.safetensors"))[0], model)
+    place = folder / "language-model"
+    models.save(models.build(models.config_from_dict({**LLAMA, "vocab_size": 350})), place)
+    tokenizers.save(small, place)
+    found["language model tokenizer_config.json"] = (
+        place / "tokenizer_config.json",
+        lambda path: load_language_model(path.parent),
+    )
     llama = models.build(models.config_from_dict({**LLAMA, "rms_norm_eps": 1e-5}))
     models.write_llama2c(llama, folder / "model.bin")
     found["model llama2c"] = (folder / "model.bin", models.read_llama2c)
