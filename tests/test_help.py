@@ -125,7 +125,7 @@ def run(example: str, folder: Path) -> None:
     path = f"{SCRIPTS}{os.pathsep}{MPIRUN.parent}{os.pathsep}{os.environ['PATH']}"
     job = Job(["sh", "-c", smaller(example)], folder, {"PATH": path})
     try:
-        assert job.end(300) == 0, f"{example}\n{job.output}"
+        assert job.end(900) == 0, f"{example}\n{job.output}"
     finally:
         job.kill()
     assert "Traceback" not in job.output
