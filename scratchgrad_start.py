@@ -112,8 +112,26 @@ def end_the_job(reason: str) -> NoReturn:
     """
     print(reason, file=sys.stderr, flush=True)
     time.sleep(SECONDS_TO_BE_HEARD)
-    os.kill(os.getpid(), signal.SIGKILL)
+    for process in processes_of_rank():
+        os.kill(process, signal.SIGKILL)
     raise AssertionError("unreachable")
+
+
+def processes_of_rank() -> list[int]:
+    """This process, and what stands between the launcher and it, as a shell does; the outermost, whose end the launcher
+    sees, first. They are those that were told the same rank.
+    """
+    name = next((names[0] for names in LAUNCHERS if names[0] in os.environ), None)
+    found = [os.getpid()]
+    while name is not None and (parent := _parent(found[0])):
+        try:
+            told = Path(f"/proc/{parent}/environ").read_bytes().split(b"\0")
+        except OSError:
+            break
+        if f"{name}={os.environ[name]}".encode() not in told:
+            break
+        found.insert(0, parent)
+    return found
 
 
 def _run(command: str, may_be_rank: bool = False) -> None:
@@ -168,16 +186,29 @@ def _sizes() -> tuple[int, int]:
 
 
 def _leaving_neighbours() -> int:
-    """How many processes of this one's parent, itself among them, leave."""
-    count = 0
+    """How many processes below this one's launcher, itself among them, leave."""
+    launcher, count = _parent(processes_of_rank()[0]), 0
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                name, _, rest = (entry / "stat").read_text(errors="replace").partition(" (")[2].rpartition(") ")
-            except OSError:
-                continue
-            count += name == LEAVING and int(rest.split()[1]) == os.getppid()
+        if entry.name.isdigit() and _status(int(entry.name))[0] == LEAVING:
+            process = int(entry.name)
+            while process not in (0, launcher):
+                process = _parent(process)
+            count += process == launcher
     return count
+
+
+def _parent(process: int) -> int:
+    return _status(process)[1]
+
+
+def _status(process: int) -> tuple[str, int]:
+    """Name and parent of a process; nothing of one that is gone."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except OSError:
+        return "", 0
+    name, _, rest = text.partition(" (")[2].rpartition(") ")
+    return name, int(rest.split()[1])
 
 
 def _start_guard() -> None:
@@ -186,7 +217,7 @@ def _start_guard() -> None:
     reader, writer = os.pipe()
     try:
         _guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(program), str(os.getpid()), whereabouts()],
+            [sys.executable, "-I", "-S", str(program), whereabouts(), *map(str, processes_of_rank())],
             stdin=reader, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         os.environ[GUARD] = str(writer)

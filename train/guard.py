@@ -4,7 +4,7 @@ MPI's start waits for all ranks and holds Python's lock, and a stopped rank may 
 process sees it. It is started before anything is imported (scratchgrad_start.py), so this file imports no package; and
 it leaves as soon as the watchdog watches, or its rank is gone. A launcher ends the job whose process dies by a signal.
 
-    python guard.py <process> <how to name it>       with lines of `tell_guard` on standard input
+    python guard.py <how to name it> <processes, the outermost first>       with lines of `tell_guard` on standard input
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def children(process: int) -> Iterator[int]:
 class Guard:
     """Looks at its rank, and at the processes that work for it, twice a second."""
 
-    def __init__(self, process: int, name: str) -> None:
-        self._process, self._name = process, name
+    def __init__(self, name: str, processes: list[int]) -> None:
+        self._name, self._processes, self._process = name, processes, processes[-1]
         self._deadline, self._phase, self._may_wait = DEADLINE, "start", False
         self._heard = b""
 
@@ -101,7 +101,7 @@ class Guard:
             what = f"has not run for {self._deadline:g} s, as if it waited for what never comes"
         print(f"{self._name} {what} (it was in: {self._phase}): the job ends", file=sys.stderr, flush=True)
         time.sleep(0.5)  # launchers drop what was said just before the end
-        for process in signs:  # the rank first, and what works for it
+        for process in (*self._processes, *signs):  # what the launcher sees first, and what works for the rank last
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
@@ -109,7 +109,7 @@ class Guard:
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its rank hears them, too, and may need its time
-    Guard(int(sys.argv[1]), sys.argv[2]).watch()
+    Guard(sys.argv[1], [int(process) for process in sys.argv[2:]]).watch()
 
 
 if __name__ == "__main__":

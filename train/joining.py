@@ -15,7 +15,7 @@ import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Announcement, Communicator, connect
-from scratchgrad_start import all_ranks_leave, end_the_job, mpi_has_started, tell_guard
+from scratchgrad_start import all_ranks_leave, end_the_job, mpi_has_started, processes_of_rank, tell_guard
 
 T = TypeVar("T")
 SECONDS_TO_JOIN = 10.0  # a rank that failed waits so long for the others to hear of it
@@ -29,7 +29,8 @@ import os, select, signal, sys, time
 if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
     print(sys.argv[2], file=sys.stderr, flush=True)
     time.sleep(0.5)
-    os.kill(os.getppid(), signal.SIGKILL)
+    for process in sys.argv[3:]:
+        os.kill(int(process), signal.SIGKILL)
 """
 
 
@@ -81,7 +82,7 @@ def _ends_the_job(fault: Fault | None, world: Announcement) -> Iterator[None]:
         yield
         return
     told = _of_rank(fault.text, world.rank, os.uname().nodename)[:LONGEST_FAULT]
-    words = [sys.executable, "-S", "-c", TELLER, str(SECONDS_TO_JOIN), told]
+    words = [sys.executable, "-S", "-c", TELLER, str(SECONDS_TO_JOIN), told, *map(str, processes_of_rank())]
     with subprocess.Popen(words, stdin=subprocess.PIPE):
         yield
 

@@ -260,3 +260,27 @@ def test_ranks_that_cannot_start_for_one_reason_tell_it_once(start, recipe, kind
     assert job.end(20) == 2, job.output
     assert job.output.count(words) == 1, job.output
     assert " left with " not in job.output
+
+
+# As a shell does it: the launcher sees this process, and its exit code.
+WRAPPER = """
+import subprocess, sys
+ran = subprocess.run([sys.executable, "-c", *sys.argv[1:]], close_fds=False)  # MPI speaks with the launcher by one
+sys.exit(abs(ran.returncode))
+"""
+
+
+@pytest.mark.parametrize(("program", "kind", "words"), [
+    (NOT_ALIKE, "option", "left with exit code 2 before MPI had started: the job ends"),
+    (ONE_FAILS, "late", "train.stepz is not a known key"),
+])  # fmt: skip
+def test_a_rank_in_a_wrapper_that_cannot_start_ends_the_job(start, recipe, program, kind, words):
+    job = start(WRAPPER, program, kind, 1, ranks=2)
+    assert job.end(20) != 0
+    assert job.output.count(words) == 1, job.output
+
+
+def test_ranks_in_wrappers_that_cannot_start_tell_it_once(start, recipe):
+    job = start(WRAPPER, NOT_ALIKE, "option", -1, ranks=2)
+    assert job.end(20) == 2, job.output
+    assert job.output.count("No such option") == 1

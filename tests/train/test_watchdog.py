@@ -210,7 +210,7 @@ def test_a_worker_that_was_stopped_is_named_as_well():
     with (
         Popen([sys.executable, "-c", WITH_WORKERS], stdout=PIPE, text=True) as rank,
         Popen(
-            [sys.executable, guard.__file__, str(rank.pid), "rank 7"], stdin=PIPE, stderr=PIPE, text=True
+            [sys.executable, guard.__file__, "rank 7", str(rank.pid)], stdin=PIPE, stderr=PIPE, text=True
         ) as watching,
     ):
         watching.stdin.write("phase text\ndeadline 1\n")
