@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
@@ -28,6 +31,24 @@ class Block(NamedTuple):
 def blocks(page: str) -> list[Block]:
     """Of a page by its path in the repository, as docs/data.md, in their order."""
     return [Block(*found) for found in FENCE.findall((ROOT / page).read_text(encoding="utf-8"))]
+
+
+def with_output(found: Sequence[Block]) -> list[tuple[Block, str]]:
+    """The blocks of code, each with what the page says that it prints: the block titled "output" below it, or ''."""
+    shown: list[tuple[Block, str]] = []
+    for block in found:
+        if block.title == "output":
+            shown[-1] = (shown[-1][0], block.text)
+        else:
+            shown.append((block, ""))
+    return shown
+
+
+def printed(code: str, file: Path, names: dict[str, Any]) -> str:
+    """What it prints, run as if it stood in `file`, among `names`."""
+    with redirect_stdout(StringIO()) as output:
+        exec(compile(code, file, "exec"), names)
+    return output.getvalue()
 
 
 def file_on(page: str, name: str) -> str:

@@ -5,7 +5,7 @@ import sysconfig
 
 import pytest
 
-from tests.pages import ROOT, Block, blocks
+from tests.pages import ROOT, Block, blocks, printed, with_output
 
 PAGES = sorted(path.stem for path in (ROOT / "docs" / "course").glob("[0-9]*.md"))
 
@@ -24,7 +24,7 @@ def test_every_page_has_an_exercise_with_a_check_and_a_solution():
     assert len(PAGES) == 6
     assert set(SOLUTIONS) == set(PAGES)
     for page in PAGES:
-        assert [title for _, title, _ in blocks_of(page) if title] == ["exercise", "check"]
+        assert [title for _, title, _ in blocks_of(page) if title not in ("", "output")] == ["exercise", "check"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -33,14 +33,14 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", sysconfig.get_path("scripts"), prepend=":")
     here = {"__name__": page}
     file = tmp_path / f"{page}.py"  # ops are asked for their source
-    for language, title, text in blocks_of(page):
+    for (language, title, text), shown in with_output(blocks_of(page)):
         if language == "sh":
             ran = subprocess.run(["sh", "-ec", text], capture_output=True, text=True, timeout=300)
             assert ran.returncode == 0, ran.stderr
         elif title == "check":
             with pytest.raises(AssertionError):  # GradcheckError is one
-                exec(compile(text, file, "exec"), here)
-            exec(compile(SOLUTIONS[page], file, "exec"), here)
-            exec(compile(text, file, "exec"), here)
+                printed(text, file, here)
+            printed(SOLUTIONS[page], file, here)
+            printed(text, file, here)
         else:
-            exec(compile(text, file, "exec"), here)
+            assert printed(text, file, here) == shown

@@ -31,10 +31,12 @@ def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_the_python_runs(code, tmp_path):
-    ran = run(sys.executable, "-W", "error", "-c", code, folder=tmp_path)
-    assert ran.returncode == 0, ran.stderr
+@pytest.mark.parametrize(("block", "shown"), pages.with_output(pages.blocks("README.md")))
+def test_the_python_runs_and_prints_what_is_shown(block, shown, tmp_path):
+    if block.language == "python":
+        ran = run(sys.executable, "-W", "error", "-c", block.text, folder=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout == shown
 
 
 def test_the_property_is_no_victim_of_a_slow_machine(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scratchgrad import UserError
 from scratchgrad.tools.data import TokenizedExample, TokenStore, token_store, write_token_store
-from tests.pages import blocks
+from tests.pages import blocks, printed, with_output
 
 
 @st.composite
@@ -164,7 +164,7 @@ def test_a_damaged_store_is_told_in_a_sentence(tmp_path, damage, words):
     assert len(str(told.value).replace(str(tmp_path), "")) < 300
 
 
-def test_the_example_of_the_documentation(tmp_path, capsys):
-    (code,) = [block.text for block in blocks("docs/data.md") if block.language == "python" and not block.file]
-    exec(code, {"folder": tmp_path / "s"})
-    assert capsys.readouterr().out == "[5 6 7 8 9] [False False  True  True  True] [1]\n"
+def test_the_example_of_the_documentation(tmp_path):
+    codes = with_output(blocks("docs/data.md"))
+    ((code, shown),) = [(block.text, shown) for block, shown in codes if block.language == "python" and not block.file]
+    assert printed(code, tmp_path / "page.py", {"folder": tmp_path / "s"}) == shown
