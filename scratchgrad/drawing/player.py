@@ -62,7 +62,7 @@ def play_backward(root: Tensor | Callable[[], Tensor], gradient: Array | Tensor 
         values = known_values(list(nodes.values()), variables) | {nodes[record.root]: made.data} | watch.values
         told = {number: _told(node, record, values, watch) for number, node in nodes.items()}
         rules = {node.name: rule_of(node) for node in nodes.values() if node.leaf is None}
-        steps = [_described(step, record, rules) for step in trace_backward(made, gradient)]
+        steps = [_described(step, record, rules, watch) for step in trace_backward(made, gradient)]
     for frame, path in _paths(record.outermost, ()):
         for number in frame.boxes:
             told[number]["module"] = " › ".join(path)
@@ -72,7 +72,7 @@ def play_backward(root: Tensor | Callable[[], Tensor], gradient: Array | Tensor 
 def _told(node: Node, record: Record, values: dict[Node, Array], watch: ForwardWatch) -> dict[str, Any]:
     """What the page knows of a node before the first step."""
     box = record.boxes[node.sequence_number]
-    names, arguments = argument_names(node), watch.arguments.get(node, [])
+    names, arguments = argument_names(node.name, len(node.inputs)), watch.arguments.get(node, [])
     constants = [
         {"name": name, **shown(argument)}
         for name, argument, to in zip(names, arguments, node.inputs, strict=False)
@@ -95,7 +95,19 @@ def _told(node: Node, record: Record, values: dict[Node, Array], watch: ForwardW
     }
 
 
-def _described(step: BackwardStep, record: Record, rules: dict[str, str]) -> dict[str, Any]:
+def _inside(node: Node, watch: ForwardWatch) -> dict[str, Any]:
+    """The same of a node inside a recomputed block, which was made on the way and is gone by now."""
+    arguments = watch.arguments.get(node, [])
+    named = zip(argument_names(node.name, len(arguments)), arguments, strict=True)
+    return {
+        "arguments": [],
+        "constants": [{"name": name, **shown(argument)} for name, argument in named if hasattr(argument, "dtype")],
+        "kept": [],
+        "value": shown(watch.values[node]) if node in watch.values else None,
+    }
+
+
+def _described(step: BackwardStep, record: Record, rules: dict[str, str], watch: ForwardWatch) -> dict[str, Any]:
     def name(node: Node) -> str:
         box = record.boxes.get(node.sequence_number)
         return box.full_name or box.name if box is not None else node.name
@@ -107,6 +119,7 @@ def _described(step: BackwardStep, record: Record, rules: dict[str, str]) -> dic
         "name": name(step.node),
         "op": step.node.name,
         "drawn": step.node.sequence_number in record.boxes,
+        "inside": None if step.node.sequence_number in record.boxes else _inside(step.node, watch),
         "leaf": step.node.leaf is not None,
         "depth": step.depth,
         "gradient": None if step.gradient is None else shown(step.gradient),

@@ -72,13 +72,13 @@ def kernel_of(node: Node) -> str:
     return module if ".kernels." in module else ""
 
 
-def argument_names(node: Node) -> list[str]:
-    """Of an op's arrays, as many as it was given: ['x', 'weight', 'bias']."""
+def argument_names(op: str, count: int) -> list[str]:
+    """Of the arrays of an op, which was given `count`: ['x', 'weight', 'bias']."""
     names: list[str] = []
-    if node.name in SPECIFICATIONS:
-        parameters = inspect.signature(SPECIFICATIONS[node.name]).parameters.values()
+    if op in SPECIFICATIONS:
+        parameters = inspect.signature(SPECIFICATIONS[op]).parameters.values()
         names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    return [*names, *(f"[{i}]" for i in range(len(names), len(node.inputs)))][: len(node.inputs)]
+    return [*names, *(f"[{i}]" for i in range(len(names), count))][:count]
 
 
 def kept_by(node: Node) -> list[tuple[str, Array]]:
@@ -95,7 +95,7 @@ def known_values(nodes: Sequence[Node], variables: Variables) -> dict[Node, Arra
             found[node] = tensor.data
     for node in nodes:
         kept = dict(kept_by(node))
-        for name, input_node in zip(argument_names(node), node.inputs, strict=True):
+        for name, input_node in zip(argument_names(node.name, len(node.inputs)), node.inputs, strict=True):
             array = kept.get(name)
             if input_node is not None and array is not None and array.shape == input_node.shape:
                 found.setdefault(input_node, array)

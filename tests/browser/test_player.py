@@ -127,12 +127,20 @@ def test_the_legend_has_every_look_of_a_box(browser, small):
 
 
 def test_a_recomputed_block_is_in_the_legend_where_there_is_one(browser, tmp_path):
-    w = Tensor(np.ones((2, 2)), requires_grad=True)
+    w = Tensor(np.full((2, 2), 0.5), requires_grad=True)
     play_backward(lambda: recompute(lambda t: F.exp(F.sin(t)), w).sum()).save(tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     assert "recomputed block" in browser.text("#legend")
+    step_to(browser, "exp (recomputed)")
+    assert named(browser, "now") == ["recompute"]
+    assert browser.all(".edge.sent") == []
     step_to(browser, "sin (recomputed)")
     assert "cos" in browser.text("#step pre")
+    assert named(browser, "now") == ["recompute"]
+    assert len(browser.all(".edge.sent")) == len(browser.all("svg .norm")) == 1  # to w, which is outside
+    shown = {matrix["title"]: matrix["shown"] for matrix in browser.run(MATRICES)}
+    assert "0.5" in shown["x"]
+    assert "0.4794" in shown["its result"]  # the sine of 0.5
     step_to(browser, "w")
 
 
