@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad.autograd import WATCH, Backward, CheckpointedBlock, Gradient, Node, Watch
+from scratchgrad.autograd import WATCH, Backward, Gradient, Node, Watch
 from scratchgrad.backend import Array
+from scratchgrad.checkpointed_block import CheckpointedBlock
 from scratchgrad.contexts import context
 from scratchgrad.op_errors import not_an_op, not_gradients
 

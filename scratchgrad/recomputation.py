@@ -6,7 +6,8 @@ Chen et al. 2016, "Training deep nets with sublinear memory cost".
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from scratchgrad.autograd import GRAD_ENABLED, CheckpointedBlock, Node, reachable
+from scratchgrad.autograd import GRAD_ENABLED, Node, reachable
+from scratchgrad.checkpointed_block import CheckpointedBlock
 from scratchgrad.random import fork_rng, get_rng_state
 from scratchgrad.tensor import Tensor
 

@@ -9,8 +9,9 @@ from weakref import ref
 
 import numpy as np
 
-from scratchgrad.autograd import GRAD_ENABLED, BackwardPass, BackwardStep, Hook, Node, accumulate
+from scratchgrad.autograd import GRAD_ENABLED, Hook, Node
 from scratchgrad.backend import Array, Device, array_module, device_of, to_device, to_numpy
+from scratchgrad.backward_pass import BackwardPass, BackwardStep, accumulate
 from scratchgrad.methods import Methods
 from scratchgrad.op_errors import op_error
 from scratchgrad.operators import OPS, Operators

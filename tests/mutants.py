@@ -28,7 +28,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from scratchgrad import autograd, functional
+from scratchgrad import backward_pass, functional
 from scratchgrad.dispatch import KERNELS
 from scratchgrad.operators import OPS
 from scratchgrad.ops import __all__ as OP_FILES
@@ -195,7 +195,7 @@ def mutants_of(module: str, path: Path, engine: bool = False) -> Iterator[Mutant
 
 
 def planted(names: list[str]) -> list[Mutant]:
-    found = list(mutants_of("scratchgrad.autograd", PACKAGE / "autograd.py", engine=True))
+    found = list(mutants_of("scratchgrad.backward_pass", PACKAGE / "backward_pass.py", engine=True))
     for file in OP_FILES:
         found += mutants_of(f"scratchgrad.ops.{file}", PACKAGE / "ops" / f"{file}.py")
     for file in KERNEL_FILES:
@@ -231,7 +231,7 @@ def trial(mutant: Mutant) -> None:
         return
     for kernels in KERNELS.values():
         kernels.clear()
-    if mutant.module == "scratchgrad.autograd":
+    if mutant.module == "scratchgrad.backward_pass":
         put_into_engine(mutant)
         names = ["add", "mul", "getitem", "where", "matmul"]
     else:
@@ -268,9 +268,9 @@ def put_into_engine(mutant: Mutant) -> None:
     sys.modules["mutated"] = twin
     exec(compile(mutant.tree, str(mutant), "exec"), twin.__dict__)
     owner, new = (
-        (autograd.BackwardPass, twin.BackwardPass)
-        if hasattr(autograd.BackwardPass, mutant.function)
-        else (autograd, twin)
+        (backward_pass.BackwardPass, twin.BackwardPass)
+        if hasattr(backward_pass.BackwardPass, mutant.function)
+        else (backward_pass, twin)
     )
     getattr(owner, mutant.function).__code__ = getattr(new, mutant.function).__code__
 

@@ -19,6 +19,8 @@ ENGINE = [
     "versions",
     ("versions", "pytorch_names"),
     "autograd",
+    "checkpointed_block",
+    "backward_pass",
     "promotion",
     "op_contract",
     "operators",

@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from scratchgrad.autograd import WATCH, BackwardStep, Node
+from scratchgrad.autograd import WATCH, Node
 from scratchgrad.backend import Array
+from scratchgrad.backward_pass import BackwardStep
 from scratchgrad.drawing.colors import DARK, style
 from scratchgrad.drawing.names import variables_of_the_caller
 from scratchgrad.drawing.record import Frame, Record, in_bytes, record_of

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scratchgrad.autograd import CheckpointedBlock, Node, Scope, reachable
+from scratchgrad.autograd import Node, Scope, reachable
+from scratchgrad.checkpointed_block import CheckpointedBlock
 from scratchgrad.closures import kept_arrays, owner
 from scratchgrad.tensor import Tensor
 

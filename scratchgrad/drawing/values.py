@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from scratchgrad.autograd import WATCH, Backward, CheckpointedBlock, Node, Watch
+from scratchgrad.autograd import WATCH, Backward, Node, Watch
 from scratchgrad.backend import Array, to_numpy
+from scratchgrad.checkpointed_block import CheckpointedBlock
 from scratchgrad.closures import kept_by_name
 from scratchgrad.dispatch import SPECIFICATIONS
 from scratchgrad.drawing.record import Variables, shape_text

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from scratchgrad.autograd import Backward, unbroadcast
+from scratchgrad.autograd import Backward
 from scratchgrad.backend import Array, array_module, sum_over
+from scratchgrad.backward_pass import unbroadcast
 from scratchgrad.batch_invariance import is_batch_invariant
 from scratchgrad.dispatch import op
 

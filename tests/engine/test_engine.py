@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scratchgrad import Tensor, manual_seed, no_grad, op, recompute
-from scratchgrad.autograd import BackwardPass, accumulate
+from scratchgrad.backward_pass import BackwardPass, accumulate
 from scratchgrad.dispatch import KERNELS
 from scratchgrad.functional import dropout, linear, matmul, rms_norm, sigmoid
 from scratchgrad.operators import OPS
