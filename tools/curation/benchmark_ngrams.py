@@ -13,7 +13,15 @@ import numpy as np
 
 from scratchgrad.files import read_json, write_json
 from scratchgrad.tools.curation.benchmarks import Item
-from scratchgrad.tools.curation.hashes import Values, hashed_words, run_hashes, windows, word_hashes, word_spans
+from scratchgrad.tools.curation.hashes import (
+    Values,
+    hashed_words,
+    run_hashes,
+    windows,
+    word_hashes,
+    word_key,
+    word_spans,
+)
 from scratchgrad.tools.curation.shuffle import groups, unique_records
 
 _NGRAM = np.dtype([("key", "<u8"), ("item", "<u4"), ("reading", "<u4")])
@@ -146,7 +154,7 @@ class BenchmarkNgrams:
 def text_between(text: str, first: int, last: int) -> str:
     """From the word `first` of a text up to the word `last`, which is not in it; words as they are hashed."""
     spans = word_spans(text)
-    hashed = word_hashes([text[start:end] for start, end in spans])
+    hashed = word_hashes([word_key(text[start:end]) for start, end in spans])
     spans = [span for span, value in zip(spans, hashed.tolist(), strict=True) if value]
     return text[spans[first][0] : spans[last - 1][1]]
 

@@ -17,11 +17,16 @@ Values = np.ndarray[Any, Any]
 MOST_WORDS = 1 << 20  # of which the hashes are kept at hand
 BASE = np.uint64(0x9E3779B97F4A7C15 | 1)  # of the polynomials that hash a row of words
 
-# Scripts that are written without white space: each of their characters counts as a word.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
-_PUNCTUATION = regex.compile(r"[\p{P}\p{S}\p{C}]+")
+# Characters that are words of their own: those of scripts without white space, and marks that part words, of which
+# nothing is left when they are normalised.
+_APART = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+    "\x80-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7\u1680\u2000-\u206f\u2190-\u2bff\u3000-\u303f\uff00-\uff0f\uff1a-\uff20"
+)
+_APART_CHARACTER = re.compile(f"[{_APART}]")
+_WORD = re.compile(f"[{_APART}]|[^\\s{_APART}\0-/:-@\\[-`{{-\x7f]+")
+_MARKS = regex.compile(r"[\p{P}\p{S}\p{C}\p{Z}]+")
+_ASCII = bytes(ord(chr(c).lower()) if chr(c).isalnum() else 32 for c in range(128)) + bytes(range(128, 256))
 
 
 def text_hash(text: str, size: int = 8) -> bytes:
@@ -39,16 +44,14 @@ def mixed(values: Values, seed: int = 0) -> Values:
     return values
 
 
-def normalised_word(word: str) -> str:
-    """NFKC, case folded, without punctuation, symbols and control characters; empty where it has nothing else."""
-    return _PUNCTUATION.sub("", unicodedata.normalize("NFKC", word).casefold())
+def words_in(text: str) -> list[bytes]:
+    """Letters and digits, lower case, between white space, punctuation and symbols of ASCII, as UTF-8.
 
-
-def words_in(text: str) -> list[str]:
-    """What stands between white space; a character of a script without white space is a word."""
-    if not text.isascii() and _UNSPACED_CHARACTER.search(text):
-        text = _UNSPACED_CHARACTER.sub(r" \g<0> ", text)
-    return text.split()
+    Other letters are as they are. A character of a script without white space is a word.
+    """
+    if not text.isascii() and _APART_CHARACTER.search(text):
+        text = _APART_CHARACTER.sub(r" \g<0> ", text)
+    return word_key(text).split()
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
@@ -56,14 +59,27 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _WORD.finditer(text)]
 
 
-class _WordHashes(dict[str, int]):
+def word_key(word: str) -> bytes:
+    """What stands in a span of `word_spans`, as `words_in` has it."""
+    return word.encode("utf-8", "surrogatepass").translate(_ASCII)
+
+
+def normalised_word(word: bytes) -> bytes:
+    """NFKC, case folded, without punctuation, symbols and control characters; empty where it has nothing else."""
+    if word.isascii():
+        return word
+    text = unicodedata.normalize("NFKC", word.decode("utf-8", "surrogatepass")).casefold()
+    return _MARKS.sub("", text).encode("utf-8", "surrogatepass")
+
+
+class _WordHashes(dict[bytes, int]):
     """The hash of each normalised word, by the word as it stands; 0 where nothing is left of it."""
 
-    def __missing__(self, word: str) -> int:
+    def __missing__(self, word: bytes) -> int:
         if len(self) >= MOST_WORDS:
             self.clear()
         normalised = normalised_word(word)
-        value = int.from_bytes(text_hash(normalised), "little") | 1 if normalised else 0
+        value = int.from_bytes(hashlib.blake2b(normalised, digest_size=8).digest(), "little") | 1 if normalised else 0
         self[word] = value
         return value
 
@@ -71,14 +87,14 @@ class _WordHashes(dict[str, int]):
 _WORD_HASHES = _WordHashes()
 
 
-def word_hashes(words: Sequence[str]) -> Values:
-    """(words,) uint64, of the normalised words: 0 for punctuation that stands alone, odd for all others."""
+def word_hashes(words: Sequence[bytes]) -> Values:
+    """(words,) uint64, of the normalised words: 0 for marks that stand alone, odd for all others."""
     return np.fromiter(map(_WORD_HASHES.__getitem__, words), np.uint64, len(words))
 
 
 def hashed_words(texts: Iterable[str]) -> tuple[Values, Values]:
     """The hashes of the normalised words of all texts in one row, (words,) uint64, and where each text's begin,
-    (texts + 1,) int64. Punctuation that stands alone is left out.
+    (texts + 1,) int64. Marks that stand alone are left out.
     """
     words = [words_in(text) for text in texts]
     values = word_hashes(list(chain.from_iterable(words)))

@@ -50,7 +50,7 @@ from scratchgrad.tools.curation.stages import run_stage
 from scratchgrad.tools.recipes import Count, Share
 
 VIEW = "against.json"  # in the step's folder: the parts of the index that documents are compared with
-HASHES = "words: NFKC, case folded, BLAKE2b-64; shingles: polynomial, SplitMix64; a x + b mod 2^64"
+HASHES = "words: letters and digits, NFKC, case folded, BLAKE2b-64; shingles: polynomial, SplitMix64; a x + b mod 2^64"
 
 
 class MinhashDedup(CorpusStep):
