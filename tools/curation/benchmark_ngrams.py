@@ -96,6 +96,7 @@ class BenchmarkNgrams:
     lengths: tuple[int, ...]
     templates: int
     names: list[tuple[str, str]]
+    keys: Values
     seen: Values
 
     @property
@@ -113,9 +114,9 @@ class BenchmarkNgrams:
                 continue
             hashed = run_hashes(run, length)
             first = np.flatnonzero(self.seen[hashed >> np.uint64(64 - _FILTER_BITS)])
-            row = np.searchsorted(self.ngrams["key"], hashed[first])
+            row = np.searchsorted(self.keys, hashed[first])
             row[row == len(self.ngrams)] = 0
-            first = first[self.ngrams["key"][row] == hashed[first]] if len(self.ngrams) else first[:0]
+            first = first[self.keys[row] == hashed[first]] if len(self.ngrams) else first[:0]
             text = np.searchsorted(starts, first, side="right") - 1
             first = first[first + length <= starts[text + 1]]
             where.append(first)
@@ -133,8 +134,8 @@ class BenchmarkNgrams:
         overlap: the share of an item's runs that the text has, of the reading of which this is most.
         """
         different = np.unique(keys)
-        low = np.searchsorted(self.ngrams["key"], different, side="left")
-        high = np.searchsorted(self.ngrams["key"], different, side="right")
+        low = np.searchsorted(self.keys, different, side="left")
+        high = np.searchsorted(self.keys, different, side="right")
         rows = np.concatenate([np.arange(*borders) for borders in zip(low.tolist(), high.tolist(), strict=True)])
         readings, counts = np.unique(self.ngrams["reading"][rows], return_counts=True)
         shares = counts / self.totals[readings]
@@ -146,7 +147,7 @@ class BenchmarkNgrams:
         of_reading = np.asarray(self.ngrams["reading"][rows])
         found = []
         for item, (share, reading) in ordered:
-            begin, last = _longest(first[np.isin(keys, self.ngrams["key"][rows[of_reading == -reading]])])
+            begin, last = _longest(first[np.isin(keys, self.keys[rows[of_reading == -reading]])])
             found.append(Match(item, share, begin, last + int(self.widths[-reading])))
         return found
 
@@ -168,10 +169,11 @@ def _read(folder: Path, inode: int) -> BenchmarkNgrams:
     described = read_json(folder / "items.json")
     arrays = {name: np.load(folder / f"{name}.npy") for name in ("ngrams", "owners", "widths", "totals", "readable")}
     seen = np.zeros(1 << _FILTER_BITS, bool)
-    seen[arrays["ngrams"]["key"] >> np.uint64(64 - _FILTER_BITS)] = True
+    keys = np.ascontiguousarray(arrays["ngrams"]["key"])
+    seen[keys >> np.uint64(64 - _FILTER_BITS)] = True
     names: Any = json.loads((folder / "names.json").read_text())
     return BenchmarkNgrams(**arrays, lengths=tuple(described["lengths"]), templates=described["templates"],
-                           names=[(name, file) for name, file in names], seen=seen)  # fmt: skip
+                           names=[(name, file) for name, file in names], keys=keys, seen=seen)  # fmt: skip
 
 
 def _longest(first: Values) -> tuple[int, int]:

@@ -87,8 +87,9 @@ def write_report(corpus: Corpus, catalogue: Catalogue, found: Sequence[Path]) ->
 
 def part_hashes(parts: Iterable[str], least: int) -> Values:
     """(parts,) uint64, in lower case and without white space around them; 0 for parts shorter than `least`."""
-    normalised = [part.strip().lower() for part in parts]
-    hashed = [text_hash(part) if len(part) >= least else bytes(8) for part in normalised]
+    hashed = [
+        text_hash(normalised) if len(normalised := part.strip().lower()) >= least else bytes(8) for part in parts
+    ]  # fmt: skip
     return np.frombuffer(b"".join(hashed), "<u8")
 
 

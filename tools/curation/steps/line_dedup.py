@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 from pydantic import Field
@@ -34,8 +35,6 @@ class LineDedup(CorpusStep):
 
 def _cut(least: int, text: str) -> tuple[Sequence[tuple[int, int]], Values]:
     lines = text.split("\n")
-    spans, start = [], 0
-    for line in lines:
-        spans.append((start, min(start + len(line) + 1, len(text))))
-        start += len(line) + 1
-    return spans, part_hashes(lines, least)
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    ends[-1] -= 1  # no line break there
+    return list(pairwise([0, *ends])), part_hashes(lines, least)

@@ -15,7 +15,7 @@ from scratchgrad.files import write_json
 from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
 from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.duplicates import run_verdicts
-from scratchgrad.tools.curation.hashes import Values, ngrams, word_hashes, word_key, word_spans
+from scratchgrad.tools.curation.hashes import Values, ngrams, word_hashes, word_spans, words_in
 from scratchgrad.tools.curation.shuffle import Range, Records, Runs, RunWriter, groups, indices_of, of_unit, places
 from scratchgrad.tools.curation.spans import CUT, PART, count_parts, partners, verdict_of, write_report
 from scratchgrad.tools.curation.stages import run_stage
@@ -56,8 +56,7 @@ def _list(documents: Documents, catalogue: Catalogue, n: int, unit: int, folder:
     ranks = catalogue.ranks(unit)
     with RunWriter(folder, "parts", PART) as parts:
         for index, document in documents.of_unit(unit):
-            text = document.text
-            hashed = word_hashes([word_key(text[start:end]) for start, end in word_spans(text)])
+            hashed = word_hashes(words_in(document.text))
             if len(hashed) >= n:
                 keys, _ = ngrams(hashed, np.array([0, len(hashed)]), n)
                 parts.add_fields(key=keys, rank=np.uint64(ranks[index]), number=np.arange(len(keys)))
