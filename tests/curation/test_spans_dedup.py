@@ -189,3 +189,52 @@ def test_whole_copies_are_dropped_and_units_change_nothing(tmp_path):
     assert left["a.jsonl:3"] == left["a.jsonl:4"] == "short"
     whole = " ".join(left.values()).lower()
     assert all(whole.count(word) == 1 for word in passage)
+
+
+def test_paragraphs_by_n_grams_of_dolma(tmp_path, data_folder):
+    """The same spans go, by 6-grams three words apart of which half were seen before, in the order of the documents.
+
+    But for two lines, whose words we part at a full stop and a comma (Clizbeats.com, 1,000) and Dolma does not, so that
+    every third word is another one. Dolma's last span of a text counts a line break that is not there; one of a
+    document whose text was another one reaches further.
+    """
+    folder = data_folder / "05_curation"
+    rows = json_rows(folder / "cc_jsonl" / "dolma_provided_000.json.gz")
+    expected = {
+        row["id"]: [span[:2] for span in row["attributes"]["bff_duplicate_paragraph_spans"]]
+        for row in json_rows(folder / "dolma_expected" / "dedupe-paragraph-ngrams.json.gz")
+    }
+    documents = [Document(row["id"], row["text"], f"s{n}", row["metadata"]) for n, row in enumerate(rows)]
+    priorities = {f"s{n}": n for n in range(len(rows))}
+    step = LineDedup(ngram=6, stride=3, overlap=0.5)
+    outcome = outcome_of(step, corpus_of(tmp_path, split_into(documents, 3), priorities))
+    same, more, less = 0, [], []
+    for document in documents:
+        ours = outcome.verdicts[document.id].spans if document.id in outcome.verdicts else ()
+        theirs = merge((start, min(end, len(document.text) + 1)) for start, end in expected[document.id])
+        theirs = [(start, min(end, len(document.text))) for start, end in theirs]
+        same += len(set(ours) & set(theirs))
+        more += [document.text[start:end] for start, end in sorted(set(ours) - set(theirs))]
+        less += [expected[document.id][-1] for _ in set(theirs) - set(ours)]
+    assert same == 2
+    assert [line.split()[0] for line in more] == ["Did", "1,000"]
+    assert less == [[3207, 3907]]
+    assert len(documents[7].text) == 3420
+
+
+def test_a_line_goes_when_enough_of_its_n_grams_stand_before(tmp_path):
+    rng = random.Random(3)
+    one, two = words(rng, 20), words(rng, 20)
+    texts = [
+        " ".join(one),
+        " ".join([*one[:10], *two[:10]]),
+        " ".join(one[:3]),
+        " ".join(one[:3]),
+        " ".join([*one[4:], *two[15:]]),
+    ]
+    documents = [Document(f"a:{n}", text, f"s{n}") for n, text in enumerate(texts)]
+    priorities = {f"s{n}": n for n in range(5)}
+    for overlap, left in ((6 / 16, [0, 2]), (6.1 / 16, [0, 1, 2]), (12 / 17, [0, 1, 2]), (12.1 / 17, [0, 1, 2, 4])):
+        step = LineDedup(ngram=5, overlap=overlap)
+        outcome = outcome_of(step, corpus_of(tmp_path / str(overlap), split_into(documents, 2), priorities))
+        assert sorted(outcome.texts) == [f"a:{n}" for n in left]

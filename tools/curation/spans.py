@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from scratchgrad.files import read_json, write_json
 from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
-from scratchgrad.tools.curation.corpus import Corpus, Documents
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.duplicates import removed_by_source, run_verdicts
-from scratchgrad.tools.curation.hashes import Values, text_hash
+from scratchgrad.tools.curation.hashes import Values, hashed_words, ngrams, text_hash
 from scratchgrad.tools.curation.shuffle import (
     Range,
     Records,
@@ -27,6 +29,7 @@ from scratchgrad.tools.curation.shuffle import (
 )
 from scratchgrad.tools.curation.stages import run_stage
 from scratchgrad.tools.curation.verdicts import Verdict, read_verdicts, without_spans
+from scratchgrad.tools.recipes import Count
 
 # A part by its hash: of which document, by its rank, and which of the document's parts it is.
 PART = np.dtype([("key", "<u8"), ("rank", "<u8"), ("number", "<u4")])
@@ -36,28 +39,70 @@ CUT = np.dtype([("place", "<u8"), ("number", "<u4"), ("kept", "<u8")])
 NOBODY = np.uint64(2**64 - 1)  # keeps it
 EXAMPLES = 20  # of parts that stand in most places
 
-Keep = Literal["one", "none"]
 Spans = Sequence[tuple[int, int]]
-Cutter = Callable[[str], tuple[Spans, Values]]  # of a text its parts, in characters, and their hashes, (parts,) uint64
-"""A part of hash 0 is never cut out."""
 
 
-def remove_repeated(corpus: Corpus, cut: Cutter, keep: Keep, allowed: int, reason: str) -> None:
-    """Verdicts, and a report: parts that stand in more than `allowed` places are kept at one of them, or at none.
+class Parts(NamedTuple):
+    """Of a text: its spans, in characters, what is looked for of them, and of which span each of these is.
 
-    That is the document with the smallest (priority of its source, MD5 of its URL or else of its id, id), where it
-    stands first. A document of which nothing but white space is left is dropped.
+    hashes: (parts,) uint64; 0 for what is not looked for. spans_of: (parts,) int64. A span that is looked for whole has
+    one part, and one of which n-grams are looked for has several.
     """
-    catalogue = make_catalogue(corpus, "url")
-    units = range(corpus.documents.units)
-    listed = run_stage(corpus.pool, corpus.folder / "parts", partial(_list, corpus.documents, catalogue, cut), units)
-    parts = Runs.of(listed, "parts", PART)
-    found = run_stage(
-        corpus.pool, corpus.folder / "found", partial(_find, parts, catalogue, keep, allowed), parts.ranges()
-    )  # fmt: skip
-    cuts = Runs.of(found, "cuts", CUT)
-    run_verdicts(corpus, partial(_verdicts, corpus.documents, catalogue, cut, cuts, reason))
-    write_report(corpus, catalogue, found)
+
+    spans: Spans
+    hashes: Values
+    spans_of: Values
+
+
+class SpanDedup(CorpusStep):
+    """A span stays at the document with the smallest (priority of its source, MD5 of its URL or else of its id, id),
+    where that has it first. A document of which nothing but white space is left is dropped.
+
+    Spans are equal in lower case and without white space around them, by hashes of 64 bits. With `ngram`, one of at
+    least so many words is cut out as well when most of its n-grams stand at an earlier place.
+    """
+
+    kind: ClassVar[str]
+
+    characters: Count = Field(1, description="spans of fewer stay, wherever they stand")
+    allowed: Count = Field(1, description="what stands in no more places than this stays in all of them")
+    keep: Literal["one", "none"] = Field("one", description="one: what is repeated stays at one place; none: it goes")
+    ngram: Count | None = Field(None, description="compare runs of so many words, in spans that have them; null: spans")
+    stride: Count = Field(1, description="words from one n-gram to the next")
+    overlap: float = Field(0.8, gt=0, le=1, description="the share of its n-grams from which on a span is cut out")
+
+    @abstractmethod
+    def spans(self, text: str) -> Spans:
+        """Of a text, in order, with what parts each from the next one."""
+
+    def run(self, corpus: Corpus) -> None:
+        catalogue = make_catalogue(corpus, "url")
+        units = range(corpus.documents.units)
+        listed = run_stage(
+            corpus.pool, corpus.folder / "parts", partial(_list, corpus.documents, catalogue, self), units
+        )  # fmt: skip
+        parts = Runs.of(listed, "parts", PART)
+        found = run_stage(corpus.pool, corpus.folder / "found", partial(_find, parts, catalogue, self), parts.ranges())
+        cuts = Runs.of(found, "cuts", CUT)
+        run_verdicts(corpus, partial(_verdicts, corpus.documents, catalogue, self, cuts))
+        write_report(corpus, catalogue, found)
+
+    def parts(self, text: str) -> Parts:
+        spans = self.spans(text)
+        hashes = part_hashes((text[start:end] for start, end in spans), self.characters)
+        if self.ngram is None:
+            return Parts(spans, hashes, np.arange(len(spans)))
+        words, starts = hashed_words(text[start:end] for start, end in spans)
+        runs, first = ngrams(words, starts, self.ngram)
+        all_hashes, spans_of = [], []
+        for span, (whole, begin, end) in enumerate(
+            zip(hashes.tolist(), first[:-1].tolist(), first[1:].tolist(), strict=True)
+        ):
+            has_ngrams = whole and starts[span + 1] - starts[span] >= self.ngram
+            own = runs[begin : end : self.stride] if has_ngrams else np.array([whole], np.uint64)
+            all_hashes.append(own)
+            spans_of.append(np.full(len(own), span))
+        return Parts(spans, np.concatenate(all_hashes), np.concatenate(spans_of))
 
 
 def write_report(corpus: Corpus, catalogue: Catalogue, found: Sequence[Path]) -> None:
@@ -93,29 +138,29 @@ def part_hashes(parts: Iterable[str], least: int) -> Values:
     return np.frombuffer(b"".join(hashed), "<u8")
 
 
-def _list(documents: Documents, catalogue: Catalogue, cut: Cutter, unit: int, folder: Path) -> None:
+def _list(documents: Documents, catalogue: Catalogue, step: SpanDedup, unit: int, folder: Path) -> None:
     ranks = catalogue.ranks(unit)
     with RunWriter(folder, "parts", PART) as parts:
         for index, document in documents.of_unit(unit):
-            _, keys = cut(document.text)
-            numbers = np.flatnonzero(keys)
-            parts.add_fields(key=keys[numbers], rank=np.uint64(ranks[index]), number=numbers)
+            hashes = step.parts(document.text).hashes
+            numbers = np.flatnonzero(hashes)
+            parts.add_fields(key=hashes[numbers], rank=np.uint64(ranks[index]), number=numbers)
 
 
-def _find(parts: Runs, catalogue: Catalogue, keep: Keep, allowed: int, keys: Range, folder: Path) -> None:
+def _find(parts: Runs, catalogue: Catalogue, step: SpanDedup, keys: Range, folder: Path) -> None:
     records = parts.between(keys)
     starts, lengths = groups(records, "key")
     first = np.zeros(len(records), bool)
     first[starts] = True
     kept = np.repeat(records["rank"][starts], lengths)
-    repeated = np.repeat(lengths > allowed, lengths)
-    is_cut = repeated & ~first if keep == "one" else repeated
+    repeated = np.repeat(lengths > step.allowed, lengths)
+    is_cut = repeated & ~first if step.keep == "one" else repeated
     with RunWriter(folder, "cuts", CUT) as cuts:
         cuts.add_fields(
             place=catalogue.places(records["rank"][is_cut]), number=records["number"][is_cut],
-            kept=kept[is_cut] if keep == "one" else NOBODY,
+            kept=kept[is_cut] if step.keep == "one" else NOBODY,
         )  # fmt: skip
-    write_json(folder / "counts.json", count_parts(records, starts, lengths, allowed, int(is_cut.sum())))
+    write_json(folder / "counts.json", count_parts(records, starts, lengths, step.allowed, int(is_cut.sum())))
 
 
 def count_parts(records: Records, starts: Values, lengths: Values, allowed: int, cut: int) -> dict[str, Any]:
@@ -129,9 +174,7 @@ def count_parts(records: Records, starts: Values, lengths: Values, allowed: int,
     return {"repeated": int((lengths > allowed).sum()), "cut": cut, "most": most}
 
 
-def _verdicts(
-    documents: Documents, catalogue: Catalogue, cut: Cutter, cuts: Runs, reason: str, unit: int
-) -> Iterator[Verdict]:
+def _verdicts(documents: Documents, catalogue: Catalogue, step: SpanDedup, cuts: Runs, unit: int) -> Iterator[Verdict]:
     records = cuts.between(of_unit(unit))
     starts, lengths = groups(records, "place")
     own = {
@@ -143,12 +186,18 @@ def _verdicts(
     names = partners(catalogue, records)
     for index, document in documents.of_unit(unit):
         if index in own:
-            spans, _ = cut(document.text)
-            removed = [spans[number] for number in own[index]["number"].tolist()]
+            parts = step.parts(document.text)
+            span = parts.spans_of[own[index]["number"]]
+            cut = np.bincount(span, minlength=len(parts.spans))
+            looked_for = np.bincount(parts.spans_of[parts.hashes != 0], minlength=len(parts.spans))
+            gone = (cut > 0) & (cut >= step.overlap * looked_for)
             keepers = Counter[int]()
-            for (start, end), rank in zip(removed, own[index]["kept"].tolist(), strict=True):
-                keepers[rank] += end - start
-            yield verdict_of(index, document, removed, keepers, names, reason)
+            for number, rank in zip(span.tolist(), own[index]["kept"].tolist(), strict=True):
+                start, end = parts.spans[number]
+                keepers[rank] += (end - start) * bool(gone[number])
+            spans = [parts.spans[number] for number in np.flatnonzero(gone).tolist()]
+            if spans:
+                yield verdict_of(index, document, spans, keepers, names, f"{step.kind} of other documents")
 
 
 def partners(catalogue: Catalogue, records: Records) -> dict[int, str]:
