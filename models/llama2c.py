@@ -20,6 +20,7 @@ import numpy as np
 
 from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_file
+from scratchgrad.files.faults import read_fault
 from scratchgrad.models.llama import Llama, LlamaConfig
 from scratchgrad.models.model import Model
 from scratchgrad.models.shards import pickled
@@ -109,7 +110,7 @@ def describe_llama2c(path: Path) -> tuple[list[TensorInfo], LlamaConfig]:
             file.seek(0)
             header = _parsed(path, file.read(HEADER))
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise read_fault(path, error) from None
     tensor_infos = _tensor_infos(header)
     if any(info.group_size and info.size % info.group_size for info in tensor_infos):
         raise _damaged(path, f"groups of {header.group_size} do not divide its arrays")

@@ -7,7 +7,6 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -18,13 +17,18 @@ Result = TypeVar("Result")
 
 AHEAD = 4  # chunks for each worker that may be done before an earlier one is
 SECONDS_TO_HEAR = 0.2
+HEAVY = 4 << 20  # of whatever the caller weighs by, as characters
 _fork = multiprocessing.get_context("fork")
 
 
 def map_in_processes(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    chunk: int,
+    weigh: Callable[[Item], int] = lambda item: 0,
 ) -> Iterator[Result]:
-    """`work` of each item, in their order; a process takes `chunk` of them at a time.
+    """`work` of each item, in their order; a process takes `chunk` of them at a time, or as many as weigh `HEAVY`.
 
     Workers are forks: they have `work`, with a tokenizer in it and what its cache holds, without a copy. What is raised
     by an item is raised here. UserError where a worker is killed, as the kernel does when memory runs out.
@@ -33,18 +37,31 @@ def map_in_processes(
     try:
         for _ in range(workers):
             crew.append(_Worker(work, [worker.connection for worker in crew]))
-        yield from _in_order(crew, iter(items), chunk)
+        yield from _in_order(crew, _chunks(items, chunk, weigh))
     finally:
         for worker in crew:
             worker.end()
 
 
-def _in_order(crew: list[_Worker], items: Iterator[Item], chunk: int) -> Iterator[Any]:
+def _chunks(items: Iterable[Item], most: int, weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
+    held: list[Item] = []
+    weight = 0
+    for item in items:
+        held.append(item)
+        weight += weigh(item)
+        if len(held) == most or weight >= HEAVY:
+            yield held
+            held, weight = [], 0
+    if held:
+        yield held
+
+
+def _in_order(crew: list[_Worker], chunks: Iterator[list[Any]]) -> Iterator[Any]:
     idle, busy = list(crew), list[_Worker]()
     done: dict[int, list[Any]] = {}  # by the number of the chunk
     given = wanted = 0
     while True:
-        while idle and given - wanted < AHEAD * len(crew) and (part := list(islice(items, chunk))):
+        while idle and given - wanted < AHEAD * len(crew) and (part := next(chunks, None)):
             worker = idle.pop()
             worker.start(given, part)
             busy.append(worker)

@@ -9,6 +9,7 @@ from typing import Any
 
 from scratchgrad.errors import UserError, quoted
 from scratchgrad.files.atomic import atomic_file
+from scratchgrad.files.faults import read_fault
 
 LARGEST = 1 << 24  # bytes; a config has a few thousand, the index of a large model some hundred thousand
 
@@ -19,7 +20,7 @@ def read_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(LARGEST + 1)
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise read_fault(path, error) from None
     if len(text) > LARGEST:
         raise UserError(f"'{path}' has more than {LARGEST:,} bytes: that is no config")
     try:

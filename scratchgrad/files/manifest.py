@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,15 @@ def write_manifest(folder: Path, **facts: Any) -> None:
         file.write(json.dumps({"files": files, **facts}, indent=1).encode())
 
 
-def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]:
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_manifest(folder: Path, *, sha256: Callable[[Path], str] = sha256_of) -> dict[str, Any]:
     """The facts of a folder's manifest, once every file was found to be what it says; DamagedFiles otherwise.
 
-    `sizes_only` does not read the files: for large ones that are looked at on every start.
+    sha256: of a file, for large ones that are looked at on every start (`KnownSums`).
     """
     try:
         manifest = parse_json((folder / NAME).read_bytes())
@@ -40,6 +46,8 @@ def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]
         }
     except FileNotFoundError:
         raise DamagedFiles(f"'{folder}' has no {NAME}: it is not complete") from None
+    except OSError as error:  # a file where a folder was, say
+        raise DamagedFiles(f"'{folder / NAME}' cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise DamagedFiles(f"'{folder / NAME}' is not a manifest") from None
     faults = []
@@ -54,8 +62,8 @@ def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]
             faults.append(f"{name} is missing")
         elif path.stat().st_size != size:
             faults.append(f"{name} has {path.stat().st_size} bytes where {size} were written")
-        elif not sizes_only and sha256_of(path) != digest:
-            faults.append(f"{name} was altered")
+        elif (fault := _altered(path, digest, sha256)) is not None:
+            faults.append(f"{name} {fault}")
     if faults:
         more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
         raise DamagedFiles(f"'{folder}' is damaged: {'; '.join(faults[:MOST_FAULTS])}{more}")
@@ -63,6 +71,8 @@ def verify_manifest(folder: Path, *, sizes_only: bool = False) -> dict[str, Any]
     return manifest
 
 
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _altered(path: Path, digest: str, sha256: Callable[[Path], str]) -> str | None:
+    try:
+        return None if sha256(path) == digest else "was altered"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"

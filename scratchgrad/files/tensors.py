@@ -19,6 +19,7 @@ import ml_dtypes
 import numpy as np
 
 from scratchgrad.errors import UserError, quoted
+from scratchgrad.files.faults import read_fault
 from scratchgrad.files.json_files import parse_json
 
 Array = np.ndarray[Any, Any]
@@ -99,7 +100,7 @@ def map_tensors(path: Path) -> dict[str, Array]:
             layout = _checked(path, header, size - start)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise read_fault(path, error) from None
     return {
         name: np.frombuffer(mapped, dtype, math.prod(shape), start + begin if math.prod(shape) else 0).reshape(shape)
         for name, (dtype, shape, begin) in layout.items()

@@ -3,6 +3,7 @@
 import pickle
 import random
 import time
+import tracemalloc
 from functools import cache
 from itertools import pairwise
 from unittest import mock
@@ -14,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgrad import UserError
-from scratchgrad.tools.tokenizer import PATTERNS, ByteLevelBPE, patterns, train_bpe
+from scratchgrad.tools.tokenizer import PATTERNS, ByteLevelBPE, Tokenizer, base, patterns, train_bpe
+from scratchgrad.tools.tokenizer.added_tokens import AddedToken
 from scratchgrad.tools.tokenizer.merging import LONG, Merger, recover_merges
+from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.patterns import cutter
+from scratchgrad.tools.tokenizer.wordpiece import WordPiece
 from tests.tools.tokenizer_texts import SPECIAL, TEXT, any_text, mutated
 
 small = train_bpe([TEXT] * 3, 400, special_tokens=SPECIAL)
@@ -210,3 +214,37 @@ def test_a_worker_gets_the_tokenizer_without_its_cache():
 def test_encoding_gives_the_same_array_for_long_texts():
     text = TEXT * 50
     assert np.array_equal(small.encode_array(text), np.array(small.encode(text), np.uint32))
+
+
+@pytest.mark.parametrize(
+    "kind", ["gpt2", "gpt4", "gpt4o", r"\p{L}+|\s+(?=\d)|\d{1,2}", "(?r)[a-z]+", "words", "blanks"]
+)
+@pytest.mark.parametrize("letter", ["e", "é"])
+def test_a_long_text_has_the_same_ids(monkeypatch, kind, letter):
+    for module in (base, patterns):
+        monkeypatch.setattr(module, "LONG", 5_000)
+    text = (TEXT.replace("e", letter) + " 12345  67\n\n\t x" + "a" * 300) * 60
+    tokenizer: Tokenizer
+    if kind == "words":
+        names = ["[UNK]", "[SEP]", *sorted(set(text) - set(" \n\t")), "##e", "##a", "the"]
+        tokenizer = WordPiece(names, [AddedToken("[SEP]", 1)], unknown=0, lowercase=False)
+    elif kind == "blanks":
+        spelled = ["<unk>", "</s>", *sorted(set(text) - set(" "))[:40], "\u2581"]
+        tokenizer = MetaspaceBPE(spelled, [], [AddedToken("</s>", 1)], byte_ids=None, unknown=0)
+    else:
+        tokenizer = train_bpe([TEXT], 400, pattern=kind)
+    found = tokenizer.encode_array(text)
+    assert found.dtype == np.uint16
+    assert found.tolist() == tokenizer.encode(text)
+
+
+def test_the_pieces_of_a_long_text_are_not_there_all_at_once():
+    """As a list they take some twenty times the text."""
+    text = (TEXT + "\n") * (4_000_000 // len(TEXT))
+    tracemalloc.start()
+    try:
+        small.encode_array(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30e6 + 8 * len(text)  # those of one stretch, and the ids

@@ -3,8 +3,9 @@
 
 The fingerprint covers whatever decides the result (the files' contents, the settings of sources and tokenizer, the
 encoding), so a folder is either what is wanted or has another name. It is built beside its place and renamed: never
-half-written. Under a launcher every rank calls `prepare` before MPI starts; the first to get the lock does the work,
-the others find it done.
+half-written. prepared.json holds the sums of the stores' manifests, which hold those of their files, and its own: all
+are compared when a folder is opened. Under a launcher every rank calls `prepare` before MPI starts; the first to get
+the lock does the work, the others find it done.
 """
 
 from __future__ import annotations
@@ -16,22 +17,35 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from scratchgrad.errors import UserError
-from scratchgrad.files import DamagedFiles, atomic_directory, read_json, sha256_of, write_json
+from scratchgrad.files import (
+    DamagedFiles,
+    KnownSums,
+    atomic_directory,
+    machine_fault,
+    read_json,
+    sha256_of,
+    write_json,
+)
+from scratchgrad.files.faults import DISK
+from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.threads import usable_cores
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data.split import TrainValidationSplit, train_validation_split
 from scratchgrad.tools.data.token_store import TokenStore, write_token_store
 from scratchgrad.tools.data.tokenized import TokenizedExample
 from scratchgrad.tools.processes import map_in_processes
-from scratchgrad.tools.text import Example, Source
+from scratchgrad.tools.text import Example, Source, tells_read_faults
 from scratchgrad.tools.tokenizer import END_OF_TEXT, Tokenizer, train_bpe
 
-FORMAT = 2  # rises when the same text would give other token files
+FORMAT = 3  # rises when the same text would give other files
 CHUNK = 64  # examples that a worker takes at a time
+HUGE = 32 << 20  # characters
+PART = 1 << 20  # characters
 SPLITS = ("train", "validation")
 FACTS = "prepared.json"
 SECONDS_BETWEEN_LOOKS = 0.1  # at a lock
@@ -82,7 +96,8 @@ def prepare(
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir / ".lock"):
-            fingerprint = _fingerprint(sources, settings, cache_dir / "sums.json")
+            sums = KnownSums(cache_dir / "sums.json")
+            fingerprint = _fingerprint(sources, settings, sums)
             folder = cache_dir / f"{'+'.join(source.name for source in sources)[:80]}-{fingerprint[:12]}"
             if not folder.exists():
                 with atomic_directory(folder) as unfinished:
@@ -91,22 +106,52 @@ def prepare(
                     tokenizers.save(tokenizer, unfinished)
                     tokenizer = tokenizers.load(unfinished)  # whose ids, in rare cases, are not those of the file given
                     work.build(unfinished, tokenizer, encoder(tokenizer))
+            prepared = _opened(folder, len(sources), sums)
+            sums.save()
+            return prepared
     except OSError as error:
-        raise UserError(f"data.cache_dir '{cache_dir}' cannot be written: {error.strerror or error}") from None
-    return _opened(folder, len(sources))
+        raise _told(error, cache_dir) from None
 
 
-def _opened(folder: Path, sources: int) -> Prepared:
+def _told(error: OSError, cache_dir: Path) -> UserError:
+    """An error of the operating system that is none of a source, which tells its own."""
+    name = error.filename if isinstance(error.filename, str) else str(cache_dir)
+    is_ours = Path(name).absolute().is_relative_to(cache_dir.absolute()) or cache_dir.is_relative_to(name)
+    if error.errno not in DISK or is_ours:
+        fault = machine_fault(error) if error.errno not in DISK else None
+        return fault or UserError(f"data.cache_dir '{cache_dir}' cannot be written: {error.strerror or error}")
+    return UserError(f"'{name}' cannot be read or written: {error.strerror}")
+
+
+def _opened(folder: Path, sources: int, sums: KnownSums) -> Prepared:
     try:
         facts, tokenizer = read_json(folder / FACTS), tokenizers.load(folder)
+        if facts.pop("sha256", None) != _sum_of(facts):
+            raise DamagedFiles(f"'{folder / FACTS}' was altered")
         if tokenizer.fingerprint != facts.get("tokenizer"):
             raise DamagedFiles(f"'{folder}' is damaged: its tokenizer is not the one that made its tokens")
+        if _manifests(folder, sources) != facts.get("manifests"):
+            raise DamagedFiles(f"'{folder}' is damaged: a {MANIFEST} in it was altered")
         train, validation = (
-            tuple(TokenStore(folder / str(number) / split) for number in range(sources)) for split in SPLITS
+            tuple(TokenStore(folder / str(number) / split, sha256=sums.sha256) for number in range(sources))
+            for split in SPLITS
         )
     except UserError as damage:
         raise UserError(f"{damage}; remove '{folder}', and it is made again") from None
     return Prepared(folder, tokenizer, train, validation)
+
+
+def _manifests(folder: Path, sources: int) -> dict[str, str]:
+    """The sum of each store's manifest, by the store's place in the folder."""
+    places = [f"{number}/{split}" for number in range(sources) for split in SPLITS]
+    try:
+        return {place: sha256_of(folder / place / MANIFEST) for place in places}
+    except OSError as error:
+        raise DamagedFiles(f"'{error.filename}' cannot be read: {error.strerror}") from None
+
+
+def _sum_of(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _given(path: Path, special_tokens: Sequence[str]) -> Tokenizer:
@@ -149,7 +194,12 @@ class _Work:
             self._build(folder / str(number), tokenizer.vocab_size, encode, source, split)
             for number, (source, split) in enumerate(zip(self._sources, self._splits, strict=True))
         ]
-        write_json(folder / FACTS, {"tokenizer": tokenizer.fingerprint, "sources": facts})
+        whole = {
+            "tokenizer": tokenizer.fingerprint,
+            "manifests": _manifests(folder, len(self._sources)),
+            "sources": facts,
+        }
+        write_json(folder / FACTS, {**whole, "sha256": _sum_of(whole)})
         train, validation = (
             {name: sum(source[split][name] for source in facts) for name in ("examples", "bytes", "tokens")}
             for split in SPLITS
@@ -163,20 +213,22 @@ class _Work:
     def _build(
         self, folder: Path, vocab_size: int, encode: Encode, source: Source, split: TrainValidationSplit
     ) -> dict[str, Any]:
-        sizes = dict.fromkeys(SPLITS, 0)
+        sizes, cores = dict.fromkeys(SPLITS, 0), usable_cores()
 
         def encoded(side: tuple[bool, Example]) -> tuple[str, int, TokenizedExample]:
             is_validation, example = side
-            size = sum(len(text.encode(errors="replace")) for text in self._texts(example))
+            size = sum(_num_bytes(text) for text in self._texts(example))
             return SPLITS[is_validation], size, encode(example)
 
         folder.mkdir()
         with ExitStack() as stack:
             writers = {name: stack.enter_context(write_token_store(folder / name, vocab_size)) for name in SPLITS}
-            sides = split.sides(source.examples(self._fields))
-            for name, size, example in map_in_processes(encoded, sides, usable_cores(), CHUNK):
-                writers[name].append(example)
-                sizes[name] += size
+            for is_huge, sides in groupby(split.sides(source.examples(self._fields)), self._is_huge):
+                done = map(encoded, sides) if is_huge else map_in_processes(encoded, sides, cores, CHUNK, self._length)
+                for name, size, example in done:
+                    writers[name].append(example)
+                    sizes[name] += size
+                    del example  # it may be most of the memory, and the next one is made before the name is taken again
         facts = {
             name: {
                 "examples": writer.examples,
@@ -194,32 +246,34 @@ class _Work:
                 if not is_validation:
                     yield from self._texts(example)
 
+    def _is_huge(self, side: tuple[bool, Example]) -> bool:
+        """So long that a worker and the pipes to it should not have copies."""
+        return self._length(side) > HUGE
+
+    def _length(self, side: tuple[bool, Example]) -> int:
+        return sum(map(len, self._texts(side[1])))
+
     def _texts(self, example: Example) -> list[str]:
         values = (example.fields.get(field) for field in self._text_fields)
         texts = (" ".join(map(str, value)) if isinstance(value, list) else value for value in values)
         return [text for text in texts if isinstance(text, str)]
 
 
-def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], sums_file: Path) -> str:
-    """sha256 over the settings and every file's name and content.
+def _num_bytes(text: str) -> int:
+    """In UTF-8, without a copy of it all."""
+    return sum(len(text[start : start + PART].encode(errors="replace")) for start in range(0, len(text), PART))
 
-    A file whose size and time of change are those of the last look is not read again: its sum is in `sums_file`.
-    """
-    try:
-        known = json.loads(sums_file.read_bytes())
-    except (OSError, ValueError):
-        known = {}
-    sums, described = {}, []
+
+def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], sums: KnownSums) -> str:
+    """sha256 over the settings and every file's name and content."""
+    described, of_files = [], []
     for source in sources:
         paths = source.paths()
         described.append([source.name, repr(source), [path.as_posix() for path in paths]])
         for path in paths:
-            status = path.stat()
-            key = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
-            sums[key] = known.get(key) or sha256_of(path)
-    if not sums.keys() <= known.keys():
-        sums_file.write_text(json.dumps({**known, **sums}))
-    whole = json.dumps([settings, described, list(sums.values())])
+            with tells_read_faults(path):
+                of_files.append(sums.sha256(path))
+    whole = json.dumps([settings, described, of_files])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -53,10 +53,14 @@ class TrainValidationSplit:
             if self.longest is None or size_of(example, self.fields) <= self.longest:
                 yield key_hash(key_of(example, self.fields)) < self.below, example
                 continue
-            text = example.text()
+            name, fields, text = example.name, dict(example.fields), example.text()
+            del example  # it may be most of the memory
             border = tail_border(text, self.share)
-            yield False, Example(example.name, {**example.fields, "text": text[:border]})
-            yield True, Example(example.name, {**example.fields, "text": text[border:]})
+            tail, text = text[border:], text[:border]
+            parts = [(True, Example(name, {**fields, "text": tail})), (False, Example(name, {**fields, "text": text}))]
+            del tail, text, fields
+            yield parts.pop()
+            yield parts.pop()
 
 
 def train_validation_split(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
+
 from scratchgrad.errors import UserError
 from scratchgrad.tools.data.tokenized import Array, TokenizedExample
 from scratchgrad.tools.tokenizer import Encoded, Template, Tokenizer
@@ -47,7 +49,8 @@ class TextLayout:
 
     def document(self, text: str) -> TokenizedExample:
         """begin text: every token a target, begin too, which ends the document before it."""
-        return TokenizedExample.of(([self.begin], True), (self.tokenizer.encode_array(text), True))
+        ids = self.tokenizer.encode_array(text)
+        return TokenizedExample.of((np.array([self.begin], ids.dtype), True), (ids, True))
 
     def prompt(self, text: str) -> list[int]:
         """begin text: what a decoder goes on from."""

@@ -3,19 +3,19 @@
 A folder: tokens.bin (uint16, or uint32 for a vocabulary above 65,536), offsets.bin (int64, of each example's first
 token, and the number of all tokens), is_target.bin (bool of each token; absent where all are), a file for each further
 column, and manifest.json with their sizes, sums and dtypes. It is written beside its place and renamed, so that it is
-whole or not there. A store is opened by its sizes alone, however large it is, and read through the memory map.
+whole or not there. A store is opened when its files have their sums, and read through the memory map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from scratchgrad.files import DamagedFiles, atomic_directory, verify_manifest, write_manifest
+from scratchgrad.files import DamagedFiles, atomic_directory, sha256_of, verify_manifest, write_manifest
 from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.tools.data.tokenized import Array, TokenizedExample
 
@@ -31,13 +31,13 @@ class TokenStore:
     tokens (tokens,): all ids, a memory map. offsets (examples + 1,) int64: example i is
     tokens[offsets[i] : offsets[i + 1]]. is_target (tokens,) bool. columns: by name, (tokens,) or (examples,).
 
-    DamagedFiles where files are missing, have other sizes than were written, or hold offsets that do not rise; and,
-    when they are read, where there are ids outside the vocabulary.
+    DamagedFiles where files are missing, are not what was written, or hold offsets that do not rise; and, when they are
+    read, where there are ids outside the vocabulary. sha256: of a file; by default all are read to open a store.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, sha256: Callable[[Path], str] = sha256_of) -> None:
         self.folder = folder
-        facts = verify_manifest(folder, sizes_only=True)
+        facts = verify_manifest(folder, sha256=sha256)
         if facts.get("format") != FORMAT:
             raise DamagedFiles(f"'{folder}' is no token store, or one of another version")
         try:
@@ -75,7 +75,7 @@ class TokenStore:
         """tokens[start:end] as int64, whatever examples they belong to. IndexError where they are not all there."""
         if not 0 <= start <= end <= len(self.tokens):
             raise IndexError(f"'{self.folder}' has {len(self.tokens)} tokens, and not all from {start} to {end}")
-        ids = self.tokens[start:end].astype(np.int64)
+        ids: Array = self.tokens[start:end].astype(np.int64)
         if len(ids) and ids.max() >= self.vocab_size:
             place = start + int(np.argmax(ids >= self.vocab_size))
             raise DamagedFiles(
@@ -85,7 +85,7 @@ class TokenStore:
         return ids
 
     def verify(self) -> None:
-        """DamagedFiles where a file is not what was written, or holds an id of no token: reads everything."""
+        """DamagedFiles where a file is not what was written by now, or holds an id of no token: reads everything."""
         verify_manifest(self.folder)
         for start in range(0, len(self.tokens), BLOCK):
             self.read(start, min(start + BLOCK, len(self.tokens)))
@@ -146,11 +146,11 @@ class TokenStoreWriter:
             for start in range(0, self.tokens, BLOCK):  # all tokens so far were targets
                 self._append(IS_TARGET, b"\1" * min(BLOCK, self.tokens - start))
             self._append(IS_TARGET, b"")
-        self._append(TOKENS, ids.astype(self._dtype).tobytes())
+        self._append_array(TOKENS, ids, self._dtype)
         if IS_TARGET in self._files:
-            self._append(IS_TARGET, is_target.astype(bool).tobytes())
+            self._append_array(IS_TARGET, is_target, np.dtype(bool))
         for name, column in columns.items():
-            self._append(name, column.astype(column.dtype.newbyteorder("<")).tobytes())
+            self._append_array(name, column, column.dtype.newbyteorder("<"))
         self.examples += 1
         self.tokens += len(ids)
         self.targets += int(is_target.sum())
@@ -193,6 +193,12 @@ class TokenStoreWriter:
             self._columns = found
         if found != self._columns:
             raise ValueError(f"{where} has columns {found}; those before it have {self._columns}")
+
+    def _append_array(self, name: str, values: Array, dtype: np.dtype[Any]) -> None:
+        """In blocks: of a text of a hundred megabytes there is no second copy."""
+        flat = values.reshape(-1)
+        for start in range(0, len(flat), BLOCK):
+            self._append(name, flat[start : start + BLOCK].astype(dtype).tobytes())
 
     def _append(self, name: str, data: bytes) -> None:
         if name not in self._files:

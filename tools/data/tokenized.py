@@ -27,8 +27,13 @@ class TokenizedExample:
 
     @classmethod
     def of(cls, *parts: tuple[Sequence[int] | Array, bool], **columns: Any) -> TokenizedExample:
-        """Parts of ids one after another, each with whether its tokens are targets."""
-        ids = np.concatenate([np.asarray(part, np.int64) for part, _ in parts])
+        """Parts of ids one after another, each with whether its tokens are targets.
+
+        The ids are of the dtype that holds those of all parts; what is no array counts as int64.
+        """
+        ids = np.concatenate(
+            [part if isinstance(part, np.ndarray) else np.asarray(part, np.int64) for part, _ in parts]
+        )
         is_target = np.repeat([counts for _, counts in parts], [len(part) for part, _ in parts])
         return cls(ids, is_target, {name: np.asarray(column) for name, column in columns.items()})
 

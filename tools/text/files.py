@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from scratchgrad.errors import UserError
+from scratchgrad.files.faults import read_fault
 
 CHUNK = 1 << 20  # bytes that a streamed file is read in
 LONGEST_LINE = 256 << 20  # bytes
@@ -91,8 +92,10 @@ def read_chunks(path: Path) -> Iterator[str]:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The number of each line that is not blank, from 1 on, and its text. Only \\n and \\r\\n end a line."""
     for number, text in decoded_lines(path):
-        if text.strip():
-            yield number, text.removesuffix("\n").removesuffix("\r")
+        if not text.isspace():
+            held = [text.removesuffix("\n").removesuffix("\r")]
+            text = ""  # a line may be most of the memory: nothing here names it while the caller works with it
+            yield number, held.pop()
 
 
 def decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -106,23 +109,30 @@ def decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
             if b"\0" in line:
                 raise UserError(f"'{path}' is binary: line {number} has a zero byte")
             try:
-                text = line.decode()
+                held = [line.decode()]
             except UnicodeDecodeError as error:
                 raise _not_utf8(path, error, file.tell() - len(line)) from None
-            yield number, text
+            line = b"-"
+            yield number, held.pop()
     if not number:
         raise UserError(f"'{path}' is empty: leave it out")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def tells_read_faults(path: Path) -> Iterator[None]:
+    """Inside, what the system says against reading the file is a UserError that names it."""
     try:
-        with path.open("rb") as raw:
-            yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+        yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise read_fault(path, error) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with tells_read_faults(path), path.open("rb") as raw:
+        yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError, shift: int) -> UserError:

@@ -63,6 +63,7 @@ def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UserError(f"'{path}', line {number}: not JSON: {error}") from None
+        del line  # it may be most of the memory
         if not isinstance(record, dict):
             raise UserError(f"'{path}', line {number}: a record is an object, as in {{\"text\": ...}}")
         yield number, record

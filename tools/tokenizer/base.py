@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.tools.tokenizer.added_tokens import AddedToken, Splitter
 from scratchgrad.tools.tokenizer.batches import encode_in_processes
 from scratchgrad.tools.tokenizer.normal_forms import Traced, unchanged
+from scratchgrad.tools.tokenizer.patterns import LONG
 from scratchgrad.tools.tokenizer.templates import PLAIN, Encoded, Template
 
 Span = tuple[int, int]  # characters of the text: from, and up to but without
@@ -47,6 +48,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         """The ids of normalized text without added tokens, which may stand at the start of the whole text."""
+
+    def iterate_normalized(self, text: str, at_start: bool = True) -> Iterator[int]:
+        """As `encode_normalized`, one by one; where text is cut into pieces, these are not made all at once."""
+        return iter(self.encode_normalized(text, at_start))
 
     @abstractmethod
     def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
@@ -103,21 +108,35 @@ class Tokenizer(ABC):
         text = encodable(text)
         if not (allowed_special or self._cuts_always):
             return self.encode_normalized(self.normalize(text))
-        raw, normalized = self._splitters(frozenset(allowed_special))
         ids: list[int] = []
+        for part, at_start, token in self._parts(text, allowed_special):
+            ids += self.encode_normalized(part, at_start) if token is None else [token]
+        return ids
+
+    def _parts(self, text: str, allowed_special: Collection[str] = ()) -> Iterator[tuple[str, bool, int | None]]:
+        """Normalized text between added tokens, with whether it stands at the start; and these tokens, with no text."""
+        raw, normalized = self._splitters(frozenset(allowed_special))
         for start, end, token in raw.split(text):
             if token is not None:
-                ids.append(token)
+                yield "", False, token
                 continue
             part = self.normalize(text[start:end], start == 0)
             for first, last, inner in normalized.split(part):
-                at_start = start == first == 0
-                ids += self.encode_normalized(part[first:last], at_start) if inner is None else [inner]
-        return ids
+                yield part[first:last], start == first == 0, inner
 
-    def encode_array(self, text: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
-        """As `encode`, in an array."""
-        return np.array(self.encode(text), np.uint32)
+    def encode_array(self, text: str) -> np.ndarray[Any, np.dtype[np.unsignedinteger[Any]]]:
+        """As `encode`, in an array of uint16 where that holds every id, else of uint32: for texts of any length."""
+        dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
+        if len(text) <= LONG:
+            return np.array(self.encode(text), dtype)
+        text = encodable(text)
+        parts = self._parts(text) if self._cuts_always else iter([(self.normalize(text), True, None)])
+        ids = (
+            id_
+            for part, at_start, token in parts
+            for id_ in (self.iterate_normalized(part, at_start) if token is None else (token,))
+        )
+        return np.fromiter(ids, dtype)
 
     def encode_with_offsets(self, text: str, allowed_special: Collection[str] = ()) -> tuple[list[int], list[Span]]:
         """The ids, and which characters of `text` each stands for. Ids that split a character all stand for it."""
@@ -223,7 +242,8 @@ class StreamDecoder:
 def encodable(text: str) -> str:
     """`text` with U+FFFD for lone surrogates, which have no bytes."""
     try:
-        text.encode()
+        for start in range(0, len(text), LONG):
+            text[start : start + LONG].encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text

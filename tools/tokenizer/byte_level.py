@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 
 import numpy as np
@@ -13,7 +13,7 @@ from scratchgrad.tools.tokenizer.base import Span, Tokenizer
 from scratchgrad.tools.tokenizer.cache import PieceCache
 from scratchgrad.tools.tokenizer.merging import Merge, Merger
 from scratchgrad.tools.tokenizer.normal_forms import Form, Traced, normalized, traced_form, unchanged
-from scratchgrad.tools.tokenizer.patterns import cutter
+from scratchgrad.tools.tokenizer.patterns import cutter, iterate
 from scratchgrad.tools.tokenizer.templates import Template
 
 # Those that occur in UTF-8: vocabularies that were learnt from text alone (GPT-NeoX's) lack the others.
@@ -66,6 +66,9 @@ class ByteLevelBPE(Tokenizer):
 
     def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         return list(chain.from_iterable(map(self._cache.__getitem__, cutter(self.pattern)(text))))
+
+    def iterate_normalized(self, text: str, at_start: bool = True) -> Iterator[int]:
+        return chain.from_iterable(map(self._cache.__getitem__, iterate(self.pattern, text)))
 
     def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         points = np.frombuffer(text.encode("utf-32-le"), np.uint32)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scratchgrad.errors import UserError, printable, quoted
+from scratchgrad.files.faults import read_fault
 
 Kind = TypeVar("Kind")
 
@@ -30,7 +31,7 @@ def read_file(path: Path) -> bytes:
     except FileNotFoundError:
         raise UserError(f"'{path}' does not exist; scratchgrad-tokenize train makes one") from None
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
+        raise read_fault(path, error) from None
 
 
 def read_text_file(path: Path) -> str:

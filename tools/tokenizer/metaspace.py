@@ -7,7 +7,7 @@ that cuts the text into pieces first.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -96,6 +96,10 @@ class MetaspaceBPE(Tokenizer):
     def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         ids = chain.from_iterable(map(self._cache.__getitem__, self._cut.findall(text)))
         return list(ids) if self.byte_ids is not None else _without_repeats(ids, self.unknown)
+
+    def iterate_normalized(self, text: str, at_start: bool = True) -> Iterator[int]:
+        ids = chain.from_iterable(self._cache[match.group()] for match in self._cut.finditer(text))
+        return ids if self.byte_ids is not None else iter(_without_repeats(ids, self.unknown))
 
     def symbols(self, piece: str) -> list[int]:
         """The ids of its characters, before anything is merged."""

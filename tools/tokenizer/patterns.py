@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from scratchgrad.tools.tokenizer.oniguruma import rewritten
 PATIENCE = 20.0  # seconds that a pattern of the user's own may take for one text
 STRETCH = 256  # characters, at least, of which some that are no ASCII make the others slow, too
 MOST_COPIES = 20_000  # of a pattern's parts, which repetitions multiply: some 2 kB of memory each
+LONG = 1 << 20  # characters: the pieces of a longer text are not all made at once
 RARE = 0.01  # of all characters: where more are no ASCII, few stretches are without them
 
 
@@ -76,6 +78,41 @@ def cutter(pattern: str) -> Callable[[str], list[str]]:
     return _published(PATTERNS[pattern]) if pattern in PATTERNS else _own(pattern)
 
 
+def iterate(pattern: str, text: str) -> Iterator[str]:
+    """The pieces of `cutter(pattern)`, one by one: of a long text they take little memory, and more time.
+
+    A text is worked on from border to border, and a pattern of the user's own from match to match.
+    """
+    cut = cutter(pattern)
+    if len(text) <= LONG:
+        yield from cut(text)
+    elif pattern in PATTERNS:
+        start = 0
+        while start < len(text):
+            border = BORDER.search(text, start + LONG)
+            end = border.start() if border is not None else len(text)
+            yield from cut(text[start:end])
+            start = end
+    else:
+        yield from _iterate_own(pattern, text)
+
+
+def _iterate_own(pattern: str, text: str) -> Iterator[str]:
+    compiled = regex.compile(rewritten(pattern))
+    if compiled.flags & regex.REVERSE:  # whose matches come from the end
+        yield from cutter(pattern)(text)
+        return
+    place = 0
+    with _in_time(pattern, text):
+        for match in compiled.finditer(text, timeout=PATIENCE * max(1, len(text) / LONG)):
+            for border in match.span():
+                if border > place:
+                    yield text[place:border]
+                    place = border
+    if place < len(text):
+        yield text[place:]
+
+
 def name_of(published: str) -> str:
     """The name of a published pattern, or the pattern where it has none."""
     return next((name for name, pattern in PATTERNS.items() if pattern.published == published), published)
@@ -121,15 +158,21 @@ def matches_of(pattern: str) -> Callable[[str], list[tuple[int, int]]]:
         raise UserError(f"the pattern {quoted(pattern)} is not a regular expression: {error}") from None
 
     def find(text: str) -> list[tuple[int, int]]:
-        try:
+        with _in_time(pattern, text):
             return [match.span() for match in compiled.finditer(text, timeout=PATIENCE)]
-        except TimeoutError:
-            raise UserError(
-                f"the pattern {quoted(pattern)} took more than {PATIENCE:.0f} s for a text of {len(text):,} "
-                "characters: it tries too many ways to match"
-            ) from None
 
     return find
+
+
+@contextmanager
+def _in_time(pattern: str, text: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise UserError(
+            f"the pattern {quoted(pattern)} took more than {PATIENCE:.0f} s for a text of {len(text):,} "
+            "characters: it tries too many ways to match"
+        ) from None
 
 
 def _own(pattern: str) -> Callable[[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import regex
@@ -80,6 +80,9 @@ class WordPiece(Tokenizer):
 
     def encode_normalized(self, text: str, at_start: bool = True) -> list[int]:
         return list(chain.from_iterable(map(self._cache.__getitem__, _WORDS.findall(text))))
+
+    def iterate_normalized(self, text: str, at_start: bool = True) -> Iterator[int]:
+        return chain.from_iterable(self._cache[match.group()] for match in _WORDS.finditer(text))
 
     def spans(self, text: str, ids: list[int], at_start: bool = True) -> list[Span]:
         spans = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scratchgrad.tools.text.example import Example, Skipped
+from scratchgrad.tools.text.files import tells_read_faults
 from scratchgrad.tools.text.source import Source
 
 # Parts of the standard library that are not prose about programs: tests, and tables that programs wrote.
@@ -36,7 +37,7 @@ class StdlibSource(Source):
     def read(
         self, path: Path, fields: Sequence[str] = ("text",), skipped: Callable[[Skipped], None] | None = None
     ) -> Iterator[Example]:
-        with tokenize.open(path) as file:  # heeds a coding line
+        with tells_read_faults(path), tokenize.open(path) as file:  # heeds a coding line
             yield Example(path.relative_to(_root()).as_posix(), {"text": file.read()})
 
 
