@@ -9,6 +9,6 @@ from scratchgrad.files.sums import KnownSums
 from scratchgrad.files.tensors import map_tensors, write_tensors
 
 __all__ = [
-    "DamagedFiles", "KnownSums", "atomic_directory", "atomic_file", "load", "machine_fault", "map_tensors", "read_json",
-    "save", "sha256_of", "verify_manifest", "write_json", "write_manifest", "write_tensors",
+    "DamagedFiles", "KnownSums", "atomic_directory", "atomic_file", "load", "machine_fault", "map_tensors",
+    "read_json", "save", "sha256_of", "verify_manifest", "write_json", "write_manifest", "write_tensors",
 ]  # fmt: skip

@@ -1,13 +1,24 @@
 """Files on bad days: a writer that raises, is killed or finds no room leaves what was there, whole."""
 
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from scratchgrad.files import DamagedFiles, atomic_directory, atomic_file, verify_manifest, write_manifest
+from scratchgrad.files import (
+    DamagedFiles,
+    KnownSums,
+    atomic_directory,
+    atomic_file,
+    sha256_of,
+    sums,
+    verify_manifest,
+    write_manifest,
+)
 
 
 def test_a_file_is_the_old_one_until_it_is_the_new_one(tmp_path):
@@ -102,8 +113,7 @@ def described(tmp_path):
 def test_a_manifest_gives_its_facts_back_where_all_files_are_as_they_were(tmp_path):
     folder = described(tmp_path)
     assert verify_manifest(folder) == {"step": 7}
-    (folder / "a").write_bytes(b"12346")
-    assert verify_manifest(folder, sizes_only=True) == {"step": 7}
+    assert verify_manifest(folder, sha256=KnownSums(tmp_path / "sums.json").sha256) == {"step": 7}
 
 
 @pytest.mark.parametrize(("damage", "words"), [
@@ -111,6 +121,7 @@ def test_a_manifest_gives_its_facts_back_where_all_files_are_as_they_were(tmp_pa
     (lambda folder: (folder / "a").write_bytes(b"1234"), "'a' has 4 bytes where 5 were written"),
     (lambda folder: (folder / "inner" / "b").unlink(), "'inner/b' is missing"),
     (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json: it is not complete"),
+    (lambda folder: (shutil.rmtree(folder), folder.write_bytes(b"")), "manifest.json' cannot be read: Not a directory"),
     (lambda folder: (folder / "manifest.json").write_text("{"), "is not a manifest"),
     (lambda folder: (folder / "manifest.json").write_text('{"files": {"a": 1}}'), "is not a manifest"),
     (lambda folder: (folder / "manifest.json").write_text('{"files": {"../../x": {"bytes": 1, "sha256": ""}}}'), "lies outside"),
@@ -120,6 +131,30 @@ def test_a_manifest_names_every_damage(tmp_path, damage, words):
     damage(folder)
     with pytest.raises(DamagedFiles, match=words):
         verify_manifest(folder)
+
+
+def test_a_sum_is_known_until_the_file_is_touched_whatever_its_time_says(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(sums, "sha256_of", lambda path: read.append(path.name) or sha256_of(path))
+    path, kept = tmp_path / "a", tmp_path / "sums.json"
+    for content, looks in ((b"12345", 1), (b"12346", 2)):
+        path.write_bytes(content)
+        os.utime(path, ns=(10**18, 10**18))
+        for _ in range(2):
+            known = KnownSums(kept)
+            assert known.sha256(path) == hashlib.sha256(content).hexdigest()
+            known.save()
+            assert len(read) == looks
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"[" * 100_000, b"\xff", b'{"a": 1, "b": "x"}'])
+def test_known_sums_that_are_damaged_are_not_known(tmp_path, damage):
+    (tmp_path / "sums.json").write_bytes(damage)
+    known = KnownSums(tmp_path / "sums.json")
+    (tmp_path / "a").write_bytes(b"1")
+    assert known.sha256(tmp_path / "a") == sha256_of(tmp_path / "a")
+    known.save()
+    assert KnownSums(tmp_path / "sums.json").sha256(tmp_path / "a") == sha256_of(tmp_path / "a")
 
 
 def test_all_damages_are_told_at_once(tmp_path):

@@ -2,16 +2,17 @@
 
 import json
 import os
-import signal
+import re
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchgrad import UserError
+from scratchgrad.files import sha256_of, sums
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data import TextLayout, prepare, train_validation_split
 from scratchgrad.tools.text import build_source
@@ -155,89 +156,110 @@ def test_nothing_is_done_twice_and_everything_when_something_changed(tmp_path):
 
 @pytest.mark.parametrize(("name", "damage", "words"), [
     ("0/train/tokens.bin", b"", "'tokens.bin' has 0 bytes"), ("prepared.json", b"{", "prepared.json' is not JSON"),
-    ("prepared.json", b"{}", "its tokenizer is not the one that made its tokens"), ("tokenizer.json", b"", "tokenizer.json"),
+    ("prepared.json", b"{}", "prepared.json' was altered"), ("tokenizer.json", b"", "tokenizer.json' was altered"),
+    ("0/validation/manifest.json", None, "0/validation/manifest.json' was altered"),
 ])  # fmt: skip
 def test_a_damaged_folder_is_told_with_what_to_do(tmp_path, name, damage, words):
     source = files(fill(tmp_path / "text", 8))
     done, _ = prepared(tmp_path / "cache", source)
-    (done.folder / name).write_bytes(damage)
+    (done.folder / name).write_bytes(damage) if damage is not None else (done.folder / name).unlink()
     with pytest.raises(UserError, match=words) as told:
         prepared(tmp_path / "cache", source)
     assert str(told.value).endswith(f"; remove '{done.folder}', and it is made again")
 
 
-PREPARER = """
-import sys
+def test_any_change_of_equal_size_is_seen_and_what_is_told_to_be_removed_mends_it(tmp_path):
+    source = build_source("reverse", pairs=60)
+    done, _ = prepared(tmp_path / "cache", source, encoding="pair")
+    whole = {path.relative_to(done.folder): path.read_bytes() for path in done.folder.rglob("*") if path.is_file()}
+    assert {"tokens.bin", "offsets.bin", "is_target.bin", "manifest.json", "prepared.json", "tokenizer.json"} <= {
+        path.name for path in whole
+    }
+    for path, content in whole.items():
+        for place in (1, len(content) // 3, len(content) // 2, len(content) - 3):
+            before = (done.folder / path).stat()
+            damaged = bytearray(content)
+            damaged[place] ^= 1
+            (done.folder / path).write_bytes(damaged)
+            os.utime(done.folder / path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            with pytest.raises(UserError) as told:
+                prepared(tmp_path / "cache", source, encoding="pair")
+            assert str(told.value).endswith(f"; remove '{done.folder}', and it is made again"), (path, place)
+            assert len(str(told.value).replace(str(tmp_path), "")) < 300
+        (done.folder / path).write_bytes(content)
+    prepared(tmp_path / "cache", source, encoding="pair")
+    (done.folder / "0" / "train" / "tokens.bin").write_bytes(b"")
+    shutil.rmtree(done.folder)
+    prepared(tmp_path / "cache", source, encoding="pair")
+    again = {path.relative_to(done.folder): path.read_bytes() for path in done.folder.rglob("*") if path.is_file()}
+    assert again == whole
+
+
+def test_tokens_are_not_read_again_at_every_start(tmp_path, monkeypatch):
+    source = files(fill(tmp_path / "text", 8))
+    read = []
+    monkeypatch.setattr(sums, "sha256_of", lambda path: read.append(path.name) or sha256_of(path))
+    prepared(tmp_path / "cache", source)
+    assert read.count("tokens.bin") == 2
+    read.clear()
+    prepared(tmp_path / "cache", source)
+    assert read == []
+
+
+def test_a_text_that_cannot_be_read_is_named_and_not_the_cache(tmp_path):
+    (fill(tmp_path / "text", 8) / "x.txt").symlink_to(
+        "/proc/self/mem"
+    )  # a file that gives an error to whoever reads it
+    with pytest.raises(UserError, match=r"text/x.txt' cannot be read: Input/output error"):
+        prepared(tmp_path / "cache", files(tmp_path / "text"))
+
+
+FEW_FILES = """
+import resource, sys
 from pathlib import Path
+from scratchgrad import UserError
 from tests.tools.test_prepare import files, prepared
-done, _ = prepared(Path(sys.argv[2]), files(Path(sys.argv[1])), say=lambda line: print(line, flush=True))
-print(done.folder)
+source = files(Path(sys.argv[1]))
+limit = len(list(Path("/proc/self/fd").iterdir())) + int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+try:
+    prepared(Path(sys.argv[2]), source)
+except UserError as told:
+    print(told)
 """
 
 
-def start(folder, cache):
-    arguments = [sys.executable, "-c", PREPARER, str(folder), str(cache)]
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=root)
+@pytest.mark.parametrize("more", [1, 2, 4, 6])
+def test_too_few_open_files_are_told_with_the_remedy(tmp_path, more):
+    words = [sys.executable, "-c", FEW_FILES, fill(tmp_path / "text", 8), tmp_path / "cache", str(more)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert re.fullmatch(
+        r"no more files can be opened: the limit is \d+ at once; raise it, as by: ulimit -n 4096\n", done.stdout
+    ), done.stdout + done.stderr
 
 
-def test_several_at_once_do_the_work_once(tmp_path):
-    folder = fill(tmp_path / "text")
-    processes = [start(folder, tmp_path / "cache") for _ in range(4)]
-    outputs = [process.communicate(timeout=60)[0].splitlines() for process in processes]
-    assert len({lines[-1] for lines in outputs}) == 1
-    assert sorted(map(len, outputs)) == [1, 1, 1, 4]
+HUGE_RECORD = """
+import resource, sys
+from pathlib import Path
+from tests.tools.test_prepare import files, prepared
+done, _ = prepared(Path(sys.argv[2]), files(Path(sys.argv[1])))
+print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1000)
+"""
 
 
-def test_one_that_is_killed_leaves_nothing_that_is_taken_for_whole(tmp_path):
-    folder = fill(tmp_path / "text", 200)
-    for attempt in range(3):
-        process = start(folder, tmp_path / "cache")
-        process.stdout.readline()
-        time.sleep(0.02 * attempt)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    done, _ = prepared(tmp_path / "cache", files(folder))
-    names = sorted(path.name for path in (tmp_path / "cache").iterdir())
-    assert names == sorted([".lock", "sums.json", done.folder.name])
-    whole, _ = prepared(tmp_path / "other", files(folder))
-    assert done.train[0].tokens.tobytes() == whole.train[0].tokens.tobytes()
+@pytest.mark.slow
+def test_a_record_of_100_mb_takes_600_mb(tmp_path):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("".join(text(seed, 40_000) for seed in range(20)) * 33)
+    assert (tmp_path / "text" / "a.txt").stat().st_size > 100e6
+    words = [sys.executable, "-c", HUGE_RECORD, tmp_path / "text", tmp_path / "cache"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert float(done.stdout) < 600, done.stdout + done.stderr
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path):
-    source = files(fill(tmp_path / "text"))
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"data.cache_dir '.*/file/cache' cannot be written: Not a directory"):
-        prepared(tmp_path / "file" / "cache", source)
-
-
-def test_an_example_that_lacks_a_field_is_told_with_its_line(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"source": "a", "target": "b"}\n' * 9 + '{"source": "a"}\n')
-    with pytest.raises(UserError, match=r"a\.jsonl:10': an example needs a field .target.;"):
-        prepared(tmp_path / "cache", build_source("files", files=[f"{tmp_path}/*.jsonl"]), encoding="pair")
-    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
-
-
-def test_what_an_encoder_raises_in_a_worker_is_raised_here(tmp_path):
-    def refusing(tokenizer):
-        def encode(example):
-            raise UserError(f"'{example.name}' will not do")
-
-        return encode
-
-    source = files(fill(tmp_path / "text", 8))
-    with pytest.raises(UserError, match="txt' will not do"):
-        prepared(tmp_path / "cache", source, encoder=refusing)
-    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
-
-
-def test_a_learnt_tokenizer_gets_the_special_tokens_of_the_objective_and_a_given_one_must_have_them(tmp_path):
-    source, wanted = files(fill(tmp_path / "text")), ("[CLS]", "[MASK]")
-    plain, _ = prepared(tmp_path / "cache", source)
-    marked, _ = prepared(tmp_path / "cache", source, special_tokens=wanted)
-    assert marked.folder != plain.folder
-    assert marked.tokenizer.special_tokens == {"<|endoftext|>": 0, "[CLS]": 1, "[MASK]": 2}
-    again, _ = prepared(tmp_path / "cache", source, special_tokens=wanted, tokenizer_path=marked.folder)
-    assert again.train[0].tokens.tobytes() == marked.train[0].tokens.tobytes()
-    with pytest.raises(UserError, match=r"has no special tokens \[CLS\], \[MASK\], which train.objective needs"):
-        prepared(tmp_path / "cache", source, special_tokens=wanted, tokenizer_path=plain.folder)
+def test_a_record_that_no_worker_is_given_has_the_same_tokens(tmp_path, monkeypatch):
+    source = files(fill(tmp_path / "text", 9))
+    usual, _ = prepared(tmp_path / "one", source)
+    monkeypatch.setattr(sys.modules["scratchgrad.tools.data.prepare"], "HUGE", len(text(3)) - 1)
+    huge, _ = prepared(tmp_path / "two", source)
+    assert (huge.folder / "prepared.json").read_bytes() == (usual.folder / "prepared.json").read_bytes()

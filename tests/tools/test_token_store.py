@@ -1,6 +1,7 @@
 """What is written to a token store is what is read from it, and a store that was damaged says so in a sentence."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgrad import UserError
+from scratchgrad.files import sha256_of
 from scratchgrad.tools.data import TokenizedExample, TokenStore, token_store, write_token_store
 from tests.pages import blocks, printed, with_output
 
@@ -127,7 +129,29 @@ def change_manifest(**facts):
 
 
 def change(name: str, values: list[int], dtype: str):
-    return lambda folder: (folder / f"{name}.bin").write_bytes(np.array(values, dtype).tobytes())
+    """The file and its sum: what a program of another version, or a bug, might write."""
+
+    def change(folder: Path) -> None:
+        path = folder / f"{name}.bin"
+        path.write_bytes(np.array(values, dtype).tobytes())
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"][path.name]["sha256"] = sha256_of(path)
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
+def flip(name: str):
+    """One bit of a file, whose size and time of change stay."""
+
+    def change(folder: Path) -> None:
+        path = folder / f"{name}.bin"
+        before, content = path.stat(), bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return change
 
 
 DAMAGES = [
@@ -140,7 +164,7 @@ DAMAGES = [
     (change("offsets", [1, 2, 4, 6], "<i8"), "examples reach from token 1 to 6, and there are 6"),
     (change("offsets", [0, 2, 4, 7], "<i8"), "examples reach from token 0 to 7, and there are 6"),
     (change("tokens", [1, 2, 3, 99, 5, 6], "<u2"), "token 3 is 99, and the vocabulary has 10 tokens"),
-    (change("label", [1, 2, 9], "<i8"), "'label.bin' was altered"),
+    *((flip(name), f"'{name}.bin' was altered") for name in ("tokens", "offsets", "is_target", "label")),
     (change_manifest(tokens=7), "'tokens.bin' has 12 bytes in place of 14"),
     (change_manifest(examples=2), "'offsets.bin' has 32 bytes in place of 24"),
     (change_manifest(vocab_size=70_000), "'tokens.bin' has 12 bytes in place of 24"),
@@ -160,8 +184,16 @@ def test_a_damaged_store_is_told_in_a_sentence(tmp_path, damage, words):
     folder = written(tmp_path / "s", made, 10).folder
     damage(folder)
     with pytest.raises(UserError, match=re.escape(words)) as told:
-        list(TokenStore(folder)) if "altered" not in words else TokenStore(folder).verify()
+        list(TokenStore(folder))
     assert len(str(told.value).replace(str(tmp_path), "")) < 300
+
+
+def test_a_store_that_is_damaged_while_it_is_open_is_seen_when_it_is_verified(tmp_path):
+    store = written(tmp_path / "s", [TokenizedExample.of(([1, 2], True))], 10)
+    store.verify()
+    (tmp_path / "s" / "tokens.bin").write_bytes(np.array([1, 3], "<u2").tobytes())
+    with pytest.raises(UserError, match=r"'tokens\.bin' was altered"):
+        store.verify()
 
 
 def test_the_example_of_the_documentation(tmp_path):

@@ -3,8 +3,8 @@
 
 The fingerprint covers whatever decides the result (the files' contents, the settings of sources and tokenizer, the
 encoding), so a folder is either what is wanted or has another name. It is built beside its place and renamed: never
-half-written. prepared.json holds the sums of the stores' manifests, which hold those of their files, and its own: all
-are compared when a folder is opened. Under a launcher every rank calls `prepare` before MPI starts; the first to get
+half-written. prepared.json holds its own sum and those of the others, but for what the stores' manifests have: all are
+compared when a folder is opened. Under a launcher every rank calls `prepare` before MPI starts; the first to get
 the lock does the work, the others find it done.
 """
 
@@ -50,6 +50,8 @@ SPLITS = ("train", "validation")
 FACTS = "prepared.json"
 SECONDS_BETWEEN_LOOKS = 0.1  # at a lock
 
+Side = tuple[bool, Example]  # whether it is validation
+Encoded = tuple[str, int, TokenizedExample]  # the split, bytes of text
 Encode = Callable[[Example], TokenizedExample]
 Say = Callable[[str], None]
 
@@ -125,13 +127,13 @@ def _told(error: OSError, cache_dir: Path) -> UserError:
 
 def _opened(folder: Path, sources: int, sums: KnownSums) -> Prepared:
     try:
-        facts, tokenizer = read_json(folder / FACTS), tokenizers.load(folder)
+        facts = read_json(folder / FACTS)
         if facts.pop("sha256", None) != _sum_of(facts):
             raise DamagedFiles(f"'{folder / FACTS}' was altered")
-        if tokenizer.fingerprint != facts.get("tokenizer"):
-            raise DamagedFiles(f"'{folder}' is damaged: its tokenizer is not the one that made its tokens")
-        if _manifests(folder, sources) != facts.get("manifests"):
-            raise DamagedFiles(f"'{folder}' is damaged: a {MANIFEST} in it was altered")
+        for name, sum in facts["sums"].items():
+            if not (folder / name).is_file() or sha256_of(folder / name) != sum:
+                raise DamagedFiles(f"'{folder / name}' was altered")
+        tokenizer = tokenizers.load(folder)
         train, validation = (
             tuple(TokenStore(folder / str(number) / split, sha256=sums.sha256) for number in range(sources))
             for split in SPLITS
@@ -141,13 +143,11 @@ def _opened(folder: Path, sources: int, sums: KnownSums) -> Prepared:
     return Prepared(folder, tokenizer, train, validation)
 
 
-def _manifests(folder: Path, sources: int) -> dict[str, str]:
-    """The sum of each store's manifest, by the store's place in the folder."""
-    places = [f"{number}/{split}" for number in range(sources) for split in SPLITS]
-    try:
-        return {place: sha256_of(folder / place / MANIFEST) for place in places}
-    except OSError as error:
-        raise DamagedFiles(f"'{error.filename}' cannot be read: {error.strerror}") from None
+def _described(folder: Path) -> dict[str, str]:
+    """The sums of all files but prepared.json and those that the stores' manifests have; by name."""
+    own = [path for path in folder.iterdir() if path.is_file() and path.name != FACTS]
+    paths = sorted([*own, *folder.rglob(MANIFEST)])
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
 def _sum_of(facts: dict[str, Any]) -> str:
@@ -196,7 +196,7 @@ class _Work:
         ]
         whole = {
             "tokenizer": tokenizer.fingerprint,
-            "manifests": _manifests(folder, len(self._sources)),
+            "sums": _described(folder),
             "sources": facts,
         }
         write_json(folder / FACTS, {**whole, "sha256": _sum_of(whole)})
@@ -213,9 +213,9 @@ class _Work:
     def _build(
         self, folder: Path, vocab_size: int, encode: Encode, source: Source, split: TrainValidationSplit
     ) -> dict[str, Any]:
-        sizes, cores = dict.fromkeys(SPLITS, 0), usable_cores()
+        sizes = dict.fromkeys(SPLITS, 0)
 
-        def encoded(side: tuple[bool, Example]) -> tuple[str, int, TokenizedExample]:
+        def encoded(side: Side) -> Encoded:
             is_validation, example = side
             size = sum(_num_bytes(text) for text in self._texts(example))
             return SPLITS[is_validation], size, encode(example)
@@ -224,8 +224,7 @@ class _Work:
         with ExitStack() as stack:
             writers = {name: stack.enter_context(write_token_store(folder / name, vocab_size)) for name in SPLITS}
             for is_huge, sides in groupby(split.sides(source.examples(self._fields)), self._is_huge):
-                done = map(encoded, sides) if is_huge else map_in_processes(encoded, sides, cores, CHUNK, self._length)
-                for name, size, example in done:
+                for name, size, example in self._map(encoded, sides, is_huge):
                     writers[name].append(example)
                     sizes[name] += size
                     del example  # it may be most of the memory, and the next one is made before the name is taken again
@@ -246,11 +245,16 @@ class _Work:
                 if not is_validation:
                     yield from self._texts(example)
 
-    def _is_huge(self, side: tuple[bool, Example]) -> bool:
+    def _map(self, work: Callable[[Side], Encoded], sides: Iterator[Side], is_huge: bool) -> Iterator[Encoded]:
+        if is_huge:
+            return map(work, sides)
+        return map_in_processes(work, sides, usable_cores(), CHUNK, self._length)
+
+    def _is_huge(self, side: Side) -> bool:
         """So long that a worker and the pipes to it should not have copies."""
         return self._length(side) > HUGE
 
-    def _length(self, side: tuple[bool, Example]) -> int:
+    def _length(self, side: Side) -> int:
         return sum(map(len, self._texts(side[1])))
 
     def _texts(self, example: Example) -> list[str]:
