@@ -75,7 +75,7 @@ def write_weights(folder: Path, tensors: Arrays, dtype: Dtype, max_shard_size: i
     What reads a folder while it is written over finds the old model or the new one, unless both are in parts.
     """
     shards = list(_cut(tensors, DTYPES[dtype].itemsize, max_shard_size))
-    before = {path for pattern in ("model-*-of-*.safetensors", SINGLE, INDEX) for path in folder.glob(pattern)}
+    before = weight_files(folder)
     count = len(shards)
     names = [SINGLE] if count == 1 else [f"model-{i + 1:05}-of-{count:05}.safetensors" for i in range(count)]
     for name, shard in zip(names, shards, strict=True):
@@ -90,6 +90,11 @@ def write_weights(folder: Path, tensors: Arrays, dtype: Dtype, max_shard_size: i
     for path in sorted(before, key=lambda path: path.name != SINGLE):  # it is read first, where it is there
         if path.name not in written:
             path.unlink()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Those that `write_weights` may have written there."""
+    return [path for pattern in ("model-*-of-*.safetensors", SINGLE, INDEX) for path in folder.glob(pattern)]
 
 
 def _cut(tensors: Arrays, itemsize: int, limit: int) -> Iterator[Arrays]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from scratchgrad import models
 from scratchgrad.errors import UserError
+from scratchgrad.files import atomic_files, machine_fault
+from scratchgrad.files.atomic import STALE
+from scratchgrad.files.faults import DISK
 from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.models import Model
-from scratchgrad.models.shards import Dtype
+from scratchgrad.models.shards import Dtype, weight_files
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.loading import check_vocabulary, read_model, tokenizer_beside, tokenizer_file
 from scratchgrad.tools.runs import is_run, model_directory
 from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.tools.tokenizer.files import read_file
 
 BIN = "tokenizer.bin"
 JSON = "tokenizer.json"
@@ -61,15 +66,18 @@ def to_hugging_face(
         raise UserError(f"{reason}: the model can be used here, and not be converted")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"'{folder}' is a file: name a folder")
-    if folder.exists() and any(folder.iterdir()):
-        if not overwrite:
-            raise UserError(f"'{folder}' is there already: name a folder that is new or empty, or give --overwrite")
-        _check_is_a_model_directory(folder)
-        if source.tokenizer_file is None or source.tokenizer_file.resolve().parent != folder.resolve():
-            for name in (*OF_A_TOKENIZER, "generation_config.json"):
-                (folder / name).unlink(missing_ok=True)
-    models.save(source.model, folder, source.generation_config or None, dtype=dtype)
-    _write_tokenizer(source, folder / JSON, say)
+    with _tells_write_faults(folder):
+        gone: list[Path] = []
+        if folder.exists() and set(folder.iterdir()) != set(folder.glob(f"{STALE}*")):
+            if not overwrite:
+                raise UserError(f"'{folder}' is there already: name a folder that is new or empty, or give --overwrite")
+            _check_is_a_model_directory(folder)
+            gone = weight_files(folder)
+            if source.tokenizer_file is None or source.tokenizer_file.resolve().parent != folder.resolve():
+                gone += [folder / name for name in (*OF_A_TOKENIZER, "generation_config.json")]
+        with atomic_files(folder, gone=gone if overwrite else None) as unfinished:
+            models.save(source.model, unfinished, source.generation_config or None, dtype=dtype)
+            _write_tokenizer(source, unfinished / JSON, say)
 
 
 def to_llama2c(
@@ -81,12 +89,28 @@ def to_llama2c(
     """
     if path.is_dir():
         raise UserError(f"'{path}' is a folder: name a file, as in {path / 'model.bin'}")
-    for file in (path, path.with_name(BIN)):
-        if file.exists() and not overwrite:
-            raise UserError(f"'{file}' is there already: name a file in a folder where none is, or give --overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    models.write_llama2c(source.model, path, version=version)
-    _write_tokenizer(source, path.with_name(BIN), say)
+    with _tells_write_faults(path):
+        for file in (path, path.with_name(BIN)):
+            if os.path.lexists(file) and not overwrite:
+                raise UserError(
+                    f"'{file}' is there already: name a file in a folder where none is, or give --overwrite"
+                )
+        with atomic_files(path.parent, gone=() if overwrite else None) as unfinished:
+            models.write_llama2c(source.model, unfinished / path.name, version=version)
+            _write_tokenizer(source, unfinished / BIN, say)
+
+
+@contextmanager
+def _tells_write_faults(target: Path) -> Iterator[None]:
+    """What the system says against writing is a UserError that names what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        fault = machine_fault(error) if error.errno not in DISK else None
+        raise fault or UserError(
+            f"'{target}' could not be written: {error.strerror or error}; nothing of it is left. Make room or get "
+            "permission there, or name another place"
+        ) from None
 
 
 def _check_is_a_model_directory(folder: Path) -> None:
@@ -103,9 +127,9 @@ def _write_tokenizer(source: LoadedModel, target: Path, say: Callable[[str], Non
     if source.tokenizer is None or file is None:
         say(f"no {target.name} was written: there is no tokenizer beside the model")
     elif target.name == BIN and (own := file.with_name(BIN)).exists():
-        _copy(own, target)  # with scores, which a tokenizer.json beside it has lost
+        target.write_bytes(read_file(own))  # with scores, which a tokenizer.json beside it has lost
     elif file.suffix == target.suffix and file.name not in VOCABULARIES:
-        _copy(file, target)
+        target.write_bytes(read_file(file))
         if target.name == JSON:
             tokenizers.save_config(source.tokenizer, target.parent)
     else:
@@ -114,9 +138,4 @@ def _write_tokenizer(source: LoadedModel, target: Path, say: Callable[[str], Non
         except UserError as reason:
             say(f"no {target.name} was written: {reason}")
         if file.suffix == ".bin":  # for the way back, with its scores
-            _copy(file, target.with_name(BIN))
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.resolve() != target.resolve():
-        shutil.copyfile(source, target)
+            target.with_name(BIN).write_bytes(read_file(file))

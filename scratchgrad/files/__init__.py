@@ -1,6 +1,6 @@
 """Files that survive bad days: written whole or not at all, and known by their sums."""
 
-from scratchgrad.files.atomic import atomic_directory, atomic_file
+from scratchgrad.files.atomic import atomic_directory, atomic_file, atomic_files, remove
 from scratchgrad.files.faults import machine_fault
 from scratchgrad.files.json_files import read_json, write_json
 from scratchgrad.files.manifest import DamagedFiles, sha256_of, verify_manifest, write_manifest
@@ -9,6 +9,7 @@ from scratchgrad.files.sums import KnownSums
 from scratchgrad.files.tensors import map_tensors, write_tensors
 
 __all__ = [
-    "DamagedFiles", "KnownSums", "atomic_directory", "atomic_file", "load", "machine_fault", "map_tensors",
-    "read_json", "save", "sha256_of", "verify_manifest", "write_json", "write_manifest", "write_tensors",
+    "DamagedFiles", "KnownSums", "atomic_directory", "atomic_file", "atomic_files", "load", "machine_fault",
+    "map_tensors", "read_json", "remove", "save", "sha256_of", "verify_manifest", "write_json", "write_manifest",
+    "write_tensors",
 ]  # fmt: skip

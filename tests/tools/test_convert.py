@@ -1,8 +1,10 @@
 """scratchgrad-convert as a program: models into other forms and back, what a file holds, and mistakes."""
 
 import json
+import resource
 import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from scratchgrad import manual_seed, models
 from scratchgrad.files import map_tensors, write_manifest
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
+from tests.jobs import SCRIPTS
 from tests.models import checks
 from tests.tools.test_commands import make_run, mistake
 from tests.tools.test_tokenizer_bad_files import FIRST, bin_file, piece
@@ -232,3 +235,52 @@ def test_a_number_that_float16_cannot_hold(command, tmp_path, model_folder):
     models.save(model, tmp_path / "large")
     said = mistake(command("scratchgrad-convert", "large", "x", "--to", "hf", "--dtype", "float16"))
     assert "'model.embed_tokens.weight' holds 1e+06, and the largest float16 is" in said
+
+
+def limited(kind, limit):
+    return {"preexec_fn": lambda: resource.setrlimit(kind, (limit, limit))}
+
+
+@pytest.mark.parametrize("arguments", [
+    ("new/x", "--to", "hf"), ("empty", "--to", "hf"), ("new/m.bin", "--to", "llama2c"), ("there/m.bin", "--to", "llama2c"),
+])  # fmt: skip
+@pytest.mark.parametrize("limit", [100, 20_000])
+def test_a_disk_that_is_full_is_told_and_nothing_half_written_is_left(command, tmp_path, llama_folder, arguments, limit):
+    """Files can grow to `limit` bytes: too few for the tokenizer, or for the weights."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    done = command("scratchgrad-convert", llama_folder, *arguments, **limited(resource.RLIMIT_FSIZE, limit))
+    assert f"'{arguments[0]}' could not be written: File too large; nothing of it is left" in mistake(done)
+    assert sorted(tmp_path.rglob("*")) == before
+    again = command("scratchgrad-convert", llama_folder, *arguments)
+    assert again.returncode == 0, again.stderr
+
+
+def test_other_faults_of_the_machine_are_sentences_too(command, tmp_path, llama_folder):
+    (tmp_path / "file").write_text("")
+    for target, words in (("file/x", "Not a directory"), ("x" * 300, "File name too long")):
+        assert words in mistake(command("scratchgrad-convert", llama_folder, target, "--to", "hf"))
+    with open("/dev/full", "wb") as full:
+        words = [str(SCRIPTS / "scratchgrad-convert"), "--inspect", str(llama_folder)]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (
+        2, b"Error: 'standard output' cannot be read or written: No space left on device\n"
+    )  # fmt: skip
+    shutil.copytree(llama_folder, tmp_path / "unreadable")
+    (tmp_path / "unreadable" / "tokenizer.json").unlink()
+    (tmp_path / "unreadable" / "tokenizer.json").symlink_to("/proc/self/mem")
+    said = mistake(command("scratchgrad-convert", "unreadable", "x", "--to", "hf"))
+    assert "'unreadable/tokenizer.json' cannot be read: Input/output error" in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_a_killed_conversion_left_is_in_nobodys_way(command, tmp_path, llama_folder):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "x" / f".tmp-files-{dead.pid}").mkdir(parents=True)
+    assert command("scratchgrad-convert", llama_folder, "x", "--to", "hf").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip

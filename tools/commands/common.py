@@ -11,6 +11,7 @@ from typing import BinaryIO, NoReturn, ParamSpec, TypeVar
 import click
 
 from scratchgrad.errors import UserError, printable
+from scratchgrad.files import machine_fault
 from scratchgrad.tools.commands.ending import ends_by_signals
 from scratchgrad_start import is_told_by_another
 
@@ -49,9 +50,9 @@ def read_text(stream: BinaryIO, name: str, limit: int) -> str:
 
 
 def tells_mistakes(command: Callable[P, R]) -> Callable[P, R]:
-    """A UserError becomes one sentence on stderr and exit code 2; a closed pipe (`| head`) ends quietly.
+    """A UserError becomes one sentence on stderr and exit code 2, and so does what the machine has too little of.
 
-    So does a signal, with 128 + its number for exit code.
+    A closed pipe (`| head`) ends quietly, and so does a signal, with 128 + its number for exit code.
     """
 
     @wraps(command)
@@ -64,6 +65,10 @@ def tells_mistakes(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             sys.stdout = None  # so that the interpreter does not flush into the closed pipe
             sys.exit(0)
+        except OSError as error:
+            if (fault := machine_fault(error, "standard output")) is None:
+                raise
+            leave(str(fault))
 
     return guarded
 
