@@ -59,8 +59,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 def atomic_files(folder: Path, *, gone: Iterable[Path] | None = None) -> Iterator[Path]:
     """A fresh folder whose files are moved into `folder` when the block ends; if it raises, nothing is left of them.
 
-    `folder` and those above it are made, and gone again after a failure; other files may be in it. gone: what is removed
-    first, and files of the same names are written over; None: they are a FileExistsError.
+    `folder` and those above it are made, and gone again after a failure; other files may be in it. gone: what is
+    removed first, and files of the same names are written over; None: they are a FileExistsError.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     moved: list[Path] = []

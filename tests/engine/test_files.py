@@ -114,6 +114,8 @@ def test_a_manifest_gives_its_facts_back_where_all_files_are_as_they_were(tmp_pa
     folder = described(tmp_path)
     assert verify_manifest(folder) == {"step": 7}
     assert verify_manifest(folder, sha256=KnownSums(tmp_path / "sums.json").sha256) == {"step": 7}
+    (folder / "a").write_bytes(b"12346")
+    assert verify_manifest(folder, sizes_only=True) == {"step": 7}
 
 
 @pytest.mark.parametrize(("damage", "words"), [
