@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,9 @@ def gradcheck(
                 f"gradcheck: f returned a {type(out).__name__}, and it returns one tensor; of several check each: "
                 "lambda x: f(x)[0]"
             )
+        jacobian = None if fast_mode else cache(partial(_jacobian, f, tensors, eps))
         for _ in range(3):
-            problem = problem or _disagreement(f, tensors, out, draw, eps, rtol, atol, fast_mode)
+            problem = problem or _disagreement(f, tensors, out, draw, eps, rtol, atol, jacobian)
     except BrokenOp as broken:
         problem = str(broken)
     if problem:
@@ -103,19 +105,23 @@ def _disagreement(
     eps: float,
     rtol: float,
     atol: float,
-    fast_mode: bool,
+    jacobian: Callable[[int], Floats] | None,
 ) -> str | None:
     """Where the gradients part most, for one random gradient of the output; None where they agree."""
     cotangent = np.asarray(draw(out.shape))
     found = []
     for position, gradient in _analytic(f, inputs, cotangent).items():
         shape = inputs[position].shape
-        directions = [np.asarray(draw(shape))]
-        if not fast_mode and gradient.size * out.size <= FULL_JACOBIAN:
-            directions += [unit.reshape(shape) for unit in np.eye(gradient.size)]
-        for direction in directions:
+        compared = []  # (direction, the slope along it by the backward pass, and by central differences)
+        direction = np.asarray(draw(shape))
+        numeric = _slope(f, inputs, position, direction, cotangent, eps, -eps)
+        compared.append((direction, float((gradient * direction).sum()), numeric))
+        if jacobian is not None and gradient.size * out.size <= FULL_JACOBIAN:
+            slopes = (jacobian(position) * cotangent.reshape(-1)).sum(axis=1)
+            far = ~np.isclose(gradient.reshape(-1), slopes, rtol=rtol, atol=atol)
+            compared += [(_unit(shape, int(i)), float(gradient.flat[i]), float(slopes[i])) for i in np.flatnonzero(far)]
+        for direction, got, numeric in compared:
             slope = partial(_slope, f, inputs, position, direction, cotangent)
-            got, numeric = float((gradient * direction).sum()), slope(eps, -eps)
             if not np.isclose(got, numeric, rtol=rtol, atol=atol):
                 numeric = (4 * slope(100 * eps, -100 * eps) - slope(200 * eps, -200 * eps)) / 3
             if not np.isclose(got, numeric, rtol=rtol, atol=atol):
@@ -147,13 +153,41 @@ def _slope(
     behind: float,
 ) -> float:
     """The difference quotient of (f * cotangent).sum() between two points along `direction` of one input."""
+    return float((_difference(f, inputs, position, direction, ahead, behind) * cotangent).sum() / (ahead - behind))
+
+
+def _difference(
+    f: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    position: int,
+    direction: Floats,
+    ahead: float,
+    behind: float,
+) -> Floats:
+    """f at one point along `direction` of one input, less f at another."""
     ends = []
     for step in (ahead, behind):
         moved = list(inputs)
         moved[position] = Tensor(np.asarray(inputs[position].data + step * direction))
         with no_grad():
             ends.append(f(*moved).data)
-    return float(((ends[0] - ends[1]) * cotangent).sum() / (ahead - behind))
+    return np.asarray(ends[0] - ends[1])
+
+
+def _jacobian(f: Callable[..., Tensor], inputs: tuple[Tensor, ...], eps: float, position: int) -> Floats:
+    """The difference quotients of f along each element of one input, a row each: they serve every cotangent."""
+    shape = inputs[position].shape
+    rows = [
+        _difference(f, inputs, position, _unit(shape, i), eps, -eps).reshape(-1) / (2 * eps)
+        for i in range(math.prod(shape))
+    ]
+    return np.stack(rows) if rows else np.zeros((0, 1))
+
+
+def _unit(shape: tuple[int, ...], element: int) -> Floats:
+    direction = np.zeros(shape)
+    direction.flat[element] = 1
+    return direction
 
 
 def _message(out: Tensor, worst: Disagreement) -> str:
