@@ -14,8 +14,9 @@ toy: .venv/installed
 	printf '\nrun        %s\nloss plot  %s\nsamples    %s\n' "$$run" "$$run/loss.png" "$$run/samples.txt"; \
 	printf '\nscratchgrad-sample and the other commands:  source .venv/bin/activate\n'
 
+# A process for each core, up to four: jobs of MPI run in one of them, one after another (tests/conftest.py).
 test: .venv/installed
-	pytest -q -m "not slow"
+	pytest -q -n auto --maxprocesses 4 --dist loadgroup -m "not slow"
 
 # Repeated kills, every recipe, further ways and rank counts, the wheel in an empty environment: what takes long.
 test-slow: .venv/installed

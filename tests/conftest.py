@@ -18,6 +18,7 @@ from hypothesis import settings
 from scratchgrad import manual_seed, models
 from scratchgrad.backend import cuda_is_available
 from scratchgrad.operators import OPS
+from scratchgrad.threads import set_threads, threads
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.tokenizer import train_bpe
 from scratchgrad_start import COMMANDS
@@ -25,11 +26,37 @@ from tests.jobs import MPIRUN, SCRIPTS, Job
 
 Start = Callable[..., Job]
 
+# Peers compute on one thread, too: `make test` runs a process for each core, and their threads would fight.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = ["tests.skips"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("SCRATCHGRAD_HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under `pytest -n`: jobs of several ranks run one after another, in one group, since their ranks wait awake."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.get_closest_marker("mpi"):
+                item.add_marker(pytest.mark.xdist_group("mpi"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """What a test computes by itself it computes on one thread: it has helpers only where it asks for them."""
+    if threads() != 1:
+        set_threads(1)
+
+
+@pytest.fixture
+def two_threads(_one_thread: None) -> Iterator[None]:
+    """For tests of what may differ between threads."""
+    set_threads(2)
+    yield
+    set_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +106,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """As `command`, but in this process: many times faster, for what a program says before it begins its work."""
+    """As `command`, but in this process: many times faster, for all that does not need a process of its own."""
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, *arguments: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -118,7 +145,7 @@ model: {model_type: llama, hidden_size: 32, num_hidden_layers: 3, num_attention_
 tokenizer: {vocab_size: 300}
 data: {source: files, files: [text/*.txt], validation: 0.2}
 train: {steps: 60, batch_size: 8, context: 32, microbatches: 4, learning_rate: 3e-3, warmup_steps: 5, dropout: 0.1,
-        eval_every: 20, eval_tokens: 1000}
+        eval_every: 20, eval_tokens: 1000, threads: 1}
 checkpoint: {every_steps: 10, keep_last: 2}
 """
 

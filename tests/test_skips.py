@@ -35,16 +35,18 @@ def test_that_runs(): ...
 """
 
 
-def run(folder: Path, ci: str, **files: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, ci: str, *options: str, **files: str) -> subprocess.CompletedProcess[str]:
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
-    words = [sys.executable, "-m", "pytest", "-p", "tests.skips", "-p", "no:cacheprovider", "--rootdir", folder, folder]
+    words = [sys.executable, "-m", "pytest", "-p", "tests.skips", "-p", "no:cacheprovider", *options]
+    words += ["--rootdir", folder, folder]
     environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_a_skip_fails_the_run_in_ci_and_is_named(tmp_path):
-    done = run(tmp_path, "true", few=SKIPS, file=WHOLE_FILE, gpu=ALLOWED)
+@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["one process", "several"])
+def test_a_skip_fails_the_run_in_ci_and_is_named(tmp_path, options):
+    done = run(tmp_path, "true", *options, few=SKIPS, file=WHOLE_FILE, gpu=ALLOWED)
     assert done.returncode == 1, done.stdout
     named = done.stdout.partition("skipped, which CI does not allow")[2]
     tests = [
@@ -54,12 +56,15 @@ def test_a_skip_fails_the_run_in_ci_and_is_named(tmp_path):
         "test_file.py",
     ]
     for test in tests:
-        assert f"{test}: no peer\n" in named
+        assert named.count(f"{test}: no peer\n") == 1
     assert "test_gpu" not in named
 
 
-@pytest.mark.parametrize(("ci", "files"), [("", {"few": SKIPS, "gpu": ALLOWED}), ("true", {"gpu": ALLOWED})])
-def test_a_skip_is_only_reported_elsewhere_and_so_is_the_want_of_a_gpu(tmp_path, ci, files):
-    done = run(tmp_path, ci, **files)
+@pytest.mark.parametrize(("ci", "options", "files"), [
+    ("", [], {"few": SKIPS, "gpu": ALLOWED}), ("true", [], {"gpu": ALLOWED}), ("true", ["-n", "2"], {"gpu": ALLOWED}),
+])  # fmt: skip
+def test_a_skip_is_only_reported_elsewhere_and_so_is_the_want_of_a_gpu(tmp_path, ci, options, files):
+    done = run(tmp_path, ci, *options, **files)
     assert done.returncode == 0, done.stdout
     assert "does not allow" not in done.stdout
+    assert "Error" not in done.stdout + done.stderr

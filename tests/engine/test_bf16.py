@@ -20,6 +20,7 @@ from scratchgrad.kernels import cpu
 from scratchgrad.models.output import output_cross_entropy
 from scratchgrad.threads import threads, tiles
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 kernels = cpu.bf16
 draw = np.random.default_rng(0).standard_normal
 ROUNDING = 2**-9  # of one operand to 8 bits, at most, as a share of it

@@ -13,6 +13,7 @@ from scratchgrad.kernels.cpu import products
 from scratchgrad.operators import OPS
 from scratchgrad.threads import threads
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 draw = np.random.default_rng(0).standard_normal
 
 

@@ -43,9 +43,9 @@ def test_sampling_takes_the_newest_checkpoint_of_the_newest_run(tmp_path, comman
     assert done.stdout.endswith(b"\n")
 
 
-def test_the_same_seed_writes_the_same_text_and_a_sample_does_not_depend_on_how_many_there_are(command, model_folder):
+def test_the_same_seed_writes_the_same_text_and_a_sample_does_not_depend_on_how_many_there_are(call, model_folder):
     def text(*arguments):
-        return command("scratchgrad-sample", "--model", model_folder, "--max-tokens", 20, *arguments).stdout.decode()
+        return call("scratchgrad-sample", "--model", model_folder, "--max-tokens", 20, *arguments).stdout.decode()
 
     line = "-" * 20 + "\n"
     assert text("--num-samples", 3).startswith(text("--num-samples", 2))
@@ -55,15 +55,13 @@ def test_the_same_seed_writes_the_same_text_and_a_sample_does_not_depend_on_how_
     assert text("--seed", 1) == text("--seed", 1) != text("--seed", 2)
 
 
-def test_the_prompt_begins_the_text_and_may_come_from_standard_input(command, model_folder):
+def test_the_prompt_begins_the_text_and_may_come_from_standard_input(command, call, model_folder):
     arguments = ("--model", model_folder, "--temperature", 0, "--max-tokens", 8, "--prompt")
-    given = command("scratchgrad-sample", *arguments, "the cat 🙂")
+    given = call("scratchgrad-sample", *arguments, "the cat 🙂")
     piped = command("scratchgrad-sample", *arguments, "-", input="the cat 🙂".encode())
     assert given.stdout == piped.stdout
     assert given.stdout.decode(errors="replace").startswith("the cat 🙂")
-    stopped = command(
-        "scratchgrad-sample", *arguments, "the cat", "--stop", given.stdout.decode(errors="replace")[11:13]
-    )
+    stopped = call("scratchgrad-sample", *arguments, "the cat", "--stop", given.stdout.decode(errors="replace")[11:13])
     assert stopped.returncode == 0
 
 
@@ -103,38 +101,36 @@ def test_mistakes_in_what_is_asked_of_sampling(call, model_folder, arguments, wo
     assert words in mistake(call("scratchgrad-sample", "--model", model_folder, *arguments))
 
 
-def sampled(command, folder, *arguments, **options):
-    done = command("scratchgrad-sample", "--model", folder, "--max-tokens", 12, *arguments, **options)
+def sampled(call, folder, *arguments, **options):
+    done = call("scratchgrad-sample", "--model", folder, "--max-tokens", 12, *arguments, **options)
     assert done.returncode == 0, done.stderr
     return done
 
 
-def test_several_prompts_are_a_batch_and_each_text_is_as_alone(tmp_path, command, model_folder):
+def test_several_prompts_are_a_batch_and_each_text_is_as_alone(tmp_path, call, model_folder):
     (tmp_path / "prompts.txt").write_text("the dog\n\n")
     (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "on"}) + "\n")
     line = b"-" * 20 + b"\n"
     together = sampled(
-        command, model_folder, "--prompt", "the cat sat", "--prompt-file", "prompts.txt", "--num-samples", 2,
+        call, model_folder, "--prompt", "the cat sat", "--prompt-file", "prompts.txt", "--num-samples", 2,
         "--batch-size", 3,
     ).stdout  # fmt: skip
-    alone = [
-        sampled(command, model_folder, "--prompt", p, "--num-samples", 2).stdout for p in ("the cat sat", "the dog")
-    ]
+    alone = [sampled(call, model_folder, "--prompt", p, "--num-samples", 2).stdout for p in ("the cat sat", "the dog")]
     assert together == line.join(alone)
-    from_records = sampled(command, model_folder, "--prompt-file", "prompts.jsonl").stdout
-    assert from_records == sampled(command, model_folder, "--prompt", "on").stdout
+    from_records = sampled(call, model_folder, "--prompt-file", "prompts.jsonl").stdout
+    assert from_records == sampled(call, model_folder, "--prompt", "on").stdout
     (tmp_path / "blank.txt").write_text("\n \n")
-    assert "holds no prompt" in mistake(command("scratchgrad-sample", "--prompt-file", "blank.txt"))
+    assert "holds no prompt" in mistake(call("scratchgrad-sample", "--prompt-file", "blank.txt"))
     (tmp_path / "bad.jsonl").write_text("{}\n")
-    assert 'needs a field "prompt"' in mistake(command("scratchgrad-sample", "--prompt-file", "bad.jsonl"))
+    assert 'needs a field "prompt"' in mistake(call("scratchgrad-sample", "--prompt-file", "bad.jsonl"))
 
 
-def test_log_probabilities_go_to_standard_error_or_into_json(command, model_folder):
+def test_log_probabilities_go_to_standard_error_or_into_json(call, model_folder):
     arguments = ("--prompt", "the cat", "--temperature", 0)
-    plain = sampled(command, model_folder, *arguments)
-    told = sampled(command, model_folder, *arguments, "--log-probs")
+    plain = sampled(call, model_folder, *arguments)
+    told = sampled(call, model_folder, *arguments, "--log-probs")
     assert told.stdout == plain.stdout
-    record = json.loads(sampled(command, model_folder, *arguments, "--json").stdout)
+    record = json.loads(sampled(call, model_folder, *arguments, "--json").stdout)
     assert (record["prompt"], record["sample"]) == ("the cat", 0)
     assert len(record["ids"]) == len(record["log_probs"]) > 0
     assert ("the cat" + record["text"] + "\n").encode() == plain.stdout
@@ -142,16 +138,14 @@ def test_log_probabilities_go_to_standard_error_or_into_json(command, model_fold
     assert [float(text.split()[0]) for text in lines] == [round(number, 4) for number in record["log_probs"]]
 
 
-def test_beams_find_the_likeliest_texts(command, model_folder):
+def test_beams_find_the_likeliest_texts(call, model_folder):
     arguments = ("--prompt", "the cat", "--prompt", "on", "--beams", 3, "--num-samples", 2, "--json")
-    records = [json.loads(line) for line in sampled(command, model_folder, *arguments).stdout.splitlines()]
+    records = [json.loads(line) for line in sampled(call, model_folder, *arguments).stdout.splitlines()]
     assert [(r["prompt"], r["sample"]) for r in records] == [("the cat", 0), ("the cat", 1), ("on", 0), ("on", 1)]
     assert records[0]["score"] >= records[1]["score"]
-    flat = [
-        json.loads(x) for x in sampled(command, model_folder, *arguments, "--length-penalty", 0).stdout.splitlines()
-    ]
+    flat = [json.loads(x) for x in sampled(call, model_folder, *arguments, "--length-penalty", 0).stdout.splitlines()]
     assert abs(flat[0]["score"] - sum(flat[0]["log_probs"])) < 1e-6 or len(flat[0]["ids"]) < 12
-    stopped = sampled(command, model_folder, *arguments, "--stop", records[0]["text"][2:4])
+    stopped = sampled(call, model_folder, *arguments, "--stop", records[0]["text"][2:4])
     assert json.loads(stopped.stdout.splitlines()[0])["text"] == records[0]["text"][: records[0]["text"].find(
         records[0]["text"][2:4])]  # fmt: skip
 
@@ -168,78 +162,76 @@ def saved(folder, config, special_tokens):
     tokenizers.save(tokenizer, folder)
 
 
-def test_an_encoder_decoder_answers_its_prompt(tmp_path, command):
+def test_an_encoder_decoder_answers_its_prompt(tmp_path, call):
     config = {
         "model_type": "t5", "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_heads": 4,
         "tie_word_embeddings": False,
     }  # fmt: skip
     saved(tmp_path / "t5", config, ("<pad>", "<extra_id_0>"))
     prompts = ("the <extra_id_0> sat", "on")
-    together = sampled(
-        command, "t5", *(word for prompt in prompts for word in ("--prompt", prompt)), "--temperature", 0
-    )
-    alone = [sampled(command, "t5", "--prompt", prompt, "--temperature", 0).stdout for prompt in prompts]
+    together = sampled(call, "t5", *(word for prompt in prompts for word in ("--prompt", prompt)), "--temperature", 0)
+    alone = [sampled(call, "t5", "--prompt", prompt, "--temperature", 0).stdout for prompt in prompts]
     assert together.stdout == (b"-" * 20 + b"\n").join(alone)
     assert not together.stdout.startswith(b"the"), "the source is no part of the answer"
     assert len(alone[0]) > 1
-    assert sampled(command, "t5", "--prompt", "on", "--beams", 2).stdout.endswith(b"\n")
+    assert sampled(call, "t5", "--prompt", "on", "--beams", 2).stdout.endswith(b"\n")
 
 
-def test_bert_fills_masks_and_its_other_heads_do_not_write(tmp_path, command):
+def test_bert_fills_masks_and_its_other_heads_do_not_write(tmp_path, call):
     config = {
         "model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4,
         "intermediate_size": 32,
     }  # fmt: skip
     special = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
     saved(tmp_path / "bert", {**config, "architectures": ["BertForMaskedLM"]}, special)
-    filled = sampled(command, "bert", "--prompt", "the[MASK] sat on[MASK]").stdout.decode(errors="replace")
+    filled = sampled(call, "bert", "--prompt", "the[MASK] sat on[MASK]").stdout.decode(errors="replace")
     assert filled.startswith("the")
     assert "MASK" not in filled
-    lines = sampled(command, "bert", "--prompt", "the[MASK]", "--num-samples", 3).stdout.splitlines()
+    lines = sampled(call, "bert", "--prompt", "the[MASK]", "--num-samples", 3).stdout.splitlines()
     assert [line.split()[:2] for line in lines[-3:]] == [[b"mask", b"1"]] * 3
-    record = json.loads(sampled(command, "bert", "--prompt", "the[MASK]", "--num-samples", 3, "--json").stdout)
+    record = json.loads(sampled(call, "bert", "--prompt", "the[MASK]", "--num-samples", 3, "--json").stdout)
     assert len(record["masks"][0]) == 3
-    assert "there is nothing to fill in" in mistake(command("scratchgrad-sample", "--model", "bert"))
+    assert "there is nothing to fill in" in mistake(call("scratchgrad-sample", "--model", "bert"))
     saved(tmp_path / "classes", {**config, "architectures": ["BertForTokenClassification"]}, special)
-    said = mistake(command("scratchgrad-sample", "--model", "classes"))
+    said = mistake(call("scratchgrad-sample", "--model", "classes"))
     assert "holds a BertForTokenClassification, which neither writes text nor fills masks" in said
 
 
-def test_a_prompt_that_is_no_text(command, model_folder):
-    done = command("scratchgrad-sample", "--model", model_folder, "--prompt", "-", input=b"a\xffb")
+def test_a_prompt_that_is_no_text(call, model_folder):
+    done = call("scratchgrad-sample", "--model", model_folder, "--prompt", "-", input=b"a\xffb")
     assert "standard input is not UTF-8: byte 1 is 0xff" in mistake(done)
 
 
-def test_places_where_no_model_is(tmp_path, command, model_folder):
-    assert "no run in 'runs'" in mistake(command("scratchgrad-sample"))
-    assert "'nowhere' does not exist" in mistake(command("scratchgrad-sample", "--run", "nowhere"))
+def test_places_where_no_model_is(tmp_path, call, model_folder):
+    assert "no run in 'runs'" in mistake(call("scratchgrad-sample"))
+    assert "'nowhere' does not exist" in mistake(call("scratchgrad-sample", "--run", "nowhere"))
     empty = make_run(tmp_path, "toy-001", model_folder)
     shutil.rmtree(empty / "checkpoints")
-    assert "has no checkpoint yet" in mistake(command("scratchgrad-sample"))
+    assert "has no checkpoint yet" in mistake(call("scratchgrad-sample"))
 
 
-def test_tokenizer_and_model_of_different_vocabularies(tmp_path, command, model_folder):
+def test_tokenizer_and_model_of_different_vocabularies(tmp_path, call, model_folder):
     folder = tmp_path / "mixed"
     shutil.copytree(model_folder, folder)
     tokenizers.save(train_bpe([TEXT] * 3, 290), folder)
-    said = mistake(command("scratchgrad-sample", "--model", folder))
+    said = mistake(call("scratchgrad-sample", "--model", folder))
     assert "the tokenizer has 290 tokens, and the model was made for 282" in said
     tokenizers.save(train_bpe([TEXT] * 3, 262), folder)  # rows of the model beyond its tokenizer stand for no text
-    done = command("scratchgrad-sample", "--model", folder, "--max-tokens", 5)
+    done = call("scratchgrad-sample", "--model", folder, "--max-tokens", 5)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_damaged_checkpoint_is_not_sampled_and_the_one_before_it_is_named(tmp_path, command, model_folder):
+def test_a_damaged_checkpoint_is_not_sampled_and_the_one_before_it_is_named(tmp_path, call, model_folder):
     run = make_run(tmp_path, "toy-001", model_folder, steps=(5, 9))
     weights = run / "checkpoints" / "step-9" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
     weights.write_bytes(content)
-    said = mistake(command("scratchgrad-sample"))
+    said = mistake(call("scratchgrad-sample"))
     assert "'model.safetensors' was altered; the one before it: --model runs/toy-001/checkpoints/step-5" in said
 
 
-def test_a_tokenizer_is_trained_and_used(tmp_path, command):
+def test_a_tokenizer_is_trained_and_used(tmp_path, command, call):
     (tmp_path / "a.txt").write_text("the cat sat on the mat " * 20)
     (tmp_path / "b.jsonl").write_text(json.dumps({"text": "the dog sat on the log"}) + "\n")
     done = command("scratchgrad-tokenize", "train", "--vocab-size", 270, "--output", "t.json", "*.txt", "b.jsonl")
@@ -248,10 +240,10 @@ def test_a_tokenizer_is_trained_and_used(tmp_path, command):
     text = "the cat <|endoftext|> Größe 🙂\n\n"
     ids = command("scratchgrad-tokenize", "encode", "--tokenizer", "t.json", input=text.encode()).stdout
     assert b"0" not in ids.split()
-    assert command("scratchgrad-tokenize", "decode", "--tokenizer", "t.json", input=ids).stdout == text.encode()
-    special = command("scratchgrad-tokenize", "encode", "--allow-special", "--tokenizer", "t.json", "<|endoftext|>")
+    assert call("scratchgrad-tokenize", "decode", "--tokenizer", "t.json", input=ids).stdout == text.encode()
+    special = call("scratchgrad-tokenize", "encode", "--allow-special", "--tokenizer", "t.json", "<|endoftext|>")
     assert special.stdout == b"0\n"
-    assert command("scratchgrad-tokenize", "decode", "--tokenizer", "t.json", 0).stdout == b"<|endoftext|>"
+    assert call("scratchgrad-tokenize", "decode", "--tokenizer", "t.json", 0).stdout == b"<|endoftext|>"
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
@@ -290,53 +282,53 @@ def test_mistakes_with_tokenizers_and_files(tmp_path, call, model_folder, argume
     "name",
     ["scratchgrad-sample", "scratchgrad-tokenize", "scratchgrad-train", "scratchgrad-bench", "scratchgrad-convert"],
 )
-def test_every_command_tells_what_it_does_and_its_version(command, name):
+def test_every_command_tells_what_it_does_and_its_version(command, call, name):
     done = command(name, "--help")
     assert done.returncode == 0
     assert f"{name} " in done.stdout.decode(), "the help shows an example"
-    assert command(name, "--version").stdout.startswith(b"scratchgrad, version ")
+    assert call(name, "--version").stdout.startswith(b"scratchgrad, version ")
 
 
-def test_training_tells_what_the_vocabulary_is_worth(tmp_path, command):
+def test_training_tells_what_the_vocabulary_is_worth(tmp_path, call):
     lines = [json.dumps({"text": f"the cat number {i} sat on the mat and said {i * i}"}) for i in range(60)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    done = command("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.tiktoken", "a.jsonl")
+    done = call("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.tiktoken", "a.jsonl")
     said = done.stderr.decode()
     assert done.stdout == b"t.tiktoken\n"
     assert re.search(r"trained on: \d\.\d{3} bytes a token over 0\.0 MB; \d+ of 299 tokens used", said)
     assert re.search(r"held out: \d\.\d{3} bytes a token", said)
     assert re.search(r"longest: ·number +", said)
     assert re.search(r"rarest: .* \(\d+\)", said)
-    none = command("scratchgrad-tokenize", "train", "--held-out", 0, "--output", "u.json", "a.jsonl").stderr.decode()
+    none = call("scratchgrad-tokenize", "train", "--held-out", 0, "--output", "u.json", "a.jsonl").stderr.decode()
     assert "held out" not in none
     assert "the text holds no more pairs" in none
     options = ("--tokenizer", "t.tiktoken", "--pattern", "gpt4")
-    said = mistake(command("scratchgrad-tokenize", "encode", *options, "the cat"))
+    said = mistake(call("scratchgrad-tokenize", "encode", *options, "the cat"))
     assert "the rank 0 is missing, and no special token has it" in said
-    said = mistake(command("scratchgrad-tokenize", "encode", *options, "--special", "<|endoftext|>", "the cat"))
+    said = mistake(call("scratchgrad-tokenize", "encode", *options, "--special", "<|endoftext|>", "the cat"))
     assert "--special '<|endoftext|>' is not a text, '=' and an id" in said
     options = (*options, "--special", "<|endoftext|>=0")
-    ids = command("scratchgrad-tokenize", "encode", *options, "--allow-special", "the cat<|endoftext|>").stdout.split()
+    ids = call("scratchgrad-tokenize", "encode", *options, "--allow-special", "the cat<|endoftext|>").stdout.split()
     assert ids[-1] == b"0"
-    assert command("scratchgrad-tokenize", "decode", *options, *map(int, ids)).stdout == b"the cat<|endoftext|>"
+    assert call("scratchgrad-tokenize", "decode", *options, *map(int, ids)).stdout == b"the cat<|endoftext|>"
 
 
-def test_inspect_shows_tokens_ids_and_how_pieces_were_merged(tmp_path, command):
+def test_inspect_shows_tokens_ids_and_how_pieces_were_merged(tmp_path, call):
     (tmp_path / "a.txt").write_text("the cat sat on the mat " * 20)
-    command("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.json", "a.txt")
-    done = command("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", "--merges", "the cat\t🙂")
+    call("scratchgrad-tokenize", "train", "--vocab-size", 300, "--output", "t.json", "a.txt")
+    done = call("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", "--merges", "the cat\t🙂")
     lines = done.stdout.decode().splitlines()
     assert lines[0].split() == ["the", "·cat", "\\t", "\\xf0", "\\x9f", "\\x99", "\\x82"]
-    ids = command("scratchgrad-tokenize", "encode", "--tokenizer", "t.json", "the cat\t🙂").stdout.split()
+    ids = call("scratchgrad-tokenize", "encode", "--tokenizer", "t.json", "the cat\t🙂").stdout.split()
     assert lines[1].encode().split() == ids
     assert lines[2] == "7 tokens, 9 characters, 12 bytes"
     assert lines[4:9] == ["t h e", "t he", "the", "", "· c a t"]
-    piped = command("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", input=b"[bold]x[/bold]").stdout
+    piped = call("scratchgrad-tokenize", "inspect", "--tokenizer", "t.json", input=b"[bold]x[/bold]").stdout
     assert b"[bold]" not in piped, "each byte is a token of its own"
     assert b"[ b o l d ] x [ / b o l d ]" in b" ".join(piped.split())
 
 
-def test_what_has_no_merges_says_so(tmp_path, command):
+def test_what_has_no_merges_says_so(tmp_path, call):
     (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na\n")
-    said = command("scratchgrad-tokenize", "inspect", "--tokenizer", "vocab.txt", "--merges", "a").stderr.decode()
+    said = call("scratchgrad-tokenize", "inspect", "--tokenizer", "vocab.txt", "--merges", "a").stderr.decode()
     assert "a WordPiece tokenizer has no merges to show" in said

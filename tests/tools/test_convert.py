@@ -32,11 +32,11 @@ def llama_folder(tmp_path_factory, model_folder):
 
 
 @pytest.mark.parametrize("version", [0, 1])
-def test_there_and_back_is_the_same_model(command, tmp_path, llama_folder, version):
-    done = command("scratchgrad-convert", llama_folder, "there/m.bin", "--to", "llama2c", "--format-version", version)
+def test_there_and_back_is_the_same_model(call, tmp_path, llama_folder, version):
+    done = call("scratchgrad-convert", llama_folder, "there/m.bin", "--to", "llama2c", "--format-version", version)
     assert done.stdout == b"there/m.bin\n"
     assert b"no tokenizer.bin was written: a tokenizer.bin holds scores" in done.stderr
-    done = command(
+    done = call(
         "scratchgrad-convert", "there/m.bin", "back", "--to", "hf", "--tokenizer", llama_folder / "tokenizer.json"
     )
     assert (done.stdout, done.stderr) == (b"back\n", b"")
@@ -47,60 +47,60 @@ def test_there_and_back_is_the_same_model(command, tmp_path, llama_folder, versi
     assert models.load_generation_config(tmp_path / "back") == {"bos_token_id": 1, "eos_token_id": [1, 2]}
 
 
-def test_a_run_becomes_a_folder_of_half_the_size(command, tmp_path, model_folder):
+def test_a_run_becomes_a_folder_of_half_the_size(call, tmp_path, model_folder):
     run = make_run(tmp_path, "toy-001", model_folder, steps=(1, 2))
-    done = command("scratchgrad-convert", run, "half", "--to", "hf", "--dtype", "bfloat16")
+    done = call("scratchgrad-convert", run, "half", "--to", "hf", "--dtype", "bfloat16")
     assert done.stdout == b"half\n"
     assert sorted(path.name for path in (tmp_path / "half").iterdir()) == [
         "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
     assert {array.dtype.name for array in map_tensors(tmp_path / "half" / "model.safetensors").values()} == {"bfloat16"}
     assert models.load_generation_config(tmp_path / "half") == models.load_generation_config(model_folder)
-    sampled = command("scratchgrad-sample", "--model", "half", "--max-tokens", 3)
+    sampled = call("scratchgrad-sample", "--model", "half", "--max-tokens", 3)
     assert sampled.returncode == 0, sampled.stderr
 
 
-def test_a_real_model_of_llama2c_writes_its_text_from_a_folder(command, data_folder, tmp_path):
+def test_a_real_model_of_llama2c_writes_its_text_from_a_folder(command, call, data_folder, tmp_path):
     data = data_folder / "02_models" / "stories260K"
     arguments = (data / "stories260K.bin", "stories", "--to", "hf", "--tokenizer", data / "tok512.bin")
     done = command("scratchgrad-convert", *arguments)
     assert done.returncode == 0, done.stderr
     checks.check_equal(models.load(tmp_path / "stories"), models.load(data_folder / "02_models" / "stories260K_hf"))
-    text = command("scratchgrad-sample", "--model", "stories", "--temperature", 0, "--max-tokens", 200).stdout.decode()
+    text = call("scratchgrad-sample", "--model", "stories", "--temperature", 0, "--max-tokens", 200).stdout.decode()
     expected = (data / "stories260K.md").read_text().split("-t 0.0\n")[1].split("\n```")[0]
     assert len(text) > 450
     assert expected.startswith(text.strip())
-    back = command("scratchgrad-convert", "stories", "back/stories.bin", "--to", "llama2c")
+    back = call("scratchgrad-convert", "stories", "back/stories.bin", "--to", "llama2c")
     assert (back.stdout, back.stderr) == (b"back/stories.bin\n", b"")
     assert (tmp_path / "back" / "tokenizer.bin").read_bytes() == (data / "tok512.bin").read_bytes()
 
 
-def test_what_a_file_or_a_folder_holds(command, tmp_path, llama_folder):
-    table = command("scratchgrad-convert", "--inspect", llama_folder).stdout.decode().splitlines()
+def test_what_a_file_or_a_folder_holds(call, tmp_path, llama_folder):
+    table = call("scratchgrad-convert", "--inspect", llama_folder).stdout.decode().splitlines()
     assert table[0].split() == ["tensor", "shape", "dtype", "parameters", "bytes"]
     assert table[1].split() == ["lm_head.weight", "282", "x", "32", "float32", "9,024", "36,096"]
     count = sum(p.size for p in models.load(llama_folder).parameters())
     assert table[-1].split() == [str(len(table) - 2), "tensors", f"{count:,}", f"{4 * count:,}"]
     assert (
-        command("scratchgrad-convert", "--inspect", llama_folder / "model.safetensors").stdout.decode().splitlines()
+        call("scratchgrad-convert", "--inspect", llama_folder / "model.safetensors").stdout.decode().splitlines()
         == table
     )
     models.save(models.load(llama_folder), tmp_path / "cut", dtype="float16", max_shard_size=9000)
-    cut = command("scratchgrad-convert", "--inspect", "cut").stdout.decode().splitlines()
+    cut = call("scratchgrad-convert", "--inspect", "cut").stdout.decode().splitlines()
     assert cut[-1].split() == [str(len(table) - 2), "tensors", f"{count:,}", f"{2 * count:,}"]
     models.write_llama2c(models.load(llama_folder), tmp_path / "m.bin")
-    named = command("scratchgrad-convert", "--inspect", "m.bin").stdout.decode().splitlines()
+    named = call("scratchgrad-convert", "--inspect", "m.bin").stdout.decode().splitlines()
     assert sorted(line.split() for line in named[1:]) == sorted(line.split() for line in table[1:])
     run = make_run(tmp_path, "toy-001", llama_folder)
-    assert command("scratchgrad-convert", "--inspect", run).stdout.decode().splitlines() == table
+    assert call("scratchgrad-convert", "--inspect", run).stdout.decode().splitlines() == table
 
 
-def test_integers_and_their_scales_are_counted(command, tmp_path):
+def test_integers_and_their_scales_are_counted(call, tmp_path):
     sizes = (16, 16, 1, 2, 2, 4, 8)
     header = struct.pack("<Ii7iBi", 0x616B3432, 2, *sizes, 1, 8).ljust(256, b"\0")
     quantized = 4 * 16 + 4 * 16 * 16 + 3 * 16 * 16
     (tmp_path / "m.bin").write_bytes(header + bytes(4 * 3 * 16 + quantized + quantized // 2))
-    last = command("scratchgrad-convert", "--inspect", "m.bin").stdout.decode().splitlines()[-1]
+    last = call("scratchgrad-convert", "--inspect", "m.bin").stdout.decode().splitlines()[-1]
     assert last.split() == ["11", "tensors", f"{quantized + 48:,}", f"{quantized * 3 // 2 + 192:,}"]
 
 
@@ -229,11 +229,11 @@ def test_an_imported_model_without_a_tokenizer_is_told_to_name_one(call, tmp_pat
     assert done.stdout == call("scratchgrad-sample", "--model", model_folder, *arguments).stdout
 
 
-def test_a_number_that_float16_cannot_hold(command, tmp_path, model_folder):
+def test_a_number_that_float16_cannot_hold(call, tmp_path, model_folder):
     model = models.load(model_folder)
     next(model.parameters()).data[3, 4] = np.float32(1e6)
     models.save(model, tmp_path / "large")
-    said = mistake(command("scratchgrad-convert", "large", "x", "--to", "hf", "--dtype", "float16"))
+    said = mistake(call("scratchgrad-convert", "large", "x", "--to", "hf", "--dtype", "float16"))
     assert "'model.embed_tokens.weight' holds 1e+06, and the largest float16 is" in said
 
 
