@@ -14,9 +14,9 @@ toy: .venv/installed
 	printf '\nrun        %s\nloss plot  %s\nsamples    %s\n' "$$run" "$$run/loss.png" "$$run/samples.txt"; \
 	printf '\nscratchgrad-sample and the other commands:  source .venv/bin/activate\n'
 
-# A process for each core, up to four: jobs of MPI run in one of them, one after another (tests/conftest.py).
+# A process for each core, up to four: tests/sharing.py says which runs what.
 test: .venv/installed
-	pytest -q -n auto --maxprocesses 4 --dist loadgroup -m "not slow"
+	pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 # Repeated kills, every recipe, further ways and rank counts, the wheel in an empty environment: what takes long.
 test-slow: .venv/installed

@@ -29,19 +29,11 @@ Start = Callable[..., Job]
 # Peers compute on one thread, too: `make test` runs a process for each core, and their threads would fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["tests.skips"]
+pytest_plugins = ["tests.skips", "tests.sharing"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("SCRATCHGRAD_HYPOTHESIS_PROFILE", "ci"))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under `pytest -n`: jobs of several ranks run one after another, in one group, since their ranks wait awake."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.get_closest_marker("mpi"):
-                item.add_marker(pytest.mark.xdist_group("mpi"))
 
 
 @pytest.fixture(autouse=True)
