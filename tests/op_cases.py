@@ -569,11 +569,34 @@ constant = st.just(((), {}))
 one_axis = plain(st.integers(0, 5).map(lambda n: ((n,),)))
 
 
+three = plain(
+    hnp.mutually_broadcastable_shapes(num_shapes=3, min_side=0, max_side=3, max_dims=2).map(lambda d: d.input_shapes)
+)
+
+
 @st.composite
 def bounded(draw: Any) -> Given:
-    """x, and lower and upper bounds that broadcast."""
-    drawn = draw(hnp.mutually_broadcastable_shapes(num_shapes=3, min_side=0, max_side=3, max_dims=2))
-    return drawn.input_shapes, {}
+    """x with numbers for bounds, or with arrays that broadcast for one of them or for both; they may cross."""
+    which = draw(st.sampled_from([(), ("min",), ("max",), ("min", "max")]))
+    if not which:
+        return (draw(shapes),), {"min": draw(st.sampled_from([None, -0.5])), "max": draw(st.sampled_from([0.5, 1.0]))}
+    drawn = hnp.mutually_broadcastable_shapes(num_shapes=1 + len(which), min_side=0, max_side=3, max_dims=2)
+    return draw(drawn).input_shapes, {"which": which}
+
+
+def clamped(x: np.ndarray, *bounds: np.ndarray, which: Any = ("min", "max"), **numbers: Any) -> np.ndarray:
+    given = dict(zip(which, bounds, strict=False)) | numbers
+    low, high = given.get("min"), given.get("max")
+    risen = x if low is None else np.where(x < low, low, x)
+    return risen if high is None else np.where(risen > high, high, risen)
+
+
+@st.composite
+def halves(draw: Any) -> Given:
+    """A shape and one of its axes, which is even."""
+    (shape,), drawn = draw(along())
+    axis = drawn["axis"] % len(shape)
+    return ((*shape[:axis], 2 * shape[axis], *shape[axis + 1 :]),), drawn
 
 
 @st.composite
@@ -748,14 +771,14 @@ CASES = dict([
     pairwise("remainder", lambda a, b: a - b * np.floor(a / b), values=(between_integers, half)),
     case("neg", one, lambda x: 0 - x),
     case("abs", one, lambda x: np.sqrt(x * x), values=away_from_zero),
-    case("clamp", options(one, min=st.sampled_from([None, -0.5]), max=st.sampled_from([0.5, 1.0])),
-         lambda x, min, max: np.where(x > max, max, x if min is None else np.where(x < min, min, x)), values=between_integers),
+    case("clamp", bounded(), clamped, values=between_integers, call=lambda x, *bounds, which=(), **numbers: F.clamp(
+         x, **dict(zip(which, bounds, strict=True)), **numbers)),
     case("where", options(two, seed=seeds), lambda a, b, seed: np.array(picked(seed, np.broadcast(a, b).shape) * a + ~picked(seed, np.broadcast(a, b).shape) * b),
          call=lambda a, b, seed: F.where(picked(seed, np.broadcast_shapes(a.shape, b.shape)), a, b)),
     case("masked_fill", options(one, seed=seeds), lambda x, seed: x - (x + 2) * picked(seed, x.shape),
          call=lambda x, seed: F.masked_fill(x, picked(seed, x.shape), -2.0)),
     case("fmod", two, lambda a, b: a - b * np.trunc(a / b), values=(between_integers, half)),
-    case("lerp", bounded(), lambda a, b, w: a * (1 - w) + b * w), pairwise("logaddexp", lambda a, b: np.log(np.exp(a) + np.exp(b))),
+    case("lerp", three, lambda a, b, w: a * (1 - w) + b * w), pairwise("logaddexp", lambda a, b: np.log(np.exp(a) + np.exp(b))),
     pairwise("atan2", lambda y, x: np.angle(x + 1j * y), values=away_from_zero),
     # masks and bits
     question("logical_and", same_two, lambda a, b: a * b != 0, values=np.round), question("logical_or", same_two, lambda a, b: np.abs(a) + np.abs(b) > 0, values=np.round),
@@ -792,7 +815,7 @@ CASES = dict([
     case("logsigmoid", one, lambda x: -np.log(1 + np.exp(-x))), case("mish", one, lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
     case("leaky_relu", options(one, negative_slope=st.sampled_from([0.01, 0.3])), lambda x, negative_slope: np.maximum(x, 0) + negative_slope * np.minimum(x, 0), values=away_from_zero),
     case("elu", options(one, alpha=st.sampled_from([1.0, 0.3])), lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)), values=away_from_zero),
-    case("glu", last_even, lambda x: np.split(x, 2, -1)[0] / (1 + np.exp(-np.split(x, 2, -1)[1]))),
+    case("glu", halves(), lambda x, axis: np.split(x, 2, axis)[0] / (1 + np.exp(-np.split(x, 2, axis)[1]))),
     case("softmax", along(full_with_axes), softmaxed), case("log_softmax", along(full_with_axes), lambda x, axis: np.log(softmaxed(x, axis))),
     case("logsumexp", reduced(filled), lambda x, axis, keepdims: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))),
     # questions
