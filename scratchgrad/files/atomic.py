@@ -17,6 +17,7 @@ from typing import IO, Any
 
 STALE = ".tmp-"  # what the names of unfinished files begin with
 
+
 @contextmanager
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """An open file that becomes `path` at the end of the block; if the block raises, `path` stays as it was."""

@@ -245,7 +245,9 @@ def limited(kind, limit):
     ("new/x", "--to", "hf"), ("empty", "--to", "hf"), ("new/m.bin", "--to", "llama2c"), ("there/m.bin", "--to", "llama2c"),
 ])  # fmt: skip
 @pytest.mark.parametrize("limit", [100, 20_000])
-def test_a_disk_that_is_full_is_told_and_nothing_half_written_is_left(command, tmp_path, llama_folder, arguments, limit):
+def test_a_disk_that_is_full_is_told_and_nothing_half_written_is_left(
+    command, tmp_path, llama_folder, arguments, limit
+):
     """Files can grow to `limit` bytes: too few for the tokenizer, or for the weights."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "there").mkdir()
