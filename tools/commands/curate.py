@@ -19,6 +19,8 @@ from scratchgrad.tools.curation.explain import explain
 from scratchgrad.tools.curation.pool import worker_pool
 from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_yaml
 from scratchgrad.tools.curation.refilter import begin_refilter
+from scratchgrad.tools.curation.report import write_report_page
+from scratchgrad.tools.curation.report.page import PAGE
 from scratchgrad.tools.curation.units import units_of
 from scratchgrad.tools.data.curated_tokens import write_curated_tokens
 from scratchgrad.tools.recipes import recipe_name
@@ -151,8 +153,9 @@ def _curate(recipe: Recipe, out: Path, workers: int | None) -> None:
             return
         with ProgressWatch() as watch:
             summary = curate(recipe, out, pool, watch)
-    if watch.times and not (out / TIMES).exists():
+    if not (out / PAGE).exists():
         (out / TIMES).write_text(json.dumps(watch.times, indent=1) + "\n")
+        write_report_page(out, watch.times)
     read = _total(summary["groups"][0]["read"])
     kept = _total(summary["kept"])
     say(
@@ -161,6 +164,7 @@ def _curate(recipe: Recipe, out: Path, workers: int | None) -> None:
     )
     if read.get("skipped"):
         say(f"{read['skipped']:,} records could not be read: see {out}/stages/0-documents/*/skipped.jsonl.zst")
+    say(f"what was dropped and why: {out / PAGE}")
     write(f"{out}\n")
 
 
