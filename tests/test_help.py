@@ -19,13 +19,15 @@ from click.testing import CliRunner
 
 from scratchgrad import manual_seed, models
 from scratchgrad.train.recipe_files import packaged_recipes
+from scratchgrad_start import COMMANDS
 from tests.jobs import MPIRUN, SCRIPTS, Job
 from tests.tools.test_commands import make_run
 from tests.tools.test_tokenizer_bad_files import FIRST, bin_file
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-EXAMPLE = re.compile(r"^ +((?:mpirun -n \d+ )?scratchgrad-\w+(?: .*)?)$", re.MULTILINE)
+PROGRAMS = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
+# What stands behind two spaces or more is said of an example.
+EXAMPLE = re.compile(r"^ +((?:mpirun -n \d+ )?scratchgrad-\w+(?: \S+)*)(?:  .*)?$", re.MULTILINE)
 SMALL_RUN = (
     "model.hidden_size=32 model.num_hidden_layers=1 model.num_attention_heads=2 model.intermediate_size=32 "
     "tokenizer.vocab_size=300 data.source=files data.files=texts data.validation=0.2 train.batch_size=4 "
@@ -42,8 +44,7 @@ SMALLER = {  # by the words that an example begins with: what makes it quick
 
 
 def program(name: str) -> click.Command:
-    module, _, attribute = PROGRAMS[name].partition(":")
-    found: click.Command = getattr(import_module(module), attribute)
+    found: click.Command = import_module(COMMANDS[name.removeprefix("scratchgrad-")]).main
     return found
 
 
@@ -82,7 +83,7 @@ def test_its_words_are_understood(example):
         words = words[words.index(next(word for word in words if word.startswith("scratchgrad-"))) :]
         command, rest = program(words[0]), words[1:]
         if isinstance(command, click.Group):
-            command, rest = command.commands[rest[0]], rest[1:]
+            _, command, rest = command.resolve_command(click.Context(command), rest or ["run"])
         command.make_context(" ".join(words[:2]), rest)
 
 
@@ -163,6 +164,17 @@ def test_recipes_of_examples_are_such(folder, call):
     for of, example in ALL:
         if of == "scratchgrad-train" and "--resume" not in example:
             run_here(smaller(example).split("mpirun -n 4 ")[-1].split(" > ")[0] + " --print-recipe", call)
+
+
+def test_the_recipe_of_a_curation_is_printed_with_what_its_keys_mean(call, tmp_path):
+    words = ("code", "curate.steps=[minhash_dedup]", "minhash_dedup.n=7")
+    told = call("scratchgrad-curate", "run", "--print-recipe", *words).stdout.decode()
+    (tmp_path / "printed.yaml").write_text(told)
+    again = call("scratchgrad-curate", "run", "--print-recipe", "printed.yaml").stdout.decode()
+    assert again == told
+    assert re.search(r"^  n: 7 +# words of a shingle$", told, re.MULTILINE)
+    assert re.search(r"^  seed: 0 +# of the samples, and of whatever is drawn$", told, re.MULTILINE)
+    assert "line_dedup" not in told, "a step that is not taken"
 
 
 @pytest.mark.slow

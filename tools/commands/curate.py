@@ -17,7 +17,7 @@ from scratchgrad.tools.commands.curation_progress import ProgressWatch
 from scratchgrad.tools.curation.engine import curate
 from scratchgrad.tools.curation.explain import explain
 from scratchgrad.tools.curation.pool import worker_pool
-from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_yaml
+from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_described_yaml
 from scratchgrad.tools.curation.refilter import begin_refilter
 from scratchgrad.tools.curation.report import write_report_page
 from scratchgrad.tools.curation.report.page import PAGE
@@ -71,7 +71,7 @@ def main() -> None:
 @main.command()
 @click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
 @curated_to
-@click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values, and stop.")
+@click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values and their meaning, and stop.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be read and done, and stop.")
 @tells_mistakes
 def run(
@@ -86,7 +86,7 @@ def run(
     name, overrides = ("code", arguments) if not arguments or "=" in arguments[0] else (arguments[0], arguments[1:])
     recipe = load_recipe(name, overrides)
     if print_recipe:
-        write(to_yaml(recipe))
+        write(to_described_yaml(recipe))
     elif is_dry:
         _tell(recipe)
     else:

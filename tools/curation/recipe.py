@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, create_model, model_validator
 
 from scratchgrad.tools.curation.step import Step, step_class, step_names
-from scratchgrad.tools.recipes import Count, Section, build, packaged, read_values, to_text
+from scratchgrad.tools.recipes import Count, Section, build, packaged, read_values, to_described_text, to_text
 from scratchgrad.tools.text import SourceRecipe
 
 PACKAGE = "scratchgrad.tools.curation.presets"
@@ -115,3 +115,8 @@ def settings(recipe: Recipe) -> dict[str, dict[str, Any]]:
 
 def to_yaml(recipe: Recipe) -> str:
     return to_text(settings(recipe))
+
+
+def to_described_yaml(recipe: Recipe) -> str:
+    """As `to_yaml`, with what each key means beside it."""
+    return to_described_text(recipe, list(settings(recipe)))

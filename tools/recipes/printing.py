@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -15,15 +16,15 @@ COLUMN = 34  # where comments begin
 WIDTH = 110
 
 
-def to_described_text(recipe: BaseModel) -> str:
-    """The whole recipe, defaults included, as YAML that loads back to an equal one.
+def to_described_text(recipe: BaseModel, sections: Sequence[str] | None = None) -> str:
+    """The recipe, defaults included, as YAML that loads back to an equal one; of these sections, by default of all.
 
     Behind each key, as a comment, are its field's description, and the values that it may take where these are few.
     """
     lines: list[str] = []
-    for section, field in type(recipe).model_fields.items():
+    for section in type(recipe).model_fields if sections is None else sections:
         values = getattr(recipe, section)
-        lines += _commented(f"{section}:", _meaning(field))
+        lines += _commented(f"{section}:", _meaning(type(recipe).model_fields[section]))
         if not isinstance(values, BaseModel):
             lines += textwrap.indent(to_text(values), "  ").splitlines()
             continue
