@@ -5,8 +5,10 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scratchgrad import manual_seed, models
@@ -219,6 +221,24 @@ def test_tokenizer_and_model_of_different_vocabularies(tmp_path, call, model_fol
     tokenizers.save(train_bpe([TEXT] * 3, 262), folder)  # rows of the model beyond its tokenizer stand for no text
     done = call("scratchgrad-sample", "--model", folder, "--max-tokens", 5)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("options", [
+    ("--beams", 3), ("--temperature", 0), ("--temperature", 1.2), ("--top-k", 5, "--num-samples", 2), ("--log-probs",),
+])  # fmt: skip
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_said_however_text_is_chosen(tmp_path, call, model_folder, options, value):
+    model = models.load(model_folder)
+    for _, parameter in model.named_parameters():
+        parameter.data[...] = value
+    shutil.copytree(model_folder, tmp_path / "bad")
+    models.save(model, tmp_path / "bad")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = call("scratchgrad-sample", "--model", "bad", "--prompt", "the cat", *options)
+    assert (done.returncode, done.stdout.strip()) == (2, b"the cat")
+    assert done.stderr.decode().splitlines()[1:] == [done.stderr.decode().splitlines()[-1]]
+    assert b"are not finite: its weights are damaged" in done.stderr
 
 
 def test_a_damaged_checkpoint_is_not_sampled_and_the_one_before_it_is_named(tmp_path, call, model_folder):

@@ -52,3 +52,10 @@ def test_what_cannot_be_filled_is_said(bert):
         fill_masks(bert, tokenizer, "[MASK]" * 30)
     with pytest.raises(UserError, match=r"no special token \[MASK\]"):
         fill_masks(bert, train_bpe(["a text"], 262), "the [MASK]")
+
+
+def test_scores_that_are_not_finite_are_said(bert, monkeypatch):
+    weight = bert.embed_tokens.weight
+    monkeypatch.setattr(weight, "data", np.full_like(weight.data, np.nan))
+    with pytest.raises(UserError, match="the model's scores for a token are not finite: its weights are damaged"):
+        fill_masks(bert, tokenizer, "the [MASK]")

@@ -298,17 +298,75 @@ def test_a_prompt_is_read_once_and_grouped_heads_stay_grouped(model, monkeypatch
     assert shapes == {(2, 64, 8)}
 
 
-def test_an_error_in_a_step_ends_all_texts_and_leaves_the_sampler_usable(model, monkeypatch):
+def test_an_error_in_what_texts_share_ends_them_all_and_leaves_the_sampler_usable(model, monkeypatch):
     sampler = BatchSampler(model)
     sampler.add(Request([1, 2], greedy(5)))
     sampler.step()
     with monkeypatch.context() as patch:
-        patch.setattr(model, "decode", lambda ids, cache: Tensor(np.full((1, 97), np.nan, np.float32)))
-        with pytest.raises(UserError, match="not finite"):
+        patch.setattr(model, "decode", lambda ids, cache: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
             sampler.step()
     assert sampler.is_idle
     row = sampler.add(Request([1, 2], greedy(5)))
     assert [token.id for (token,) in sampler if token.row == row] == list(generate_ids(model, [1, 2], greedy(5)))
+
+
+@pytest.mark.parametrize("at", ["prompt", "first", "later", "options"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_an_error_in_one_text_ends_that_and_the_others_go_on_with_the_same_bits(model, monkeypatch, at, batch_size):
+    params = SamplingParams(seed=3, max_tokens=9, logprobs=0)
+    prompts = [[1, 5, 9], [2, 2], [7, 3], [4]]
+    alone = {tuple(prompt): texts_of(model, [prompt], params) for prompt in prompts}
+    sampler, steps = BatchSampler(model, batch_size=batch_size), {}
+    bad = replace(params, stop_token_ids=3) if at == "options" else params  # where nothing can be found in
+    rows = {
+        sampler.add(Request(prompt, bad if prompt == [2, 2] else params)): tuple(prompt) for prompt in prompts
+    }  # fmt: skip
+    prefill, decode = model.prefill, model.decode
+
+    def spoilt_prefill(prompt, prefix=None):
+        if tuple(prompt) == (2, 2) and at == "prompt":
+            raise MemoryError("no room for this prompt")
+        logits, cache = prefill(prompt, prefix)
+        return logits * (np.nan if tuple(prompt) == (2, 2) and at == "first" else 1), cache
+
+    def spoilt_decode(ids, cache):
+        logits = decode(ids, cache)
+        live = [rows[row.number] for row in sampler._rows]
+        if at == "later" and (2, 2) in live and len(steps[(2, 2)]) == 4:
+            logits.data[live.index((2, 2))] = np.nan
+        return logits
+
+    monkeypatch.setattr(model, "prefill", spoilt_prefill)
+    monkeypatch.setattr(model, "decode", spoilt_decode)
+    for tokens in sampler:
+        for token in tokens:
+            steps.setdefault(rows[token.row], []).append(token)
+    for prompt, found in steps.items():
+        (ids,), (log_probs,) = alone[prompt]
+        if prompt != (2, 2):
+            assert ([t.id for t in found], [t.log_prob for t in found]) == (ids, log_probs)
+            continue
+        *before, last = found
+        assert [token.id for token in before] == ids[: len(before)]
+        assert len(before) == (4 if at == "later" else 0)
+        assert (last.id, last.finish_reason) == (None, "error")
+        assert isinstance(last.error, {"prompt": MemoryError, "options": TypeError}.get(at, UserError))
+
+
+def test_the_error_of_a_text_is_raised_to_who_asks_for_its_ids(model):
+    params = greedy(5, stop_token_ids=3)  # where nothing can be found in
+    for ask in (lambda: generate(model, [[1], [2]], params), lambda: list(generate_ids(model, [1], params))):
+        with pytest.raises(TypeError):
+            ask()
+
+
+@pytest.mark.parametrize("prompt", [[1, 97], [-1, 3]])
+def test_a_prompt_with_ids_of_no_token_is_refused_when_it_is_added(model, prompt):
+    sampler = BatchSampler(model)
+    with pytest.raises(UserError, match="the model's go from 0 to 96"):
+        sampler.add(Request(prompt, greedy(5)))
+    assert sampler.is_idle
 
 
 def test_log_probabilities_are_those_of_the_model_whatever_is_drawn(model):

@@ -35,12 +35,17 @@ def draw_texts(
         for number, text in enumerate(texts)
     }
     printer = Printer(loaded.tokenizer, texts, output, echoes=isinstance(model, Decoder))
+    faults: list[Exception] = []
     for tokens in sampler:
         for token in tokens:
             number = numbers[token.row]
+            if token.error is not None:
+                faults.append(token.error)
             printer.add(number, token.id, token.log_prob, token.text)
             if token.finish_reason is not None:
                 printer.finish(number)
+    if faults:  # the other texts are written
+        raise faults[0]
 
 
 def search_texts(

@@ -22,12 +22,12 @@ from scratchgrad.tools.generation.model import (
     prefill,
 )
 from scratchgrad.tools.generation.prefix_cache import PrefixCache
-from scratchgrad.tools.generation.sampling import sample_token, token_log_prob, top_log_probs
+from scratchgrad.tools.generation.sampling import check_logits, sample_token, token_log_prob, top_log_probs
 from scratchgrad.tools.generation.sampling_params import SamplingParams
 from scratchgrad.tools.generation.text_stream import TextStream
 from scratchgrad.tools.tokenizer import Tokenizer
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "error"]
 Values = np.ndarray[Any, Any]
 
 
@@ -35,7 +35,8 @@ class Token(NamedTuple):
     """row: what `add` gave. id: None where the text is over and the token that ended it does not belong to it.
 
     text: what has become certain of it, where there is a tokenizer. finish_reason: "stop" (a stop token or a stop
-    string) or "length" (max_tokens, or the context is full) with the last of a text, and None before.
+    string), "length" (max_tokens, or the context is full) or "error" with the last of a text, and None before. error:
+    why the text could not go on, then.
     """
 
     row: int
@@ -44,6 +45,7 @@ class Token(NamedTuple):
     top_log_probs: Sequence[tuple[int, float]] = ()
     text: str = ""
     finish_reason: FinishReason | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ class _Row:
 
     def choose(self, logits: Values) -> Token:
         """The next token, given the logits (vocabulary,)."""
+        try:
+            return self._choose(logits)
+        except Exception as error:
+            return self.fail(error)
+
+    def fail(self, error: Exception) -> Token:
+        """The last token of a text that cannot go on."""
+        self.is_over = True
+        return Token(self.number, None, finish_reason="error", error=error)
+
+    def _choose(self, logits: Values) -> Token:
         params = self.request.params
         if params.repetition_penalty != 1 and self._seen is None:
             self._seen = np.zeros(len(logits), bool)
@@ -105,7 +118,11 @@ class BatchSampler:
 
     tokenizer: makes text of the tokens, and is needed for stop strings. batch_size: at most so many texts are written
     at once, and others wait; None for all that come. prefix_cache: where beginnings of prompts are looked for and kept.
-    The model's weights must not change while texts are written. An error in a step ends all of them.
+    The model's weights must not change while texts are written.
+
+    What goes wrong with one text alone (its prompt cannot be read, its logits are not finite) ends that text, with its
+    reason in its last token; the others go on with the same bits. An error in what they share ends all of them, and is
+    raised.
     """
 
     def __init__(
@@ -152,8 +169,9 @@ class BatchSampler:
                 logits: list[Values] = []
                 if self._cache is not None and self._rows:
                     logits += list(decode(self._model, [row.newest for row in self._rows], self._cache))
-                logits += self._join()
-                tokens = [row.choose(scores) for row, scores in zip(self._rows, logits, strict=True)]
+                joined, failed = self._join()
+                tokens = [row.choose(scores) for row, scores in zip(self._rows, [*logits, *joined], strict=True)]
+                tokens += failed
                 self._leave()
         except BaseException:
             self._rows, self._cache = [], None
@@ -167,27 +185,40 @@ class BatchSampler:
             while not self.is_idle:
                 yield self.step()
 
-    def _join(self) -> list[Values]:
-        """Read the prompts of those that wait, as many as there is room for; the logits of their first tokens."""
+    def _join(self) -> tuple[list[Values], list[Token]]:
+        """Read the prompts of those that wait, as many as there is room for; the logits of their first tokens.
+
+        And the last tokens of those whose prompts could not be read.
+        """
         if self._waiting and not self._rows:
             notice_new_weights(self._model)
         logits: list[Values] = []
+        failed: list[Token] = []
         read: dict[tuple[int, ...], tuple[Values, KeyValueCache]] = {}
         while self._waiting and (self._batch_size is None or len(self._rows) < self._batch_size):
             row = self._waiting.popleft()
             prompt = tuple(row.request.prompt)
             if prompt not in read:
-                known = None if self._prefix_cache is None else self._prefix_cache.get(prompt)
-                read[prompt] = prefill(self._model, prompt, known)
-                if self._prefix_cache is not None:
-                    self._prefix_cache.put(prompt, read[prompt][1])
+                try:
+                    read[prompt] = self._read(prompt)
+                except Exception as fault:
+                    failed.append(row.fail(fault))
+                    continue
             scores, cache = read[prompt]
             if self._cache is None:
                 self._cache = KeyValueCache(len(cache.layers), rows=0)
             self._cache.extend(cache)
             self._rows.append(row)
             logits.append(scores)
-        return logits
+        return logits, failed
+
+    def _read(self, prompt: tuple[int, ...]) -> tuple[Values, KeyValueCache]:
+        known = None if self._prefix_cache is None else self._prefix_cache.get(prompt)
+        logits, cache = prefill(self._model, prompt, known)
+        check_logits(logits, f"token {len(prompt)}")
+        if self._prefix_cache is not None:
+            self._prefix_cache.put(prompt, cache)
+        return logits, cache
 
     def _leave(self) -> None:
         """Rows of texts that are over are taken by the last ones, so that hardly anything is moved."""
@@ -200,23 +231,30 @@ class BatchSampler:
         self._rows = [self._rows[place] for place in order]
 
 
+def without_error(token: Token) -> Token:
+    """The token; the error that ended its text is raised."""
+    if token.error is not None:
+        raise token.error
+    return token
+
+
 def generate_ids(
     model: GenerationModel, prompt: Sequence[int], params: SamplingParams, *, sample: int = 0
 ) -> Iterator[int]:
-    """The ids of one text, as they are made: see `BatchSampler`."""
+    """The ids of one text, as they are made: see `BatchSampler`. What ends it by an error is raised."""
     sampler = BatchSampler(model)
     sampler.add(Request(prompt, params, sample))
-    return (token.id for tokens in sampler for token in tokens if token.id is not None)
+    return (token.id for tokens in sampler for token in tokens if without_error(token).id is not None)
 
 
 def generate(
     model: GenerationModel, prompts: Collection[Sequence[int]], params: SamplingParams, **options: Any
 ) -> list[list[int]]:
-    """The ids of a text for each prompt; options as of `BatchSampler`."""
+    """The ids of a text for each prompt; options as of `BatchSampler`. What ends one by an error is raised."""
     sampler = BatchSampler(model, **options)
     texts: dict[int, list[int]] = {sampler.add(Request(prompt, params)): [] for prompt in prompts}
     for tokens in sampler:
         for token in tokens:
-            if token.id is not None:
+            if without_error(token).id is not None:
                 texts[token.row].append(token.id)
     return list(texts.values())

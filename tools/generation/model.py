@@ -50,6 +50,9 @@ def check_prompt(model: GenerationModel, prompt: Sequence[int]) -> None:
         raise UserError("the prompt has no tokens; a model needs at least one to go on from")
     if len(prompt) > context:
         raise UserError(f"the prompt has {len(prompt)} tokens, and the model's context holds {context}; shorten it")
+    size = model.config.vocab_size
+    if not 0 <= min(prompt) <= max(prompt) < size:
+        raise UserError(f"the prompt has ids from {min(prompt)} to {max(prompt)}; the model's go from 0 to {size - 1}")
 
 
 def longest_text(model: GenerationModel, prompt: Sequence[int], max_tokens: int | None) -> int:

@@ -38,14 +38,19 @@ def sample_token(
 
     UserError where a logit is NaN or all of them are infinite: no model that was trained gives such.
     """
-    if not np.isfinite(logits.max()):
-        raise UserError(f"the model's scores for token {position} are not finite: its weights are damaged")
+    check_logits(logits, f"token {position}")
     if params.temperature == 0 or params.top_k == 1:
         return int(_penalised(logits, params, seen).argmax())
     ids, shares = probabilities(logits, params, seen)
     reached = np.cumsum(shares)
     draw = generator(params.seed, Purpose.SAMPLE, step=position, microbatch=sample).random() * reached[-1]
     return int(ids[min(np.searchsorted(reached, draw, side="right"), np.searchsorted(reached, reached[-1]))])
+
+
+def check_logits(logits: Values, what: str) -> None:
+    """UserError where logits (..., vocabulary) have a NaN, or nothing but infinities in a row. what: they belong to."""
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise UserError(f"the model's scores for {what} are not finite: its weights are damaged")
 
 
 def _penalised(logits: Values, params: SamplingParams, seen: Values | None) -> Values:
@@ -59,7 +64,11 @@ def _penalised(logits: Values, params: SamplingParams, seen: Values | None) -> V
 
 
 def log_probabilities(logits: Values) -> Values:
-    """log softmax(logits) along the last axis, in float64: what the model says, before anything is filtered."""
+    """log softmax(logits) along the last axis, in float64: what the model says, before anything is filtered.
+
+    UserError as of `check_logits`.
+    """
+    check_logits(logits, "a token")
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
