@@ -23,6 +23,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,26 @@ import numpy as np
 
 from scratchgrad import UserError, manual_seed, models
 from scratchgrad.errors import LONGEST_MESSAGE
-from scratchgrad.files import load, map_tensors, read_json, save, verify_manifest, write_manifest, write_tensors
+from scratchgrad.files import (
+    load,
+    map_tensors,
+    read_json,
+    save,
+    sha256_of,
+    verify_manifest,
+    write_manifest,
+    write_tensors,
+)
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.conversion import read_source
+from scratchgrad.tools.data import TokenizedExample, TokenStore, write_token_store
 from scratchgrad.tools.loading import load_language_model
-from scratchgrad.tools.text import read_examples
+from scratchgrad.tools.text import build_source, read_examples, read_prompts
+from scratchgrad.train import metrics
+from scratchgrad.train.checkpoint import TrainerState, read_trainer_state
+from scratchgrad.train.plot import loss_figure
+from scratchgrad.train.recipe_files import load_recipe, to_yaml
+from scratchgrad.train.recipe_sum import check_recipe, with_sum
 from tests.models.test_directory import BERT, GPT2, LLAMA, T5
 from tests.tools.tokenizer_texts import TEXT
 
@@ -54,6 +70,75 @@ def encoded(path: Path) -> object:
 
 def model(path: Path) -> object:
     return models.load_generation_config(path.parent, 50) and models.load(path.parent)
+
+
+def cached(path: Path) -> object:
+    """A folder of prepared data with this file in it, opened as a training run does."""
+    from tests.tools.test_prepare import prepared
+
+    source = build_source("files", files=[f"{path.parent}/x.txt"])
+    return prepared(path.parent / "cache", source)
+
+
+def records(path: Path) -> object:
+    """metrics.jsonl as a plot and a run that goes on read it."""
+    loss_figure(path.parent)
+    metrics.truncate(path, 9, "0" * 64)
+    return metrics.read(path)
+
+
+def of_run(path: Path) -> object:
+    """recipe.yaml as a run that goes on reads it: its sum, and where that was lost, its values."""
+    try:
+        check_recipe(path.parent)
+    except UserError as told:
+        if "is not what the run wrote" not in str(told):
+            raise
+    return load_recipe(str(path))
+
+
+def store(path: Path) -> object:
+    """A manifest, or an array with the sum that it has now; every example is read."""
+    manifest = path.parent / "manifest.json"
+    if path != manifest:
+        facts = json.loads(manifest.read_bytes())
+        facts["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        manifest.write_text(json.dumps(facts))
+    return [(example.ids.sum(), example.columns) for example in TokenStore(path.parent)]
+
+
+def readers_of_runs(folder: Path) -> dict[str, tuple[Path, Read]]:
+    """What a run writes and reads again: its recipe, its metrics, how far it is, and its data."""
+    found: dict[str, tuple[Path, Read]] = {}
+    run = folder / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text("# made 2026-01-02T03:04:05+00:00\n" + with_sum(to_yaml(load_recipe("toy"))))
+    found["recipe.yaml"] = (run / "recipe.yaml", of_run)
+    rows = ({"step": i, "tokens": 9 * i, "loss": 9 / i, "learning_rate": 1e-3, "val_loss": 8 / i} for i in range(1, 12))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found["metrics.jsonl"] = (run / "metrics.jsonl", records)
+    state = TrainerState(3, 50, 2.5, {"best": 2.5, "since_best": 1}, "0" * 64, "1" * 64)
+    (run / "trainer.json").write_text(json.dumps(asdict(state)))
+    found["trainer.json"] = (run / "trainer.json", lambda path: read_trainer_state(path.parent))
+    (run / "prompts.txt").write_text(TEXT)
+    found["prompts txt"] = (run / "prompts.txt", lambda path: list(read_prompts(path)))
+    lines = (json.dumps({"prompt": line, "n": 1}) + "\n" for line in TEXT.split("\n"))
+    (run / "prompts.jsonl").write_text("".join(lines))
+    found["prompts jsonl"] = (run / "prompts.jsonl", lambda path: list(read_prompts(path)))
+    with write_token_store(folder / "store", 300) as writer:
+        for i in range(9):
+            writer.append(TokenizedExample.of(([i, 2], False), (list(range(i, 299, 30)), True), label=i, weight=0.5))
+    for name in ("manifest.json", "tokens.bin", "offsets.bin", "is_target.bin", "label.bin"):
+        found[f"store {name}"] = (folder / "store" / name, store)
+    cache = folder / "data"
+    cache.mkdir()
+    (cache / "x.txt").write_text("".join(f"{TEXT}\n{i}\n" for i in range(9)))
+    cached(cache / "x.txt")
+    found["cache sums.json"] = (cache / "cache" / "sums.json", lambda path: cached(cache / "x.txt"))
+    (kept,) = (path for path in (cache / "cache").iterdir() if path.is_dir())
+    for name in ("prepared.json", "tokenizer.json", "0/train/manifest.json", "0/train/tokens.bin"):
+        found[f"cache {name}"] = (kept / name, lambda path: cached(cache / "x.txt"))
+    return found
 
 
 def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
@@ -126,7 +211,7 @@ def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
     )
     found["text csv"] = (folder / "x.csv", lambda path: list(read_examples(path)))
     found["source"] = (folder / "model-llama" / "config.json", lambda path: read_source(path.parent))
-    return found
+    return found | readers_of_runs(folder)
 
 
 def mutated(raw: bytes, rng: random.Random, is_json: bool) -> bytes:
@@ -190,6 +275,8 @@ def run(name: str, path: Path, read: Read, seeds: range, results: Any) -> None:
             read(path)
         except UserError as told:
             said = re.sub("'/[^']*'", "", str(told))
+            if name == "recipe.yaml":  # several mistakes have a line each
+                said = max(said.split("\n"), key=len)
             if len(said) > LONGEST_MESSAGE:
                 results.send((seed, f"a message of {len(said)} characters: {said}"))
             elif not all(c.isprintable() for c in said):

@@ -61,6 +61,7 @@ TEMPLATE = {
     (set_to("model", "type", value="WordPiece"), "a WordPiece model needs an unk_token"),
     (set_to("model", "dropout", value=0.1), "model.dropout = 0.1 is not supported"),
     (set_to("model", "end_of_word_suffix", value=5), "'BPE' has end_of_word_suffix = 5, which is no str"),
+    (set_to("model", "continuing_subword_prefix", value="##"), r"merge 0 \(.*\): what goes on a word begins with '##' here"),
     (set_to("normalizer", value={"type": "ByteLevel"}), "the normalizer 'ByteLevel' is not supported"),
     (set_to("normalizer", value={"type": "Replace", "pattern": {"Regex": "("}, "content": ""}), "is not a regular expression"),
     (set_to("normalizer", value={"type": "Replace", "pattern": {"Regex": "a{4294967294}"}, "content": ""}), "repetitions written out"),

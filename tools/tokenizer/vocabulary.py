@@ -56,6 +56,8 @@ def merges_of_pairs(
         ):
             raise UserError(f"{where} ({_shown(pair)}) is not a pair")
         left, right = pair
+        if not right.startswith(continues):
+            raise UserError(f"{where} ({_shown(pair)}): what goes on a word begins with {quoted(continues)} here")
         both = left + right[len(continues) :]
         for part in (left, right, both):
             if part not in id_of:
