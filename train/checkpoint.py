@@ -9,7 +9,7 @@ the step is all that is saved of them.
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from scratchgrad.files import (
     atomic_directory,
     atomic_file,
     map_tensors,
+    read_json,
+    remove,
     verify_manifest,
     write_manifest,
     write_tensors,
@@ -32,13 +34,15 @@ from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.tools.tokenizer import save as save_tokenizer
 from scratchgrad.train.finite import first_not_finite
 
+RECIPE = "training_recipe.yaml"  # not recipe.yaml, which marks the folder of a run
+
 
 @dataclass
 class TrainerState:
     """How far a run is. tokens: of training text, seen so far. early_stopping: its state.
 
-    data: a hash of the tokens that it is trained on; None where an older version wrote it. finished: was this the last
-    step, by the recipe as it was then?
+    data: a hash of the tokens that it is trained on; metrics: of the rows of metrics.jsonl up to this step; None where
+    an older version wrote it. finished: was this the last step, by the recipe as it was then?
     """
 
     step: int = 0
@@ -46,22 +50,35 @@ class TrainerState:
     val_loss: float | None = None  # of the last evaluation
     early_stopping: dict[str, Any] = field(default_factory=dict)
     data: str | None = None
+    metrics: str | None = None
     finished: bool = False
 
 
 def save_checkpoint(
-    run: Path, model: Model, optimizer: Optimizer, tokenizer: Tokenizer, progress: TrainerState
+    run: Path,
+    model: Model,
+    optimizer: Optimizer,
+    tokenizer: Tokenizer,
+    progress: TrainerState,
+    recipe: str | None = None,
 ) -> Path:
-    """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind."""
+    """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind.
+
+    recipe: the text of the run's recipe.yaml, of which the checkpoint keeps a copy that its manifest covers. What
+    stands in the checkpoint's place and is none of this run's, as a file or a link, is put aside.
+    """
     end = tokenizer.end_of_text
     target = run / "checkpoints" / f"step-{progress.step}"
     target.parent.mkdir(exist_ok=True)
+    _put_aside(target)
     with atomic_directory(target) as folder:
         models.save(model, folder, model.generation_config(end))
         save_tokenizer(tokenizer, folder)
         write_tensors(folder / "optimizer.safetensors", optimizer.state_dict())
         with atomic_file(folder / "trainer.json") as file:
             file.write(json.dumps(asdict(progress)).encode())
+        if recipe is not None:
+            (folder / RECIPE).write_bytes(recipe.encode())
         write_manifest(folder, step=progress.step)
     return target
 
@@ -84,9 +101,9 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Trainer
 
 
 def read_trainer_state(folder: Path) -> TrainerState:
-    """What a checkpoint says of its run; UserError where another version wrote it."""
+    """What a checkpoint says of its run; UserError where another version wrote it, or it is damaged."""
     try:
-        return TrainerState(**json.loads((folder / "trainer.json").read_bytes()))
+        return TrainerState(**read_json(folder / "trainer.json"))
     except TypeError:
         raise UserError(f"'{folder}' was written by another version of scratchgrad: start a new run") from None
 
@@ -107,17 +124,29 @@ def best_checkpoint(run: Path) -> tuple[int, Path] | None:
     scored = []
     for step, folder in checkpoints(run):
         try:
-            val_loss = json.loads((folder / "trainer.json").read_bytes())["val_loss"]
-        except (OSError, ValueError, KeyError):
+            val_loss = read_json(folder / "trainer.json").get("val_loss")
+        except UserError:
             continue  # damaged: loading it would say so, and it cannot be the best
-        if val_loss is not None:
+        if type(val_loss) in (int, float):
             scored.append((val_loss, step, folder))
     return min(scored)[1:] if scored else None
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Take it out of sight in one step, then file by file: what is seen under its name is whole until the end."""
+    """Take it out of sight in one step, then file by file: what is seen under its name is whole until the end.
+
+    Of a symbolic link the link goes, and what it leads to stays.
+    """
     dying = folder.with_name(f".tmp-removed-{folder.name}")
-    shutil.rmtree(dying, ignore_errors=True)
+    if os.path.lexists(dying):
+        remove(dying)
     folder.rename(dying)
-    shutil.rmtree(dying)
+    remove(dying)
+
+
+def _put_aside(target: Path) -> None:
+    if os.path.lexists(target):
+        aside = target.with_name(f"{target.name}.replaced")
+        if os.path.lexists(aside):
+            remove(aside)
+        target.rename(aside)

@@ -22,7 +22,7 @@ from scratchgrad.train.finite import NotFiniteError, check_finite
 from scratchgrad.train.metrics import MetricsWriter
 from scratchgrad.train.microbatches import BatchTotals, LossSums, Microbatches, all_reduce_gradients, take_gradients
 from scratchgrad.train.objectives import Objective, on_device
-from scratchgrad.train.plot import plot_loss
+from scratchgrad.train.plot import plot_fault
 from scratchgrad.train.progress import ProgressDisplay
 from scratchgrad.train.run import Run
 from scratchgrad.train.saving import CheckpointSaver
@@ -132,7 +132,7 @@ def _train(
             totals, norm = train_step(
                 model, objective, optimizer, batches, step,
                 seed=settings.seed, max_grad_norm=settings.max_grad_norm, microbatches=microbatches, comm=comm,
-                flags=[saver.is_due(step + 1), *stop.flags()],
+                flags=[saver.is_due(step + 1) or metrics.fault is not None, *stop.flags()],
             )  # fmt: skip
 
             num_tokens = batches.num_tokens(microbatches.numbers_of_step(step))
@@ -162,16 +162,19 @@ def _train(
                 check_finite(row, progress.step)
                 metrics.write(row)
             display.step(row)
-            if is_evaluated and is_first:
-                plot_loss(run.folder)
+            if is_evaluated and is_first and (fault := plot_fault(run.folder)):
+                display.print(fault)
 
             progress.finished = ends
             saves, *reasons = totals.flags
             reason = agreed(reasons)
             if ends or saves or reason is not None:
                 watchdog.phase("checkpoint", progress.step, may_wait=True)  # for a disk
+                progress.metrics = metrics.digest
                 with stop.held():
                     saver.save()
+                if metrics.fault is not None:  # what could be saved is
+                    raise metrics.fault
             if reason is not None and not ends:
                 return reason
     return None

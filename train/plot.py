@@ -29,6 +29,15 @@ def plot_loss(run: Path) -> None:
         figure.savefig(file, format="png", dpi=120)
 
 
+def plot_fault(run: Path) -> str | None:
+    """Draw it as `plot_loss` does; what to tell where that fails: a run goes on without a picture."""
+    try:
+        plot_loss(run)
+    except OSError as error:
+        return f"'{run / 'loss.png'}' was not drawn: {error.strerror or error}"
+    return None
+
+
 def loss_figure(run: Path) -> Figure:
     from matplotlib.figure import Figure  # half a second and 35 MB, which a rank that draws nothing does without
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchgrad.errors import UserError
-from scratchgrad.files import DamagedFiles, atomic_file
+from scratchgrad.files import DamagedFiles, atomic_file, machine_fault, remove
+from scratchgrad.files.atomic import STALE
+from scratchgrad.files.faults import DISK
 from scratchgrad.models import Model
 from scratchgrad.optim import Optimizer
 from scratchgrad.parallel import Communicator
@@ -21,9 +21,8 @@ from scratchgrad.train import metrics
 from scratchgrad.train.checkpoint import TrainerState, load_checkpoint, remove_checkpoint
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.recipe_files import to_yaml
+from scratchgrad.train.recipe_sum import with_sum
 from scratchgrad.train.setup import build_model, build_optimizer
-
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass
@@ -128,12 +127,20 @@ def lock_run(folder: Path, comm: Communicator) -> Iterator[None]:
 
 @contextmanager
 def report_disk_errors(folder: Path) -> Iterator[None]:
-    """A full disk or a lost permission becomes a UserError, not a traceback. What was written before is whole."""
+    """A full disk, a lost permission or a folder that is gone becomes a UserError, not a traceback.
+
+    What was written before is whole.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
+        if error.errno in DISK and not folder.exists():
+            raise UserError(
+                f"the run's folder '{folder}' is gone: it was removed or renamed while the run went on, and nothing of "
+                "it can be saved any more; begin anew, or go on with a copy: scratchgrad-train --resume COPY"
+            ) from None
+        if error.errno not in DISK:
+            raise machine_fault(error) or error from None
         raise UserError(
             f"'{error.filename or folder}' could not be written: {error.strerror}; the checkpoints so far are whole. "
             f"Make room, then: scratchgrad-train --resume {folder}"
@@ -142,20 +149,20 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """With when the run was made in its first line, whatever it was written over by since."""
-    text = made_line(folder) + to_yaml(recipe)
+    text = made_line(folder) + with_sum(to_yaml(recipe))
     with atomic_file(folder / "recipe.yaml") as file:
         file.write(text.encode())
 
 
-def truncate_run(folder: Path, step: int) -> int:
-    """Remove the metrics and checkpoints of later steps than `step`: they will be made again.
+def truncate_run(folder: Path, progress: TrainerState) -> list[str]:
+    """Remove the metrics and checkpoints of later steps than that of `progress`: they will be made again.
 
-    Returns how many lines of metrics.jsonl were damaged, and are left out.
+    Returns what is to be told of damage in metrics.jsonl.
     """
-    num_damaged = metrics.truncate(folder / "metrics.jsonl", step)
-    for unfinished in (folder / "checkpoints").glob(".tmp-*"):
-        shutil.rmtree(unfinished)
+    warnings = metrics.truncate(folder / "metrics.jsonl", progress.step, progress.metrics)
+    for unfinished in (folder / "checkpoints").glob(f"{STALE}*"):
+        remove(unfinished)
     for later, checkpoint in checkpoints(folder):
-        if later > step:
+        if later > progress.step:
             remove_checkpoint(checkpoint)
-    return num_damaged
+    return warnings

@@ -9,6 +9,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.parallel import Communicator
 from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
 from scratchgrad.train.finite import NotFiniteError, first_not_finite
+from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.run import Run, report_disk_errors
 
 
@@ -39,7 +40,8 @@ class CheckpointSaver:
             run, settings = self._run, self._run.recipe.checkpoint
             try:
                 with report_disk_errors(run.folder):
-                    save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress)
+                    recipe = to_yaml(run.recipe)
+                    save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress, recipe)
                     prune_checkpoints(run.folder, settings.keep_last, settings.keep_best)
             except UserError as error:
                 fault = str(error)

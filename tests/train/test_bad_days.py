@@ -102,8 +102,15 @@ def truncated(folder):
     path.write_bytes(path.read_bytes()[:-10])
 
 
+def exchanged(folder, link=None):
+    shutil.rmtree(folder)
+    folder.write_bytes(b"") if link is None else folder.symlink_to(link)
+
+
 @pytest.mark.parametrize(("damage", "words"), [
     (altered, "'optimizer.safetensors' was altered"),
+    (exchanged, "manifest.json' cannot be read: Not a directory"),
+    pytest.param(lambda folder: exchanged(folder, "nowhere"), "has no manifest.json", marks=slow),
     pytest.param(truncated, "'model.safetensors' has", marks=slow),
     pytest.param(lambda folder: (folder / "trainer.json").unlink(), "'trainer.json' is missing", marks=slow),
     (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
@@ -121,6 +128,101 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(
     job = start(*offer.split(), ranks=2)
     assert job.end() == 0, job.output
     assert rows_without_time(tmp_path / "run") == whole
+
+
+def test_checkpoints_that_are_links_are_gone_on_from_and_pruned_as_links(tmp_path, start, recipe, trained_run):
+    """As of one who moved them to a larger disk. What they lead to stays."""
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for folder in list((trained_run / "checkpoints").iterdir()):
+        folder.rename(moved / folder.name)
+        folder.symlink_to(moved / folder.name)
+    (trained_run / "checkpoints" / ".tmp-removed-step-40").symlink_to(moved)  # what an older version left behind
+    (trained_run / "checkpoints" / "step-70").symlink_to("nowhere")
+    words = ["scratchgrad-train", "--resume", "run", "train.steps=80", "--checkpoint", "step-60"]
+    job = start(*words)
+    assert job.end() == 0, job.output
+    assert sorted(path.name for path in (trained_run / "checkpoints").iterdir()) == ["step-70", "step-80"]
+    assert sorted(path.name for path in moved.iterdir()) == ["step-50", "step-60"]
+    assert (moved / "step-60" / "manifest.json").is_file()
+
+
+def test_a_recipe_that_is_not_what_the_run_wrote_is_told_with_its_copy(tmp_path, start, recipe, trained_run):
+    path = trained_run / "recipe.yaml"
+    whole = path.read_bytes()
+    for damage in (whole.replace(b"warmup_steps: 5", b"warmup_steps: 9"), whole[:-40], whole + b"x: 1\n"):
+        assert damage != whole
+        path.write_bytes(damage)
+        said = refused(start("scratchgrad-train", "--resume", "run", "train.steps=61"))
+        assert "'run/recipe.yaml' is not what the run wrote; to go on as before: cp " in said
+    path.unlink()
+    said = refused(start("scratchgrad-train", "--resume", "run", "train.steps=61"))
+    assert "'run' is not a run: it has no recipe.yaml; to go on as before: cp " in said
+    copy = re.search(r"cp (\S+) (\S+)", said)
+    assert copy is not None
+    shutil.copy(tmp_path / copy[1], tmp_path / copy[2])
+    job = start("scratchgrad-train", "--resume", "run", "train.steps=61")
+    assert job.end() == 0, job.output
+
+
+def test_rows_of_metrics_that_were_altered_are_told_and_the_run_goes_on(tmp_path, start, recipe, trained_run):
+    path = trained_run / "metrics.jsonl"
+    before = path.read_text()
+    path.write_text(re.sub('"step": 7, (.*)"loss": .', r'"step": 7, \1"loss": 9', before))
+    assert len(path.read_text()) == len(before) != path.read_text().count(before)
+    job = start("scratchgrad-train", "--resume", "run", "train.steps=61")
+    assert job.end() == 0, job.output
+    assert "warning: 'run/metrics.jsonl' was altered: its rows up to step 60 are not what the run wrote" in job.output
+    job = start("scratchgrad-train", "--resume", "run", "train.steps=62")
+    assert job.end() == 0, job.output
+    assert "warning: 'run/metrics.jsonl'" not in job.output
+
+
+def endless(start, recipe, *overrides, ranks=None):
+    job = start("scratchgrad-train", recipe, "train.steps=1000000", "log.run_dir=run", *overrides, ranks=ranks)
+    job.wait_for("step 20/")
+    return job
+
+
+@pytest.mark.parametrize("ranks", [None, pytest.param(2, marks=slow)])
+def test_a_run_folder_that_is_removed_is_told(tmp_path, start, recipe, ranks):
+    job = endless(start, recipe, ranks=ranks)
+    (tmp_path / "run").rename(tmp_path / "gone")
+    assert "the run's folder 'run' is gone: it was removed or renamed while the run went on" in refused(job)
+    assert checkpoints(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("ranks", [None, pytest.param(2, marks=slow)])
+def test_damage_to_metrics_and_recipe_while_a_run_goes_on_does_not_stop_its_checkpoint(tmp_path, start, recipe, ranks):
+    job = endless(start, recipe, "checkpoint.every_steps=1000000", ranks=ranks)
+    run = tmp_path / "run"
+    (run / "recipe.yaml").unlink()
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").mkdir()
+    said = refused(job)
+    assert "'run/metrics.jsonl' could not be written: Is a directory; the checkpoints so far are whole" in said
+    ((step, folder),) = checkpoints(run)
+    assert step > 20
+    shutil.copy(folder / "training_recipe.yaml", run / "recipe.yaml")
+    job = start("scratchgrad-train", "--resume", "run", f"train.steps={step + 1}", "train.schedule=constant")
+    assert job.end() in (0, 2), job.output
+    assert "Traceback" not in job.output
+
+
+FEW_FILES = """
+import resource, sys
+limit = int(sys.argv[1])
+sys.argv = ["scratchgrad-train", *sys.argv[2:]]
+from scratchgrad.train.commands.train import main
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+main()
+"""
+
+
+@pytest.mark.parametrize("limit", [6, 10, pytest.param(8, marks=slow), pytest.param(12, marks=slow)])
+def test_too_few_open_files_are_told_with_the_remedy(start, recipe, limit):
+    said = refused(start(FEW_FILES, limit, recipe))
+    assert f"no more files can be opened: the limit is {limit} at once; raise it, as by: ulimit -n 4096" in said
 
 
 def test_where_no_checkpoint_is_left_one_starts_anew(tmp_path, start, recipe, trained_run):
@@ -227,7 +329,7 @@ def test_the_run_directory_holds_what_it_should(tmp_path, start, recipe):
     newest = checkpoints(run)[-1][1]
     assert sorted(path.name for path in newest.iterdir()) == [
         "config.json", "generation_config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
-        "tokenizer.json", "tokenizer_config.json", "trainer.json",
+        "tokenizer.json", "tokenizer_config.json", "trainer.json", "training_recipe.yaml",
     ]  # fmt: skip
     job = start("scratchgrad-train", recipe, "train.steps=5")
     assert job.end() == 0, job.output

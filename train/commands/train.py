@@ -21,7 +21,7 @@ from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.commands.ending import EndedBySignal
 from scratchgrad.tools.data import Prepared
-from scratchgrad.tools.runs import checkpoints, is_run, newest_run
+from scratchgrad.tools.runs import checkpoints, newest_run
 from scratchgrad.tools.tokenizer import save as save_tokenizer
 from scratchgrad.train.agreement import check_ranks_agree, check_same_data, data_fingerprint
 from scratchgrad.train.commands.recipes_help import ListsRecipes
@@ -32,6 +32,7 @@ from scratchgrad.train.lasting_output import lasting_output
 from scratchgrad.train.loop import train
 from scratchgrad.train.recipe import Recipe, check_ranks, check_resumable
 from scratchgrad.train.recipe_files import load_recipe, recipe_name, to_described_yaml
+from scratchgrad.train.recipe_sum import check_recipe
 from scratchgrad.train.run import (
     Run,
     begin_run,
@@ -152,8 +153,7 @@ def _choose(arguments: tuple[str, ...], resume: str | None, checkpoint: str | No
     folder = newest_run(Path("runs")) if resume == NEWEST else Path(resume)
     if not folder.exists():
         raise UserError(f"'{folder}' does not exist")
-    if not is_run(folder):
-        raise UserError(f"'{folder}' is not a run: it has no recipe.yaml")
+    check_recipe(folder)
     recipe = load_recipe(str(folder / "recipe.yaml"), arguments)
     check_resumable(load_recipe(str(folder / "recipe.yaml")), recipe)
     return folder, recipe
@@ -250,11 +250,8 @@ def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
         step, ending = run.progress.step, "which finished" if run.progress.finished else "not finished"
         from_where = f"going on from step {step}" if present else "there is no checkpoint yet: going on from step 0"
         say(f"{run.folder}, {ending}: {from_where} of {run.recipe.train.steps}")
-        if num_damaged := truncate_run(run.folder, run.progress.step):
-            say(
-                f"warning: {num_damaged} damaged line(s) of '{run.folder / 'metrics.jsonl'}' are left out, so it and "
-                "loss.png have gaps; the file as it was is metrics.jsonl.damaged"
-            )
+        for warning in truncate_run(run.folder, run.progress):
+            say(f"warning: {warning}")
         if run.recipe.tokenizer.path == str(run.folder / "tokenizer.json"):
             save_tokenizer(run.tokenizer, run.folder)
         write_recipe(run.folder, run.recipe)
