@@ -45,8 +45,9 @@ HELPERS = {  # functions that ops share, on the way back
     "softmax_minus_target", "chunk_by_chunk", "chunk_steps", "logistic", "logistic_slope", "normal_slope", "product",
     "sum_of_rows", "by_group", "scores", "put", "write_gradients", "transposed_with_ones",
     "places_along", "_written", "_from_here_on", "_log_sums", "_norm_of_order", "_repeated_by_counts", "_of_distributions",
-    "softmax_of", "in_three_steps", "_times", "_plus_product", "_in_four_axes",
+    "softmax_of", "_plus_product",
 }  # fmt: skip
+BESIDE_THEIR_BACKWARD = {"_in_four_axes", "in_three_steps"}  # functions that stand for an op, or for a part of one
 OF_THE_WAY_THERE = {"forward", "grouped", "stacked", "by_tiles"}  # inner functions that are no part of a backward
 SECONDS = 120  # a mutant that loops is a mutant that is seen
 
@@ -55,6 +56,7 @@ HARMLESS: dict[tuple[str, str], str] = {
     ("_over", "y + (y == 0) -> y - (y == 0)"): "where y is 0, so is what this is multiplied by",
     ("atan2", "square + (square == 0) -> square - (square == 0)"): "where the square is 0, so is what is divided",
     ("logistic", "x < 0 -> x <= 0"): "e^0 is 1",
+    ("in_three_steps", "2 -> 3"): "a gradient that is made though nobody asked for it is dropped",
 }
 
 Way = list[tuple[str, int | None]]  # fields, and places in them, from the root of a tree to a node
@@ -173,7 +175,7 @@ def mutants_of(module: str, path: Path, engine: bool = False) -> Iterator[Mutant
         if not isinstance(function, ast.FunctionDef):
             continue
         is_op = any(ast.unparse(d).split("(")[0] in ("op", "kernel") for d in function.decorator_list)
-        if is_op:
+        if is_op or function.name in BESIDE_THEIR_BACKWARD:
             parts = list(backwards_of(function, way))
         elif function.name in (ENGINE_FUNCTIONS if engine else HELPERS):
             parts = [(function, way, False)]

@@ -350,15 +350,21 @@ def looks(draw: Any) -> Given:
     """Queries, keys and values; sometimes a mask that gets a gradient, one that does not, or none."""
     batch, groups, share, time, past, width = (draw(st.integers(1, 3)) for _ in range(6))
     causal, kind = draw(st.booleans()), draw(st.sampled_from(["none", "additive", "boolean"]))
-    total = time + past - 1
-    mask_shape = draw(st.sampled_from([(time, total), (batch, 1, 1, total), (batch, groups * share, time, total)]))
+    has_heads = draw(st.sampled_from([True, False]))  # their axis may be left out
+    groups, share = (groups, share) if has_heads else (1, 1)
+    heads, total, texts = groups * share, time + past - 1, draw(st.sampled_from([batch, batch, 1]))  # 1 is for all
+    masks = [(time, total), (batch, 1, 1, total), (batch, heads, time, total)]
+    mask_shape = draw(st.sampled_from(masks if has_heads else masks[1:]))
+    query, key = (batch, heads, time, width), (texts, groups, total, width)
+    tensors = (query, key, (*key[:3], draw(st.integers(1, 3))))
+    if not has_heads:
+        *tensors, mask_shape = ((x[0], *x[2:]) for x in (*tensors, mask_shape))
     drawn: dict[str, Any] = {"is_causal": causal, "scale": draw(st.sampled_from([None, 0.3]))}
     if draw(st.booleans()):
         drawn["dropout_p"] = 0.3
     if kind == "boolean":
         drawn["mask"] = numbers(draw(seeds), mask_shape, 3) > 0
-    keys = (batch, groups, total, width)
-    return ((batch, groups * share, time, width), keys, keys, *([mask_shape] if kind == "additive" else [])), drawn
+    return (*tensors, *([mask_shape] if kind == "additive" else [])), drawn
 
 
 @st.composite
@@ -427,7 +433,12 @@ def attended(
 ) -> np.ndarray | None:
     if dropout_p:
         return None  # only the op knows which weights it dropped
-    out = np.zeros_like(q)
+    if q.ndim == 3:
+        by_texts = mask[:, None] if mask is not None and mask.ndim == 3 else mask
+        out = attended(q[:, None], k[:, None], v[:, None], by_texts, is_causal, scale)
+        return None if out is None else out[:, 0]
+    k, v = (np.broadcast_to(x, (len(q), *x.shape[1:])) for x in (k, v))
+    out = np.zeros((*q.shape[:3], v.shape[3]))
     share, past = q.shape[1] // k.shape[1], k.shape[2] - q.shape[2]
     mask = np.broadcast_to(np.zeros(1) if mask is None else mask, (*q.shape[:3], k.shape[2]))
     for b, h, t in np.ndindex(q.shape[:3]):
