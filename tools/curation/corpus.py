@@ -35,11 +35,12 @@ class Documents:
     """The documents of a document stage, less those that its rules and later corpus steps have dropped.
 
     shards: of each unit the folder with its documents. fates: of each unit the folder that says which of them the rules
-    drop. verdicts: of each corpus step that has run, of each unit, the folder of its verdicts.
+    drop; without any, none is dropped. verdicts: of each corpus step that has run, of each unit, the folder of its
+    verdicts.
     """
 
     shards: tuple[Path, ...]
-    fates: tuple[Path, ...]
+    fates: tuple[Path, ...] = ()
     verdicts: tuple[tuple[Path, ...], ...] = ()
 
     @property
@@ -53,15 +54,16 @@ class Documents:
     def traced(self, unit: int) -> Iterator[Traced]:
         """Every document that came out of the document stage, in order."""
         by_step = [{verdict.index: verdict for verdict in read_verdicts(parts[unit])} for parts in self.verdicts]
-        fates = read_fates(self.fates[unit])
+        fates = read_fates(self.fates[unit]) if self.fates else None
         for index, document in enumerate(read_documents(self.shards[unit])):
-            after: Document | None = document if fates[index] == KEPT else None
+            fate = KEPT if fates is None else int(fates[index])
+            after: Document | None = document if fate == KEPT else None
             given: dict[int, tuple[Verdict, str]] = {}
             for number, verdicts in enumerate(by_step):
                 if after is not None and (verdict := verdicts.get(index)) is not None:
                     given[number] = verdict, after.text
                     after = after.with_text(without_spans(after.text, verdict.spans)) if verdict.spans else None
-            yield Traced(index, document, int(fates[index]), given, after)
+            yield Traced(index, document, fate, given, after)
 
     def with_verdicts(self, folders: list[Path]) -> Documents:
         return replace(self, verdicts=(*self.verdicts, tuple(folders)))
@@ -91,3 +93,9 @@ class CorpusStep(Step, ABC):
     @abstractmethod
     def run(self, corpus: Corpus) -> None:
         """Give a verdict on each document that is to be dropped or loses a part: see `Corpus`."""
+
+    def finish(self, corpus: Corpus, report: Path) -> None:
+        """Keep what later runs need of the documents that are left, `corpus.documents`, at the end of all steps.
+
+        report: what `run` has reported. It may be called again, where the run was killed before its own end.
+        """

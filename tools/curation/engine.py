@@ -65,6 +65,7 @@ def curate(recipe: Recipe, out: Path, pool: Pool, watch: Watch | None = None) ->
         inputs = compare_inputs(units, work / "inputs.json")
         run = _Run(recipe, out, work, pool, watch or Watch(), units)
         groups = run.all_groups()
+        run.finish_steps()
         summary = {"groups": groups, "kept": groups[-1]["kept"]}
         sums = pool.map(sha256_of, [path for unit in units for path in unit.paths])
         _finish(recipe, out, [{**file, "sha256": sum_} for file, sum_ in zip(inputs, sums, strict=True)], summary)
@@ -94,6 +95,21 @@ class _Run:
             read, number = _read_survivors, number + 2 + len(corpus_steps)
         return groups
 
+    def finish_steps(self) -> None:
+        """Corpus steps keep what they need of the documents that are left for the next run."""
+        documents = Documents(tuple(self.out / DOCUMENTS_FOLDER / f"{unit:05d}" for unit in range(len(self.units))))
+        for folder in sorted((self.out / STAGES).iterdir()):
+            step = next((step for step in self.recipe.steps if folder.name.partition("-")[2] == step.name), None)
+            if isinstance(step, CorpusStep):
+                work = self.work / f"{folder.name}-end"
+                work.mkdir(exist_ok=True)
+                step.finish(self._corpus(documents, work), folder / REPORT)
+
+    def _corpus(self, documents: Documents, work: Path) -> Corpus:
+        sources = self.recipe.data.named_sources
+        priorities = {source: described.priority for source, described in sources.items()}
+        return Corpus(documents, priorities, self.recipe.curate.seed, work, self.pool)
+
     def _group(
         self, number: int, read: Any, items: Sequence[Any], steps: Sequence[Step], corpus_steps: Sequence[CorpusStep],
         folder: Path,
@@ -118,17 +134,18 @@ class _Run:
 
     def _corpus_step(self, step: CorpusStep, documents: Documents, name: str) -> list[Path]:
         """The folders of its verdicts, once its work is removed."""
-        folder, work = self.out / STAGES / name, self.work / name
+        folder, work, gone = self.out / STAGES / name, self.work / name, self.work / f"{name}-gone"
         if not folder.exists():
             self.watch.begin(step.name, documents.units)
             work.mkdir(exist_ok=True)
-            sources = self.recipe.data.named_sources
-            priorities = {source: described.priority for source, described in sources.items()}
-            step.run(Corpus(documents, priorities, self.recipe.curate.seed, work, self.pool))
-            for left in work.iterdir():
+            step.run(self._corpus(documents, work))
+            shutil.rmtree(gone, ignore_errors=True)
+            gone.mkdir()
+            for left in list(work.iterdir()):  # moved at once: a part that is half removed would be taken for whole
                 if left.name not in (VERDICTS, REPORT):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                    left.rename(gone / left.name)
             work.rename(folder)
+            shutil.rmtree(gone)
         return [folder / VERDICTS / f"{unit:05d}" for unit in range(documents.units)]
 
 
