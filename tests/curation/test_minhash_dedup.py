@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ pytest.importorskip("zstandard", reason="the extra curate is not installed")
 from scratchgrad.errors import UserError
 from scratchgrad.tools.curation import near_duplicates
 from scratchgrad.tools.curation.components import components
-from scratchgrad.tools.curation.corpus import Documents
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.hashes import hashed_words, mixed, ngrams
 from scratchgrad.tools.curation.minhash import band_keys, jaccard, match_probability, signatures
@@ -317,9 +317,16 @@ def curated(folder, documents, index, **settings):
     corpus = corpus_of(folder, split_into(documents, 2))
     outcome = outcome_of(step, corpus)
     parts = tuple(sorted((corpus.folder / "verdicts").iterdir()))
-    documents = Documents(corpus.documents.shards, corpus.documents.fates, (parts,))
-    step.finish(type(corpus)(documents, corpus.priorities, corpus.seed, corpus.folder, corpus.pool))
+    finish(step, corpus, parts)
     return outcome
+
+
+def finish(step, corpus, parts=()):
+    """As the engine does it, in a folder of its own."""
+    end = corpus.folder.parent / "end"
+    end.mkdir(exist_ok=True)
+    left = replace(corpus.documents, verdicts=(parts,) if parts else ())
+    step.finish(replace(corpus, documents=left, folder=end), corpus.folder / "report.json")
 
 
 def test_nothing_that_stands_in_the_index_survives(tmp_path):
@@ -369,24 +376,30 @@ def test_the_index_of_other_settings_and_a_damaged_one_are_refused(tmp_path):
         curated(tmp_path / "3", documents, tmp_path / "index")
 
 
-def test_a_run_that_is_resumed_compares_with_what_it_saw_and_adds_itself_once(tmp_path):
+def test_a_run_that_is_killed_at_its_end_adds_itself_once(tmp_path):
+    step = MinhashDedup(index=str(tmp_path / "index"))
+    corpus = corpus_of(tmp_path / "1", [documents_of(["one two three", "four five six"])])
+    step.run(corpus)
+    for _ in range(2):
+        finish(step, corpus)
+    assert [path.name for path in sorted((tmp_path / "index").glob("part-*"))] == ["part-00000"]
+
+
+def test_what_was_found_out_against_an_older_index_is_thrown_away(tmp_path):
     rng = random.Random(6)
     texts = [text_of(rng, 100) for _ in range(4)]
-    step = MinhashDedup(index=str(tmp_path / "index"))
-    corpus = corpus_of(tmp_path / "1", [documents_of(texts)])
-    for _ in range(2):  # a job that was killed between the end of the index's part and its own
-        assert len(outcome_of(step, corpus).texts) == 4
-        step.finish(corpus)
-    assert [path.name for path in sorted((tmp_path / "index").glob("part-*"))] == ["part-00000"]
+    index, hidden = tmp_path / "index", tmp_path / "hidden"
+    curated(tmp_path / "1", documents_of(texts), index)
+    (index / "part-00000").rename(hidden)
+    step = MinhashDedup(index=str(index))
     late = corpus_of(tmp_path / "2", [documents_of([*texts, text_of(rng, 100)], prefix="late")])
-    (tmp_path / "hidden").mkdir()
-    (tmp_path / "index" / "part-00000").rename(tmp_path / "hidden" / "part-00000")
     assert len(outcome_of(step, late).texts) == 5
-    (tmp_path / "hidden" / "part-00000").rename(
-        tmp_path / "index" / "part-00000"
-    )  # another job, while this one was dead
+    hidden.rename(index / "part-00000")  # another job, while this one was dead
+    with pytest.raises(UserError, match="has grown since"):
+        finish(step, late)
     assert len(outcome_of(step, late).texts) == 1
-    step.finish(late)
+    finish(step, late)
+    assert len(list(index.glob("part-*"))) == 2
 
 
 def test_two_jobs_at_once_do_not_share_an_index(tmp_path):
@@ -401,5 +414,5 @@ def test_two_jobs_at_once_do_not_share_an_index(tmp_path):
         )
 
     assert "is used by another job" in other().stderr
-    step.finish(corpus)
+    finish(step, corpus)
     assert other().returncode == 0

@@ -52,6 +52,15 @@ class Catalogue:
         """How many documents there are."""
         return sum(len(_load(folder / "indices.npy")) for folder in self.listed)
 
+    def fingerprint(self) -> str:
+        """Of the priorities and digests of all documents, in whatever units they stand."""
+        digests, summed = Runs.of(self.listed, "digests", _DIGEST), hashlib.blake2b(digest_size=16)
+        for keys in digests.ranges():
+            records = digests.between(keys)
+            for name in ("key", "high", "low"):
+                summed.update(records[name].tobytes())
+        return summed.hexdigest()
+
     def ranks(self, unit: int) -> Mapping[int, int]:
         """The rank of each document of a unit, by its index."""
         records = Runs.of(self.ranked, "ranks", _RANK).between(of_unit(unit))

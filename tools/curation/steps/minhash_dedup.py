@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from scratchgrad.errors import UserError
 from scratchgrad.files import read_json, write_json
-from scratchgrad.tools.curation.catalogue import make_catalogue
+from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
 from scratchgrad.tools.curation.corpus import Corpus, CorpusStep
 from scratchgrad.tools.curation.duplicate_index import (
     BAND,
@@ -83,7 +84,7 @@ class MinhashDedup(CorpusStep):
     )
 
     def run(self, corpus: Corpus) -> None:
-        index = self._open_index(corpus)
+        index = self._open_index(corpus.folder)
         pool, folder, documents = corpus.pool, corpus.folder, corpus.documents
         units = range(documents.units)
         catalogue = make_catalogue(corpus)
@@ -103,17 +104,18 @@ class MinhashDedup(CorpusStep):
         run_verdicts(corpus, partial(removed_of_unit, removed, numbering.ids, self._reason))
         self._report(corpus, numbering, paired, compared, clusters[0])
 
-    def finish(self, corpus: Corpus) -> None:
-        """Add the documents that are left at the end of all steps to the index, once.
-
-        corpus: as of `run`, with the same folder, but with the documents as they are now.
-        """
+    def finish(self, corpus: Corpus, report: Path) -> None:
+        """Add the documents that are left to the index, once. UserError where another run has come in between."""
         if self.index is None:
             return
-        folder, index = corpus.folder, Path(self.index)
-        view = read_json(folder / VIEW)
+        folder, index, seen = corpus.folder, Path(self.index), read_json(report)["index"]
         lock_index(index)
-        if not any(read_json(part / "part.json")["run"] == view["run"] for part in parts_of(index)):
+        now = _runs(index)
+        if seen["run"] not in now.values():
+            if list(now) != seen["parts"]:
+                raise UserError(
+                    f"'{index}' has grown since documents were compared with it: curate again, with another --out"
+                )
             catalogue = make_catalogue(corpus)
             indexed = run_stage(
                 corpus.pool, folder / "indexed", partial(index_unit, self._signing, corpus.documents, catalogue),
@@ -122,7 +124,7 @@ class MinhashDedup(CorpusStep):
             whole = folder / "part"
             shutil.rmtree(whole, ignore_errors=True)
             count = concatenate(indexed, whole)
-            append_part(index, whole, count, self._parameters, view["run"])
+            append_part(index, whole, count, self._parameters, seen["run"])
         unlock_index(index)
 
     @property
@@ -138,28 +140,30 @@ class MinhashDedup(CorpusStep):
             return "a near duplicate of another document"
         return "a near duplicate of near duplicates of another document"
 
-    def _open_index(self, corpus: Corpus) -> DuplicateIndex:
-        """What documents are compared with: what stood in the index when the run began, also where it is resumed.
+    def _open_index(self, folder: Path) -> DuplicateIndex:
+        """What documents are compared with; folder: of the step.
 
-        If another run has added something since, what this one has found out is out of date, and is thrown away.
+        If another run has added something since this one began, what this one has found out is thrown away.
         """
         if self.index is None:
             return DuplicateIndex()
-        index, view = Path(self.index), corpus.folder / VIEW
+        index, view = Path(self.index), folder / VIEW
         lock_index(index)
-        now = {part.name: read_json(part / "part.json")["run"] for part in parts_of(index)}
-        if view.exists():
-            seen = read_json(view)
-            others = [name for name, run in now.items() if run != seen["run"]]
-            if others == seen["parts"]:
-                return open_index(index, self._parameters, others)
-            for path in corpus.folder.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        parts = list(_runs(index))
         opened = open_index(index, self._parameters)
-        run = hashlib.blake2b(json.dumps([now, str(view.resolve())]).encode(), digest_size=16).hexdigest()
-        corpus.folder.mkdir(parents=True, exist_ok=True)
-        write_json(view, {"parts": list(now), "run": run})
+        if not view.exists() or read_json(view)["parts"] != parts:
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            write_json(view, {"parts": parts})
         return opened
+
+    def _seen(self, catalogue: Catalogue) -> dict[str, Any] | None:
+        """The parts that documents were compared with, and by what the part that this run adds is known."""
+        if self.index is None:
+            return None
+        runs = _runs(Path(self.index))
+        own = hashlib.blake2b(json.dumps([runs, catalogue.fingerprint()]).encode(), digest_size=16).hexdigest()
+        return {"parts": list(runs), "run": own}
 
     def _report(
         self, corpus: Corpus, numbering: Numbering, paired: list[Path], compared: list[Path], clusters: Path
@@ -189,7 +193,13 @@ class MinhashDedup(CorpusStep):
             "large_buckets": large,
             "largest_buckets": sorted((size for bucket in buckets for size in bucket["large"]), reverse=True)[:20],
             "index_documents": numbering.old,
+            "index": self._seen(numbering.catalogue),
             "sources": sources,
             "warnings": warnings,
         })  # fmt: skip
         warn(self.name, warnings)
+
+
+def _runs(index: Path) -> dict[str, str]:
+    """Of each part of an index the run that has added it."""
+    return {part.name: read_json(part / "part.json")["run"] for part in parts_of(index)}
