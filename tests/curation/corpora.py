@@ -42,7 +42,7 @@ def corpus_of(folder: Path, units: Sequence[Iterable[Document]], priorities: Map
         shards.append(shard)
         fates.append(fate)
     work = folder / "step"
-    work.mkdir()
+    work.mkdir(parents=True)
     return Corpus(Documents(tuple(shards), tuple(fates)), priorities or {}, 7, work, ProcessPool(1))
 
 

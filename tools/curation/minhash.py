@@ -47,7 +47,7 @@ def signatures(shingles: Values, starts: Values, count: int) -> Values:
 
 def band_keys(signed: Values, bands: int) -> Values:
     """(texts, bands) uint64 of (texts, bands * rows): equal for texts that agree in all rows of a band."""
-    rows = signed.reshape(len(signed), bands, -1)
+    rows = signed.reshape(len(signed), bands, signed.shape[1] // bands)
     keys = np.broadcast_to(np.arange(bands, dtype=np.uint64), rows.shape[:2]).copy()
     for row in range(rows.shape[2]):
         keys *= BASE

@@ -95,7 +95,7 @@ class Decontaminate(CorpusStep):
         warn(self.name, warnings)
 
     def _build(self, items: Sequence[Item], folder: Path) -> None:
-        write_ngrams(items, self.n, self.shortest, self.common, folder)
+        write_ngrams(items, self.n, min(self.shortest, self.n), self.common, folder)
 
     def _of_items(self, found: Sequence[Path], ngrams: BenchmarkNgrams) -> dict[str, Any]:
         best = np.zeros(len(ngrams.names))
