@@ -135,6 +135,10 @@ def test_nothing_goes_where_more_than_a_thousandth_would(tmp_path, capsys, docum
     assert outcome.report["dropped"] == (not backs_off)
     assert outcome.report["benchmarks"][files[0]]["contaminated"] == 1
     told = capsys.readouterr().err
+    (found,) = [
+        line for path in outcome.folder.rglob("verdicts/*/matches.jsonl") for line in path.read_text().splitlines()
+    ]
+    assert json.loads(found) == {"document": "a.jsonl:0", "item": f"{files[0]}:1", "overlap": 1.0, "text": item}
     assert ("1 of 999 documents have an item of a benchmark" in told) == backs_off == bool(outcome.report["warnings"])
 
 

@@ -18,16 +18,17 @@ from scratchgrad.tools.curation.benchmark_ngrams import BenchmarkNgrams, read_ng
 from scratchgrad.tools.curation.benchmarks import Item, read_items
 from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.document import Document
-from scratchgrad.tools.curation.duplicates import run_verdicts, warn
+from scratchgrad.tools.curation.duplicates import warn
 from scratchgrad.tools.curation.hashes import text_hash
 from scratchgrad.tools.curation.stages import run_stage
-from scratchgrad.tools.curation.verdicts import Verdict
+from scratchgrad.tools.curation.verdicts import Verdict, write_verdicts
 from scratchgrad.tools.recipes import Count, Fraction
 
 REASON = "an item of a benchmark"
 BATCH = 1 << 21  # characters of documents that are looked through at once
 SHOWN = 300  # characters of what was found
-MATCHES = 200  # documents in the report
+MATCHES = "matches.jsonl"
+SAMPLES = 200  # documents in the report
 ITEMS = 10_000  # items in the report
 
 
@@ -73,7 +74,8 @@ class Decontaminate(CorpusStep):
         counts = [json.loads((part / "counts.json").read_text()) for part in found]
         documents, matched = (sum(count[name] for count in counts) for name in ("documents", "matched"))
         backs_off = matched > self.most_dropped * documents and not self.always
-        run_verdicts(corpus, partial(_verdicts, tuple(found), backs_off, [name for name, _ in ngrams.names]))
+        decide = partial(_decide, tuple(found), backs_off, [name for name, _ in ngrams.names])
+        run_stage(corpus.pool, corpus.folder / "verdicts", decide, units)
         warnings = []
         if backs_off:
             warnings.append(
@@ -142,7 +144,7 @@ def _find(documents: Documents, built: Path, overlap: float, unit: int, folder: 
     best: dict[int, float] = {}
     counts = Counter[int]()
     count = matched = 0
-    with (folder / "matches.jsonl").open("w") as file:
+    with (folder / MATCHES).open("w") as file:
         for indices, batch in _batches(documents.of_unit(unit)):
             count += len(batch)
             for row, (first, keys) in ngrams.hits([document.text for document in batch]).items():
@@ -176,15 +178,23 @@ def _batches(documents: Iterator[tuple[int, Document]]) -> Iterator[tuple[list[i
     yield indices, batch
 
 
-def _verdicts(found: tuple[Path, ...], backs_off: bool, names: list[str], unit: int) -> Iterator[Verdict]:
-    if not backs_off:
-        for index, _, item, overlap, _ in _matches(found[unit]):
-            yield Verdict(index, REASON, overlap, names[item])
+def _decide(found: tuple[Path, ...], backs_off: bool, names: list[str], unit: int, folder: Path) -> None:
+    """The verdicts of a unit; and in a file beside them what was found, also where nothing is dropped."""
+    matches = list(_matches(found[unit]))
+    verdicts = [Verdict(index, REASON, overlap, names[item]) for index, _, item, overlap, _ in matches]
+    write_verdicts(folder, () if backs_off else verdicts)
+    with (folder / MATCHES).open("w") as file:
+        for _, id, item, overlap, text in matches:
+            file.write(json.dumps(_told(id, names[item], overlap, text)) + "\n")
 
 
 def _matches(part: Path) -> Iterator[Any]:
-    with (part / "matches.jsonl").open() as file:
+    with (part / MATCHES).open() as file:
         yield from map(json.loads, file)
+
+
+def _told(id: str, item: str, overlap: float, text: str) -> dict[str, Any]:
+    return {"document": id, "item": item, "overlap": overlap, "text": text}
 
 
 def _sample(found: Sequence[Path], ngrams: BenchmarkNgrams, seed: int) -> list[dict[str, Any]]:
@@ -193,7 +203,4 @@ def _sample(found: Sequence[Path], ngrams: BenchmarkNgrams, seed: int) -> list[d
         for part in found
         for _, id, item, overlap, text in _matches(part)
     ]
-    return [
-        {"document": id, "item": ngrams.names[item][0], "overlap": overlap, "text": text}
-        for _, id, item, overlap, text in sorted(rows)[:MATCHES]
-    ]
+    return [_told(id, ngrams.names[item][0], overlap, text) for _, id, item, overlap, text in sorted(rows)[:SAMPLES]]
