@@ -20,10 +20,11 @@ from scratchgrad.parallel.communicator import Communicator, split_ranges
 from scratchgrad.parallel.launcher import Announcement, announced, note_on_launcher, threads_per_rank
 from scratchgrad.parallel.mpi import MpiCommunicator, connect, task_executor
 from scratchgrad.parallel.reduction import ReductionTree, TreeSum, tree_sum
+from scratchgrad.parallel.shared_memory import note_on_shared_memory
 
 __all__ = [
     "Announcement", "Communicator", "MpiCommunicator", "ReductionTree", "TreeSum", "all_gather", "all_reduce",
     "all_to_all", "announced", "connect", "copy_to_group", "gather_from_group", "note_on_launcher",
-    "reduce_from_group", "reduce_scatter", "scatter_to_group", "split_ranges", "task_executor",
+    "note_on_shared_memory", "reduce_from_group", "reduce_scatter", "scatter_to_group", "split_ranges", "task_executor",
     "threads_per_rank", "tree_sum",
 ]  # fmt: skip

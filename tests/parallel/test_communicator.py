@@ -1,11 +1,22 @@
 """Ranks of real MPI jobs: what they send each other, and what a launcher says against what MPI says."""
 
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scratchgrad.parallel import Announcement, Communicator, announced, note_on_launcher, threads_per_rank, tree_sum
+from scratchgrad.parallel import (
+    Announcement,
+    Communicator,
+    announced,
+    note_on_launcher,
+    note_on_shared_memory,
+    shared_memory,
+    threads_per_rank,
+    tree_sum,
+)
 
 pytestmark = pytest.mark.mpi
 
@@ -269,3 +280,16 @@ def test_a_rank_takes_a_gpu_by_its_place_on_its_machine(monkeypatch):
     for world in (Announcement(3, 4, 2, 0), Announcement(5, 6, None, None), None):
         train._use_machine(recipe, world)
     assert taken == [0, 5, 0]
+
+
+def test_too_little_shared_memory_is_told_before_mpi_ends_by_it(tmp_path, monkeypatch):
+    assert note_on_shared_memory(1, Path("/proc")) == ""
+    assert note_on_shared_memory(4, tmp_path / "nowhere") == ""
+    assert re.match(
+        r"shared memory \(/proc\) (cannot be written|has 0 MB left): if MPI fails",
+        note_on_shared_memory(2, Path("/proc")),
+    )
+    monkeypatch.setattr(shared_memory, "LEAST", 0)
+    assert note_on_shared_memory(2, tmp_path) == ""
+    monkeypatch.setattr(shared_memory, "LEAST", 1 << 60)
+    assert " MB left: if MPI fails now, that is why" in note_on_shared_memory(2, tmp_path)

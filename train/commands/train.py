@@ -16,7 +16,14 @@ import scratchgrad_start
 from scratchgrad import set_precision, set_threads
 from scratchgrad.backend import use_device
 from scratchgrad.errors import UserError
-from scratchgrad.parallel import Announcement, Communicator, announced, note_on_launcher, threads_per_rank
+from scratchgrad.parallel import (
+    Announcement,
+    Communicator,
+    announced,
+    note_on_launcher,
+    note_on_shared_memory,
+    threads_per_rank,
+)
 from scratchgrad.threads import threads
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option
 from scratchgrad.tools.commands.ending import EndedBySignal
@@ -115,7 +122,8 @@ def main(
         return folder, *_prepare_again(folder, recipe, checkpoint, new_data)
 
     with lasting_output() as output:
-        if note := note_on_launcher():
+        local_size = 1 if world is None or world.rank != 0 else world.local_size or world.size
+        for note in filter(None, (note_on_launcher(), note_on_shared_memory(local_size))):
             say(note)
         try:
             (folder, recipe, prepared), comm = join(work, world)
