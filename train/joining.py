@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 import numpy as np
 
 from scratchgrad.errors import UserError
+from scratchgrad.files import machine_fault
 from scratchgrad.parallel import Announcement, Communicator, connect
 from scratchgrad_start import all_ranks_leave, end_the_job, mpi_has_started, processes_of_rank, tell_guard
 
@@ -54,8 +55,9 @@ def join(work: Callable[[], T], world: Announcement | None) -> tuple[T, Communic
         result, fault = work(), None
     except UserError as mistake:
         fault = Fault(f"Error: {mistake}", 2)
-    except Exception:
-        fault = Fault(traceback.format_exc().rstrip(), 1)
+    except Exception as error:
+        told = machine_fault(error) if isinstance(error, OSError) else None
+        fault = Fault(traceback.format_exc().rstrip(), 1) if told is None else Fault(f"Error: {told}", 2)
     tell_guard("waits MPI's start")
     try:
         with _ends_the_job(fault, world):

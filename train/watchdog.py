@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 from scratchgrad.errors import UserError
+from scratchgrad.files import machine_fault
 from scratchgrad.parallel import Communicator
 from scratchgrad.tools.commands.ending import EndedBySignal
 from scratchgrad.train.guard import signs_of_life
@@ -135,6 +136,8 @@ def abort_on_error(comm: Communicator, watchdog: Watchdog | None = None) -> Iter
             raise
         if isinstance(error, EndedBySignal):
             comm.abort(error.exit_code)
+        if isinstance(error, OSError):
+            error = machine_fault(error) or error
         if isinstance(error, UserError):
             # If all ranks have met the same mistake, rank 0 tells it; the others give it time to do so.
             time.sleep(0.0 if comm.rank == 0 else 1.0)
