@@ -20,7 +20,8 @@ class NotFiniteError(UserError):
         present = checkpoints(folder)
         left = f"the last good checkpoint is '{present[-1][1]}'" if present else "there is no checkpoint yet"
         return NotFiniteError(
-            f"{self}. A run with a lower train.learning_rate or a longer train.warmup_steps often helps; {left}"
+            f"{self}. A lower train.learning_rate, a longer train.warmup_steps or a smaller train.weight_decay often "
+            f"helps; {left}"
         )
 
 

@@ -73,6 +73,20 @@ def test_a_run_whose_weights_overflow_ends_in_one_sentence(tmp_path: Path, start
     assert not checkpoints(tmp_path / "run")
 
 
+@pytest.mark.mpi
+def test_a_run_that_goes_on_to_such_weights_ends_in_the_same_sentence_each_time(tmp_path: Path, start, recipe):
+    job = start("scratchgrad-train", recipe, "log.run_dir=run", "train.steps=4", "checkpoint.every_steps=1")
+    assert job.end() == 0, job.output
+    path = tmp_path / "run" / "recipe.yaml"
+    lines = [line for line in path.read_text().splitlines() if "sha256" not in line]  # changed by hand
+    path.write_text("\n".join(lines).replace("weight_decay: 0.1", "weight_decay: 1.0e+44"))
+    for _ in range(2):
+        said = refused(start("scratchgrad-train", "--resume", "run", "train.steps=20", "train.eval_every=5"))
+        assert "step 5: " in said
+        assert "the last good checkpoint is 'run/checkpoints/step-4'" in said
+        assert checkpoints(tmp_path / "run")[-1][0] == 4
+
+
 def test_an_evaluation_that_fails_leaves_the_model_in_training():
     objective, model = small("causal_lm")
     model.train()
