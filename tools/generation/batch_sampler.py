@@ -231,11 +231,11 @@ class BatchSampler:
         self._rows = [self._rows[place] for place in order]
 
 
-def without_error(token: Token) -> Token:
-    """The token; the error that ended its text is raised."""
+def id_of(token: Token) -> int | None:
+    """Its id; the error that ended its text is raised."""
     if token.error is not None:
         raise token.error
-    return token
+    return token.id
 
 
 def generate_ids(
@@ -244,7 +244,7 @@ def generate_ids(
     """The ids of one text, as they are made: see `BatchSampler`. What ends it by an error is raised."""
     sampler = BatchSampler(model)
     sampler.add(Request(prompt, params, sample))
-    return (token.id for tokens in sampler for token in tokens if without_error(token).id is not None)
+    return (found for tokens in sampler for token in tokens if (found := id_of(token)) is not None)
 
 
 def generate(
@@ -255,6 +255,6 @@ def generate(
     texts: dict[int, list[int]] = {sampler.add(Request(prompt, params)): [] for prompt in prompts}
     for tokens in sampler:
         for token in tokens:
-            if without_error(token).id is not None:
-                texts[token.row].append(token.id)
+            if (found := id_of(token)) is not None:
+                texts[token.row].append(found)
     return list(texts.values())
