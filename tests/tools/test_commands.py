@@ -275,7 +275,7 @@ def test_a_tokenizer_is_trained_and_used(tmp_path, command, call):
     (["train", "empty.txt"], "'empty.txt' is empty"),
     (["train", "binary.txt"], "'binary.txt' is binary: it has a zero byte at 1"),
     (["train", "latin.txt"], "'latin.txt' is not UTF-8: byte 3 is 0xe9"),
-    (["train", "image.png"], "only .txt, .md, .py, .jsonl, .csv files are read, and these with .gz"),
+    (["train", "image.png"], "only .txt, .md, .py, .arrow, .csv, .html, .jsonl, .parquet, .tsv, .warc or one of"),
     (["train", "bad.jsonl"], "'bad.jsonl', line 2: not JSON"),
     (["train", "other.jsonl"], "'other.jsonl:1': an example needs a field \"text\""),
     (["train", "cut.jsonl.gz"], "'cut.jsonl.gz' is not a whole gzip file"),

@@ -14,7 +14,7 @@ from scratchgrad import UserError
 from scratchgrad.tools.text import (
     Example,
     build_source,
-    files,
+    raw_file,
     read_examples,
     read_prompts,
     source,
@@ -22,6 +22,7 @@ from scratchgrad.tools.text import (
     source_names,
     source_settings,
     stream_texts,
+    streams,
 )
 from scratchgrad.tools.text.sources.numbers import in_words
 from tests.pages import file_on
@@ -47,7 +48,7 @@ def test_chunks_make_the_text(tmp_path_factory, text, size):
     (folder / "a.txt").write_bytes(text.encode())
     (folder / "a.txt.gz").write_bytes(gzip.compress(text.encode()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "CHUNK", size)
+        patch.setattr(streams, "CHUNK", size)
         for path in sorted(folder.iterdir()):
             assert streamed(path) == [text] == texts(path)
 
@@ -97,7 +98,7 @@ def test_the_columns_of_a_tsv_have_the_names_of_the_fields_that_are_asked_for(tm
 def test_the_complaint_is_that_of_reading_the_file_whole(tmp_path, monkeypatch, name, raw, size):
     path = tmp_path / name
     path.write_bytes(raw)
-    monkeypatch.setattr(files, "CHUNK", size)
+    monkeypatch.setattr(streams, "CHUNK", size)
     with pytest.raises(UserError) as whole:
         texts(path)
     with pytest.raises(UserError) as in_chunks:
@@ -119,7 +120,7 @@ def test_the_complaint_is_that_of_reading_the_file_whole(tmp_path, monkeypatch, 
     ("a.csv", "source,target\n\na,b\nc\n", "line 4: 1 values where the title line names 2; a text with commas"),
     ("a.csv", 'source,target\na,"b\n', "a.csv', line 2: not a row of a table: unexpected end of data"),
     ("a.csv", 'source,target\na,"b"c\n', "a.csv', line 2: not a row of a table: ',' expected after '\"'"),
-    ("a.csv", "source,source\na,b\n", "two columns are called 'source'"),
+    ("a.csv", "source,source\na,b\n", "a.csv' has two columns that are called 'source'"),
 ])  # fmt: skip
 def test_files_that_hold_no_pairs_are_told(tmp_path, name, raw, words):
     (tmp_path / name).write_text(raw)
@@ -195,7 +196,7 @@ def test_a_folder_is_every_file_below_it_that_can_be_read(tmp_path, monkeypatch)
     assert build_source("files", files=["texts/e[1].txt"]).paths() == [Path("texts/e[1].txt")]
     (tmp_path / "empty").mkdir()
     for name, words in {
-        "empty": "no file below 'empty' can be read: none is .txt, .md, .py, .jsonl, .csv or .tsv",
+        "empty": "no file below 'empty' can be read: none is .txt, .md, .py, .arrow, .csv, .html, .jsonl, ",
         "nowhere.txt": "'nowhere.txt' does not exist", "~/x/*.txt": "no file matches '~/x/*.txt'",
     }.items():  # fmt: skip
         with pytest.raises(UserError, match=re.escape(words)):
@@ -205,7 +206,7 @@ def test_a_folder_is_every_file_below_it_that_can_be_read(tmp_path, monkeypatch)
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "a"}\n' + b"x" * 100)
-    monkeypatch.setattr(files, "LONGEST_LINE", 50)
+    monkeypatch.setattr(raw_file, "LONGEST_LINE", 50)
     with pytest.raises(UserError, match="line 2: a line of more than 50 bytes"):
         streamed(path)
 
@@ -233,7 +234,10 @@ def test_sources_are_found_by_the_names_of_their_files():
         "curated": None, "files": None, "numbers": ("source", "target"), "reverse": ("source", "target"), "stdlib": ("text",),
     }  # fmt: skip
     assert [build_source("reverse", pairs=3).name, build_source("stdlib").name] == ["reverse", "stdlib"]
-    assert (source_settings("files"), source_settings("reverse")) == (["files"], ["pairs"])
+    assert (source_settings("files"), source_settings("reverse")) == (
+        ["files", "text_column", "max_document_bytes"],
+        ["pairs"],
+    )
 
 
 @pytest.mark.parametrize(("name", "told", "words"), [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scratchgrad.tools.text import TEXT_SUFFIXES, build_source, find_files, stream_texts
+from scratchgrad.tools.text import build_source, find_files, stream_texts, suffixes
 
 
 def bench_texts(english: Sequence[str], size: int) -> dict[str, str]:
     """By title, at most `size` characters of each; what is not ASCII a second time without the rest."""
     found = {"code": _first(size, (document.text() for document in build_source("stdlib").examples()))}
     if english:
-        chunks = (chunk for path in find_files(english, TEXT_SUFFIXES) for text in stream_texts(path) for chunk in text)
+        chunks = (chunk for path in find_files(english, suffixes()) for text in stream_texts(path) for chunk in text)
         found["English"] = _first(size, chunks)
     texts = {}
     for title, text in found.items():

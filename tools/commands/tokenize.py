@@ -21,7 +21,7 @@ from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.commands.common import HELP, read_text, say, tells_mistakes, version_option, write
 from scratchgrad.tools.commands.progress import ProgressBar
 from scratchgrad.tools.runs import is_run, newest_checkpoint, newest_run
-from scratchgrad.tools.text import TEXT_SUFFIXES, find_files, stream_texts
+from scratchgrad.tools.text import find_files, stream_texts, suffixes
 from scratchgrad.tools.tokenizer import END_OF_TEXT, ByteLevelBPE, Tokenizer
 from scratchgrad.tools.tokenizer.blocks import blocks
 from scratchgrad.tools.tokenizer.counting import PieceCounts, count_pieces
@@ -94,17 +94,19 @@ def main() -> None:
 def train(
     files: tuple[str, ...], vocab_size: int, pattern: str, special: tuple[str, ...], held_out: int, output: Path
 ) -> None:  # fmt: skip
-    """Learn a tokenizer from FILEs (.txt .md .py .jsonl .csv, or with .gz), globs of them, and folders, of any size.
+    """Learn a tokenizer from FILEs of any size: text, code, .jsonl, tables, web pages and archives.
 
     \b
     scratchgrad-tokenize train books
     scratchgrad-tokenize train --vocab-size 1000 --output small.json 'books/*.txt' table.csv
 
+    Most may be compressed, with .gz or .zst. Globs are read, and folders, as all that can be read below them.
+
     Pieces of text are counted by all cores. Of more than a million different ones the rarest are dropped.
     """
     began = time.monotonic()
     check_size(vocab_size, special)
-    found = find_files(files, TEXT_SUFFIXES)
+    found = find_files(files, suffixes())
     kept: list[str] = []
     texts = _not_held_out(
         (block for path in found for text in stream_texts(path) for block in blocks(text)), held_out, kept

@@ -12,8 +12,9 @@ from typing import Any
 
 from scratchgrad.errors import UserError
 from scratchgrad.tools.text.example import Example
-from scratchgrad.tools.text.files import find_files, kind_of, read_whole
-from scratchgrad.tools.text.reading import read_examples
+from scratchgrad.tools.text.files import find_files
+from scratchgrad.tools.text.raw_file import kind_of
+from scratchgrad.tools.text.reading import read_examples, read_whole
 
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 

@@ -1,140 +1,118 @@
-"""Files of text: found by globs, read whole or in chunks, and refused where they are no text.
-
-UserError where a file is empty, binary, not UTF-8, or not a whole gzip file.
-"""
+"""The files that globs and folders mean."""
 
 from __future__ import annotations
 
-import codecs
 import glob
-import gzip
+import json
 import os
-import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, cast
 
 from scratchgrad.errors import UserError
-from scratchgrad.files.faults import read_fault
+from scratchgrad.tools.text.raw_file import COMPRESSIONS, kind_of
 
-CHUNK = 1 << 20  # bytes that a streamed file is read in
-LONGEST_LINE = 256 << 20  # bytes
+SHOWN = 10  # endings in a sentence
 
 
-def find_files(globs: Sequence[str], suffixes: tuple[str, ...]) -> list[Path]:
+def find_files(globs: Sequence[str], suffixes: Sequence[str], left_out: Counter[str] | None = None) -> list[Path]:
     """The files that are meant, each once, in the order of their names.
 
     globs: of files; a name that is a file's is that file, and a folder's name is all files below it that can be read,
-    but for hidden ones. ~ is the home folder. UserError where nothing is meant, and for a file whose name has none of
-    the endings, with .gz behind it or not.
+    but for hidden ones; so is `folder/**`, and a folder with such an ending that a glob matches. Of a Hugging Face data
+    set on disk it is the data. ~ is the home folder. left_out: counts by ending what lies below a folder and cannot be
+    read. UserError where nothing is meant, and for a file that is named otherwise and has none of the endings, with
+    .gz or .zst behind it or not.
     """
     found: set[str] = set()
     for pattern in globs:
         meant = os.path.expanduser(pattern)
-        if os.path.isdir(meant):
-            matches = [name for name in _below(meant) if kind_of(Path(name)) in suffixes]
-            nothing = f"no file below '{pattern}' can be read: none is {_told(suffixes)}"
-        else:
-            names = [meant] if os.path.exists(meant) else glob.glob(meant, recursive=True)
-            matches = [name for name in names if Path(name).is_file()]
-            nothing = f"no file matches '{pattern}'" if glob.has_magic(meant) else f"'{pattern}' does not exist"
-        if not matches:
-            raise UserError(nothing)
-        found.update(matches)
-    for match in sorted(found):
-        if kind_of(Path(match)) not in suffixes:
-            raise UserError(f"'{match}': only {', '.join(suffixes)} files are read, and these with .gz")
-    return [Path(match) for match in sorted(found)]
+        named, below = _meant(meant, suffixes)
+        for name in named:
+            if kind_of(Path(name)) not in suffixes:
+                packed = " or ".join(COMPRESSIONS)
+                raise UserError(f"'{name}': only {_told(suffixes)} files are read, and these with {packed}")
+        readable = [name for name in below if kind_of(Path(name)) in suffixes]
+        if left_out is not None:
+            left_out.update(kind_of(Path(name)) or "none" for name in set(below).difference(readable))
+        if not named and not readable:
+            if os.path.isdir(meant) or below:
+                raise UserError(f"no file below '{pattern}' can be read: none is {_told(suffixes)}")
+            raise UserError(f"no file matches '{pattern}'" if glob.has_magic(meant) else f"'{pattern}' does not exist")
+        found.update(named, readable)
+    return [Path(name) for name in sorted(found)]
 
 
-def _below(root: str) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(folder, name) for name in names if not name.startswith("."))
+def _meant(pattern: str, suffixes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Files by their own names, and those below folders."""
+    if os.path.isdir(pattern):
+        return [], list(_below(pattern))
+    if os.path.exists(pattern):
+        return [pattern], []
+    parts = Path(pattern).parts
+    if "**" in parts:
+        first = parts.index("**")
+        matches = [name for root in _roots(parts[:first]) for name in _below(root, parts[first:])]
+    else:
+        matches = glob.glob(pattern)
+    files = [name for name in matches if os.path.isfile(name)]
+    if parts[-1:] == ("**",):
+        return [], files
+    folders = [name for name in matches if os.path.isdir(name) and kind_of(Path(name)) in suffixes]
+    return files, [file for folder in folders for file in _below(folder)]
 
 
-def _told(suffixes: tuple[str, ...]) -> str:
+def _roots(parts: Sequence[str]) -> list[str]:
+    return glob.glob(os.path.join(*parts)) if parts else [""]
+
+
+def _below(root: str, parts: Sequence[str] = ("**",)) -> Iterator[str]:
+    """The files below a folder whose paths match, hidden ones left out. A link to a folder is followed once."""
+    seen = {os.path.realpath(root or ".")}
+    for folder, folders, names in os.walk(root or ".", followlinks=True):
+        where = folder if root else os.path.relpath(folder)
+        inside = Path(os.path.relpath(folder, root or ".")).parts
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(folder, name)), name))
+        kept = []
+        for name in folders:
+            real = os.path.realpath(os.path.join(folder, name))
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
+        for name in _data_of(folder, sorted(names)):
+            if not name.startswith(".") and _fits((*inside, name), parts):
+                yield os.path.normpath(os.path.join(where, name))
+
+
+def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether a path, by its parts, matches a glob, by its parts; ** stands for any number of folders."""
+    if not parts or not names:
+        return not parts and not names
+    if parts[0] == "**":
+        return len(parts) == 1 or _fits(names, parts[1:]) or _fits(names[1:], parts)
+    return fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
+
+
+def _data_of(folder: str, names: Sequence[str]) -> list[str]:
+    """The files of a folder; where `datasets` has written it, those that hold data, not those that describe them."""
+    if not any(name in names for name in ("dataset_info.json", "dataset_dict.json", "state.json")):
+        return [name for name in names if not (name == "README.md" and _is_dataset_card(os.path.join(folder, name)))]
+    try:
+        state = json.loads(Path(folder, "state.json").read_bytes())
+        return [file["filename"] for file in state["_data_files"] if file["filename"] in names]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [name for name in names if not name.endswith(".json")]
+
+
+def _is_dataset_card(path: str) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    return head.startswith(b"---") and any(key in head for key in (b"\ndataset_info:", b"\nconfigs:"))
+
+
+def _told(suffixes: Sequence[str]) -> str:
+    if len(suffixes) > SHOWN:
+        return f"{', '.join(suffixes[:SHOWN])} or one of {len(suffixes) - SHOWN} others"
     return ", ".join(suffixes[:-1]) + f" or {suffixes[-1]}"
-
-
-def kind_of(path: Path) -> str:
-    """The ending that says what a file holds, compressed or not: .jsonl of a.jsonl.gz."""
-    return Path(path.name.removesuffix(".gz")).suffix
-
-
-def read_whole(path: Path) -> str:
-    return "".join(read_chunks(path))
-
-
-def read_chunks(path: Path) -> Iterator[str]:
-    """The text of a file as the chunks that it is read in, for files larger than memory."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    done = 0
-    with _opened(path) as file:
-        while raw := file.read(CHUNK):
-            if b"\0" in raw:
-                raise UserError(f"'{path}' is binary: it has a zero byte at {done + raw.index(0)}")
-            held = len(decoder.getstate()[0])
-            try:
-                yield decoder.decode(raw)
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, error, done - held) from None
-            done += len(raw)
-    if not done:
-        raise UserError(f"'{path}' is empty: leave it out")
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, error, done - len(error.object)) from None
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The number of each line that is not blank, from 1 on, and its text. Only \\n and \\r\\n end a line."""
-    for number, text in decoded_lines(path):
-        if not text.isspace():
-            held = [text.removesuffix("\n").removesuffix("\r")]
-            text = ""  # a line may be most of the memory: nothing here names it while the caller works with it
-            yield number, held.pop()
-
-
-def decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The number of each line, from 1 on, and its text with its end. Only \\n ends a line."""
-    number = 0
-    with _opened(path) as file:
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise UserError(f"'{path}', line {number}: a line of more than {LONGEST_LINE:,} bytes")
-            if b"\0" in line:
-                raise UserError(f"'{path}' is binary: line {number} has a zero byte")
-            try:
-                held = [line.decode()]
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, error, file.tell() - len(line)) from None
-            line = b"-"
-            yield number, held.pop()
-    if not number:
-        raise UserError(f"'{path}' is empty: leave it out")
-
-
-@contextmanager
-def tells_read_faults(path: Path) -> Iterator[None]:
-    """Inside, what the system says against reading the file is a UserError that names it."""
-    try:
-        yield
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"'{path}' is not a whole gzip file: {error}") from None
-    except OSError as error:
-        raise read_fault(path, error) from None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with tells_read_faults(path), path.open("rb") as raw:
-        yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
-
-
-def _not_utf8(path: Path, error: UnicodeDecodeError, shift: int) -> UserError:
-    place, byte = error.start + shift, error.object[error.start]
-    return UserError(f"'{path}' is not UTF-8: byte {place} is 0x{byte:02x}; convert it first")

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from scratchgrad.tools.recipes import Count, Globs, Section
+from scratchgrad.tools.text.raw_file import MAX_DOCUMENT_BYTES
 from scratchgrad.tools.text.source import Source, build_source, source_names, source_settings
 
 
@@ -20,7 +21,12 @@ class SourceRecipe(Section):
     source: str = Field("stdlib", description="a file in tools/text/sources: stdlib, files, reverse, numbers, ...")
     files: Globs = Field(
         [],
-        description="for source: files; globs or folders of .txt .md .py .jsonl .csv .tsv, all also with .gz",
+        description="for source: files; globs or folders of text, code, .jsonl .json .csv .tsv .parquet .arrow .warc "
+        ".wet .html, most also with .gz or .zst",
+    )
+    text_column: str | None = Field(None, description="for source: files; the column or field that holds the text")
+    max_document_bytes: Count = Field(
+        MAX_DOCUMENT_BYTES, description="for source: files; larger documents are left out by curation"
     )
     pairs: Count = Field(20_000, description="how many examples a source makes that makes pairs of texts")
 
@@ -44,6 +50,9 @@ class SourceRecipe(Section):
                 )
         if self.files and "files" not in known:
             raise ValueError(f"{where}.files is read only with {where}.source = files")
+        for name in ("text_column", "max_document_bytes"):
+            if name in self.model_fields_set and name not in known:
+                raise ValueError(f"{where}.{name} is read only with {where}.source = files")
         if "files" in known and not self.files:
             raise ValueError(f"{where}.source = {self.source} needs {where}.files, as texts/*.txt or a folder")
 

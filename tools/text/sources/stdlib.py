@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sysconfig
 import tokenize
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchgrad.tools.text.example import Example, Skipped
-from scratchgrad.tools.text.files import tells_read_faults
+from scratchgrad.tools.text.example import Example
+from scratchgrad.tools.text.raw_file import OnSkipped, RawFile
 from scratchgrad.tools.text.source import Source
+from scratchgrad.tools.text.streams import tells_read_faults
 
 # Parts of the standard library that are not prose about programs: tests, and tables that programs wrote.
 LEFT_OUT_FOLDERS = {
@@ -32,13 +33,18 @@ class StdlibSource(Source):
 
     def examples(self, fields: Sequence[str] = ("text",)) -> Iterator[Example]:
         for path in self.paths():
-            yield from self.read(path)
+            yield from self.read(path, fields)
 
     def read(
-        self, path: Path, fields: Sequence[str] = ("text",), skipped: Callable[[Skipped], None] | None = None
+        self, path: Path, fields: Sequence[str] = ("text",), skipped: OnSkipped | None = None
     ) -> Iterator[Example]:
-        with tells_read_faults(path), tokenize.open(path) as file:  # heeds a coding line
-            yield Example(path.relative_to(_root()).as_posix(), {"text": file.read()})
+        try:
+            with tells_read_faults(path), tokenize.open(path) as file:  # heeds a coding line
+                text = file.read()
+        except (SyntaxError, UnicodeDecodeError) as error:
+            RawFile(path, on_skipped=skipped).skip("", f"cannot be read: {error}")
+        else:
+            yield Example(path.relative_to(_root()).as_posix(), {"text": text})
 
 
 def _root() -> Path:

@@ -1,0 +1,1 @@
+"""One file for each format, which says which endings it reads."""
