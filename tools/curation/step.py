@@ -24,6 +24,7 @@ from scratchgrad.tools.curation.document import Document, Removed
 from scratchgrad.tools.recipes import Section
 
 PACKAGE = "scratchgrad.tools.curation.steps"
+Comparison = Literal[">=", ">", "<=", "<"]
 COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
 }  # fmt: skip
@@ -37,7 +38,7 @@ class Rule:
     """
 
     measured: str
-    comparison: Literal[">=", ">", "<=", "<"]
+    comparison: Comparison
     threshold: float
     setting: str
     reason: str
@@ -71,6 +72,19 @@ class Step(Section):
         """By which documents are dropped, in the order in which they are asked. A setting of None switches one off."""
         return []
 
+    def thresholds(self, *rows: tuple[str, Comparison, str, str]) -> list[Rule]:
+        """A rule for each (measured, comparison, setting, reason), but where the setting is None."""
+        values = [(row, getattr(self, row[2])) for row in rows]
+        return [
+            Rule(measured, comparison, float(value), setting, reason)
+            for (measured, comparison, setting, reason), value in values
+            if value is not None
+        ]
+
+    def paths(self) -> list[str]:
+        """The user's files that it reads. What stands in them is part of the recipe."""
+        return []
+
 
 class Edit(Step, ABC):
     measures: ClassVar[tuple[str, ...]] = ()  # the names of what `edit` counts
@@ -89,8 +103,16 @@ class Filter(Step, ABC):
         """
 
     def label(self, batch: Batch) -> dict[str, list[str]]:
-        """Of each document what is no number, and what the report tabulates: its language, its kind."""
+        """Of each document what is no number, and what the report tabulates: its language, its kind.
+
+        It also goes into the document's metadata, where later steps find it (`Batch.add_labels`).
+        """
         return {}
+
+    def where_language_fits(self, batch: Batch, values: dict[str, Values]) -> dict[str, Values]:
+        """The values, but NaN for a document that is known to be in none of the step's `languages`."""
+        fits = batch.in_languages(self.languages)
+        return {name: np.where(fits, measured, np.nan) for name, measured in values.items()}
 
 
 def step_names() -> list[str]:
