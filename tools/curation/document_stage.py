@@ -96,7 +96,9 @@ class DocumentStage:
             began = time.perf_counter()
             if isinstance(step, Filter):
                 columns |= {f"{step.name}.{name}": values for name, values in step.measure(batch).items()}
-                columns |= {f"{step.name}.{name}": values for name, values in step.label(batch).items()}
+                labels = step.label(batch)
+                columns |= {f"{step.name}.{name}": values for name, values in labels.items()}
+                batch.add_labels(labels)
             elif isinstance(step, Edit):
                 edits = [step.edit(document) for document in batch.documents]
                 for edit in edits:
