@@ -62,12 +62,14 @@ def curate(recipe: Recipe, out: Path, pool: Pool, watch: Watch | None = None) ->
             work.rmdir()
             return read_json(out / SUMMARY)
         units = units_of(recipe)
-        inputs = compare_inputs(units, work / "inputs.json")
+        files = [(unit.name, path) for unit in units for path in unit.paths]
+        files += [(step.name, Path(path)) for step in recipe.steps for path in step.paths()]
+        inputs = compare_inputs(files, work / "inputs.json")
         run = _Run(recipe, out, work, pool, watch or Watch(), units)
         groups = run.all_groups()
         run.finish_steps()
         summary = {"groups": groups, "kept": groups[-1]["kept"]}
-        sums = pool.map(sha256_of, [path for unit in units for path in unit.paths])
+        sums = pool.map(sha256_of, [path for _, path in files])
         _finish(recipe, out, [{**file, "sha256": sum_} for file, sum_ in zip(inputs, sums, strict=True)], summary)
     return summary
 

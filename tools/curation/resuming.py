@@ -12,7 +12,6 @@ from typing import Any
 from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import atomic_file, read_json, write_json
 from scratchgrad.tools.curation.recipe import Recipe, settings, to_yaml
-from scratchgrad.tools.curation.units import Unit
 from scratchgrad.tools.recipes import parse
 
 WORK, RECIPE, MANIFEST = "work", "recipe.yaml", "manifest.json"
@@ -69,14 +68,15 @@ def compare_recipe(recipe: Recipe, out: Path) -> None:
     )
 
 
-def compare_inputs(units: Sequence[Unit], path: Path) -> list[dict[str, Any]]:
-    """The files that are read, by source; UserError where they are not those that the work was begun with."""
+def compare_inputs(files: Sequence[tuple[str, Path]], path: Path) -> list[dict[str, Any]]:
+    """The files that are read, each with its source or step; UserError where they are not those that the work was begun
+    with.
+    """
     mine, times = [], []
-    for unit in units:
-        for file in unit.paths:
-            status = file.stat()
-            mine.append({"source": unit.name, "path": file.as_posix(), "bytes": status.st_size})
-            times.append(status.st_mtime_ns)
+    for name, file in files:
+        status = file.stat()
+        mine.append({"source": name, "path": file.as_posix(), "bytes": status.st_size})
+        times.append(status.st_mtime_ns)
     if path.exists():
         there = read_json(path)
         if there != {"files": mine, "times": times}:
