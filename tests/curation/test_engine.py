@@ -202,7 +202,7 @@ def test_a_document_can_be_explained(recipe, finished):
     assert next(iter(explain(finished, f"{raw}:6"))).startswith(f"{raw}:6 was skipped: ")
     short = list(explain(finished, f"{raw}:30"))[-1]
     assert short.startswith("dropped by gopher_quality: ")
-    assert list(explain(finished, f"{raw}:22"))[-1].startswith("dropped by exact_dedup: ")
+    assert list(explain(finished, f"{raw}:4"))[-1].startswith("dropped by exact_dedup: ")
     assert [line for line in explain(finished, f"{raw}:32") if line.startswith("privacy removed 's***m': email")]
     with pytest.raises(UserError, match="no document 'nowhere' was read"):
         list(explain(finished, "nowhere"))
