@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ BATCH_CHARACTERS = 1 << 20
 REMOVED, SKIPPED, COUNTS = "removed.jsonl.zst", "skipped.jsonl.zst", "counts.json"
 
 Read = Callable[[Any, Callable[[Skipped], None]], Iterator[Document]]
+OnRemoved = Callable[[Mapping[str, Any]], None]
 Seconds = dict[str, float]
 
 
@@ -73,7 +74,7 @@ class DocumentStage:
                 skipped.append(asdict(record))
                 counts["skipped"] += 1
 
-            for batch in _batches(self.read(item, skip)):
+            for batch in batches(self.read(item, skip)):
                 counts["documents"] += len(batch)
                 counts["bytes"] += sum(size_of(document.text) for document in batch)
                 edited, columns = self._through(batch, removed.append, seconds)
@@ -87,35 +88,12 @@ class DocumentStage:
         return PartReport(counts["documents"], kept, counts["bytes"], seconds)
 
     def _through(
-        self, documents: Sequence[Document], removed: Callable[[Mapping[str, Any]], None], seconds: Seconds
+        self, documents: Sequence[Document], removed: OnRemoved, seconds: Seconds
     ) -> tuple[Sequence[Document], dict[str, Any]]:
-        """The documents after all edits, and the columns of what was measured of them on the way."""
-        columns: dict[str, Any] = {}
-        batch = Batch(documents)
-        for step in self.steps:
-            began = time.perf_counter()
-            if isinstance(step, Filter):
-                columns |= {f"{step.name}.{name}": values for name, values in step.measure(batch).items()}
-                labels = step.label(batch)
-                columns |= {f"{step.name}.{name}": values for name, values in labels.items()}
-                batch.add_labels(labels)
-            elif isinstance(step, Edit):
-                edits = [step.edit(document) for document in batch.documents]
-                for edit in edits:
-                    for part in edit.removed:
-                        removed({"id": edit.document.id, "step": step.name, **asdict(part)})
-                for name in step.measures:
-                    values = [edit.measured.get(name, 0.0) for edit in edits]
-                    columns[f"{step.name}.{name}"] = np.array(values, np.float64)
-                if any(new.document is not old for new, old in zip(edits, batch.documents, strict=True)):
-                    batch = Batch([edit.document for edit in edits])
-            seconds[step.name] += time.perf_counter() - began
-        columns["id"] = [document.id for document in batch.documents]
-        columns["source"] = [document.source for document in batch.documents]
-        columns["bytes"] = [size_of(text) for text in batch.texts]
+        edited, columns = through(self.steps, documents, removed, seconds)
         if self._tokenizer is not None:
-            columns["tokens"] = [len(self._tokenizer.encode(text)) for text in batch.texts]
-        return batch.documents, columns
+            columns["tokens"] = [len(self._tokenizer.encode(document.text)) for document in edited]
+        return edited, columns
 
     def _columns(self) -> tuple[list[str], list[str]]:
         """The names of what is measured, and of the labels: of no documents it is measured too."""
@@ -130,7 +108,43 @@ class DocumentStage:
         return None if self.tokenizer is None else tokenizers.load(self.tokenizer)
 
 
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+def through(
+    steps: Sequence[Step], documents: Sequence[Document], removed: OnRemoved = lambda row: None,
+    seconds: Seconds | None = None,
+) -> tuple[Sequence[Document], dict[str, Any]]:  # fmt: skip
+    """The documents after all edits, and the columns of what was measured of them on the way.
+
+    removed: hears of each part that an edit takes out. seconds: of each step, added to what stands there.
+    """
+    columns: dict[str, Any] = {}
+    batch = Batch(documents)
+    for step in steps:
+        began = time.perf_counter()
+        if isinstance(step, Filter):
+            columns |= {f"{step.name}.{name}": values for name, values in step.measure(batch).items()}
+            labels = step.label(batch)
+            columns |= {f"{step.name}.{name}": values for name, values in labels.items()}
+            batch.add_labels(labels)
+        elif isinstance(step, Edit):
+            edits = [step.edit(document) for document in batch.documents]
+            for edit in edits:
+                for part in edit.removed:
+                    removed({"id": edit.document.id, "step": step.name, **asdict(part)})
+            for name in step.measures:
+                values = [edit.measured.get(name, 0.0) for edit in edits]
+                columns[f"{step.name}.{name}"] = np.array(values, np.float64)
+            if any(new.document is not old for new, old in zip(edits, batch.documents, strict=True)):
+                batch = Batch([edit.document for edit in edits])
+        if seconds is not None:
+            seconds[step.name] += time.perf_counter() - began
+    columns["id"] = [document.id for document in batch.documents]
+    columns["source"] = [document.source for document in batch.documents]
+    columns["bytes"] = [size_of(text) for text in batch.texts]
+    return batch.documents, columns
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """As many at a time as are measured at once."""
     batch: list[Document] = []
     size = 0
     for document in documents:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 import scratchgrad_start
 from scratchgrad.errors import UserError
+from scratchgrad.tools.bench import curation as curation_bench
 from scratchgrad.tools.bench import decoding as decoding_bench
 from scratchgrad.tools.bench import engine as engine_bench
 from scratchgrad.tools.bench import tokenizer as tokenizer_bench
@@ -195,6 +196,24 @@ def tokenizer(
     return BenchReport([shown], [asdict(row) for row in rows])
 
 
+@subcommand(peers=curation_bench.PEERS, rounds=3)
+@click.option("--text", multiple=True, metavar="FILE", help="Text to measure with, in place of the standard library.")
+@click.option("--megabytes", type=click.FloatRange(min=0.01), default=50.0, show_default=True, help="Of text.")
+def curate(peers: list[str], rounds: int, text: tuple[str, ...], megabytes: float) -> BenchReport:
+    """Filters (C4, Gopher, FineWeb) and MinHash signatures on one thread, without reading or writing files."""
+    rows = curation_bench.bench_curation(text, int(megabytes * 1e6), peers, rounds=rounds, say=say)
+    beside = [heading for peer in peers for heading in (peer, "ours is")]
+    title = f"one thread, {rows[0].bytes / 1e6:.0f} MB, {rows[0].documents:,} documents"
+    shown = table(title, "", OURS, *beside)
+    for row in rows:
+        cells = [row.task, f"{row.megabytes_per_s[OURS]:.1f} MB/s"]
+        for peer in peers:
+            ratio = row.megabytes_per_s[OURS] / row.megabytes_per_s[peer]
+            cells += [f"{row.megabytes_per_s[peer]:.2f} MB/s", f"{ratio:.1f}x as fast"]
+        shown.add_row(*cells)
+    return BenchReport([shown], [asdict(row) for row in rows])
+
+
 def titled(model: str, shape: Shape, threads: int) -> str:
     return f"{model}, batch {shape.batch} x {shape.context}, {threads} thread(s)"
 
@@ -203,7 +222,7 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}x"
 
 
-@click.group(context_settings=HELP, commands=[train, memory, decode, engine, experts, tokenizer])
+@click.group(context_settings=HELP, commands=[train, memory, decode, engine, experts, tokenizer, curate])
 @version_option
 def main() -> None:
     """Measure in fresh processes, on an otherwise idle machine.
@@ -216,6 +235,7 @@ def main() -> None:
     scratchgrad-bench memory
     scratchgrad-bench experts
     scratchgrad-bench tokenizer --against tiktoken,tokenizers --english 'books/*.txt'
+    scratchgrad-bench curate --megabytes 5
     """
 
 
