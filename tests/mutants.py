@@ -49,7 +49,7 @@ HELPERS = {  # functions that ops share, on the way back
 }  # fmt: skip
 BESIDE_THEIR_BACKWARD = {"_in_four_axes", "in_three_steps"}  # functions that stand for an op, or for a part of one
 OF_THE_WAY_THERE = {"forward", "grouped", "stacked", "by_tiles"}  # inner functions that are no part of a backward
-SECONDS = 120  # a mutant that loops is a mutant that is seen
+SECONDS = 120  # of a core: a mutant that loops is a mutant that is seen
 
 # Mutants that compute the same: (function, change), and why.
 HARMLESS: dict[tuple[str, str], str] = {
@@ -313,7 +313,9 @@ def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
             alive.append(mutant)
             print(f"survived  {mutant}", flush=True)
 
-    for mutant in mutants:
+    for number, mutant in enumerate(mutants):
+        if number % 100 == 0:
+            print(f"{number} of {len(mutants)}: {mutant.module}", file=sys.stderr, flush=True)
         if len(running) == usable_cores():
             wait_for_one()
         child = os.fork()
@@ -326,7 +328,8 @@ def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
 
 
 def in_child(mutant: Mutant) -> NoReturn:
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # a busy machine is no reason to call a mutant seen
+    signal.alarm(20 * SECONDS)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
