@@ -50,8 +50,8 @@ class SourceRecipe(Section):
                 )
         if self.files and "files" not in known:
             raise ValueError(f"{where}.files is read only with {where}.source = files")
-        for name in ("text_column", "max_document_bytes"):
-            if name in self.model_fields_set and name not in known:
+        for name, default in (("text_column", None), ("max_document_bytes", MAX_DOCUMENT_BYTES)):
+            if getattr(self, name) != default and name not in known:
                 raise ValueError(f"{where}.{name} is read only with {where}.source = files")
         if "files" in known and not self.files:
             raise ValueError(f"{where}.source = {self.source} needs {where}.files, as texts/*.txt or a folder")
