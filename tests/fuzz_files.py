@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import gzip
 import json
 import multiprocessing
 import random
@@ -24,6 +25,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,51 @@ def readers_of_runs(folder: Path) -> dict[str, tuple[Path, Read]]:
     return found
 
 
+def texts(path: Path) -> object:
+    """As curation reads, which nothing in a file may stop, and then as training does."""
+    kept = list(read_examples(path, skipped=lambda skipped: None))
+    assert all(isinstance(example.text(), str) for example in kept)
+    return list(read_examples(path))
+
+
+def readers_of_text(folder: Path) -> dict[str, tuple[Path, Read]]:
+    """A file of every raw format."""
+    lines = TEXT.split("\n")
+    rows = [{"text": line, "n": i} for i, line in enumerate(lines)]
+    of_json = [json.dumps(row).encode() + b"\n" for row in rows]
+    page = f"<html><head><meta charset=utf-8><title>x</title></head><body><p>{'</p><p>'.join(lines)}</p></body></html>"
+    answer = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{page}".encode()
+    head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://x.org/\r\nContent-Length: {len(answer)}\r\n\r\n"
+    record = head.encode() + answer + b"\r\n\r\n"
+    line = f"http://x.org/ 1.2.3.4 20200102030405 text/html {len(answer)}\n"
+    contents = {
+        "jsonl": b"".join(of_json), "jsonl.gz": b"".join(map(gzip.compress, of_json)),
+        "list.json": json.dumps(rows).encode(), "txt": TEXT.encode(),
+        "csv": ("id,text\n" + "".join(f'{i},"{line}, ""{i}"""\n' for i, line in enumerate(lines))).encode(),
+        "tsv": "".join(f"{line}\n" for line in lines).encode(),
+    }  # fmt: skip
+    if all(find_spec(name) for name in ("pyarrow", "zstandard", "fastwarc", "resiliparse")):  # the extra curate
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        import zstandard
+
+        contents |= {
+            "html": page.encode(), "warc": record * 3, "warc.gz": gzip.compress(record) * 3,
+            "arc": (line.encode() + answer + b"\n") * 3,
+            "jsonl.zst": b"".join(map(zstandard.ZstdCompressor().compress, of_json)),
+        }  # fmt: skip
+        table = pa.table({"text": lines, "n": list(range(len(lines)))})
+        for name, new in {"arrow": pa.ipc.new_stream, "file.arrow": pa.ipc.new_file}.items():
+            with new(str(folder / name), table.schema) as writer:
+                writer.write_table(table, max_chunksize=2)
+            contents[name] = (folder / name).read_bytes()
+        pq.write_table(table, folder / "parquet", row_group_size=3)
+        contents["parquet"] = (folder / "parquet").read_bytes()
+    for name, content in contents.items():
+        (folder / f"raw.{name}").write_bytes(content)
+    return {f"text {name}": (folder / f"raw.{name}", texts) for name in contents}
+
+
 def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
     """By name: a whole file, and what reads it."""
     manual_seed(0)
@@ -204,14 +251,8 @@ def readers(folder: Path) -> dict[str, tuple[Path, Read]]:
     found["manifest"] = (folder / "model-gpt2" / "manifest.json", lambda path: verify_manifest(path.parent))
     (folder / "x.json").write_text(json.dumps({"a": [1, 2.5, None], "b": {"c": "text"}}))
     found["json"] = (folder / "x.json", read_json)
-    (folder / "x.jsonl").write_text("".join(json.dumps({"text": line, "n": 1}) + "\n" for line in TEXT.split("\n")))
-    found["text jsonl"] = (folder / "x.jsonl", lambda path: list(read_examples(path)))
-    (folder / "x.csv").write_text(
-        "id,text\n" + "".join(f'{i},"{line}, ""{i}"""\n' for i, line in enumerate(TEXT.split("\n")))
-    )
-    found["text csv"] = (folder / "x.csv", lambda path: list(read_examples(path)))
     found["source"] = (folder / "model-llama" / "config.json", lambda path: read_source(path.parent))
-    return found | readers_of_runs(folder)
+    return found | readers_of_runs(folder) | readers_of_text(folder)
 
 
 def mutated(raw: bytes, rng: random.Random, is_json: bool) -> bytes:

@@ -253,7 +253,7 @@ def test_records_that_are_none_are_told_with_their_lines(tmp_path):
     documents, skipped = read(tmp_path / "a.jsonl", max_document_bytes=4000)
     assert [document.text() for document in documents] == ["a", "z"]
     assert len(skipped) == len(lines) - 2
-    assert places(tmp_path / "a.jsonl", skipped)[:3] == [":2", ":3", ":4"]
+    assert places(tmp_path / "a.jsonl", skipped) == [f":{line}" for line in range(2, len(lines))]
     (tmp_path / "a.json").write_bytes(b'[{"text": "a, [{]}"}, {"text": tru}, 7,\n {"text": "z\\"\\\\"}]')
     documents, skipped = read(tmp_path / "a.json")
     assert [document.text() for document in documents] == ["a, [{]}", 'z"\\']

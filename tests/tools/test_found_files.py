@@ -54,6 +54,14 @@ def test_code_is_picked_by_its_endings_and_the_rest_is_counted(code):
         names(code, "**/*.f77")
 
 
+def test_what_is_no_file_is_not_read(tmp_path):
+    tree(tmp_path, "a.txt")
+    os.mkfifo(tmp_path / "pipe.txt")  # to open it would be to wait for ever
+    (tmp_path / "lost.txt").symlink_to(tmp_path / "gone.txt")
+    for glob in ("", "**", "*.txt", "**/*.txt"):
+        assert names(tmp_path, glob) == ["a.txt"]
+
+
 def test_links_are_followed_once(code):
     (code / "deep" / "up").symlink_to(code)
     (code / "self").symlink_to(code / "self")

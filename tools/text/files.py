@@ -82,8 +82,9 @@ def _below(root: str, parts: Sequence[str] = ("**",)) -> Iterator[str]:
                 kept.append(name)
         folders[:] = kept
         for name in _data_of(folder, sorted(names)):
-            if not name.startswith(".") and _fits((*inside, name), parts):
-                yield os.path.normpath(os.path.join(where, name))
+            path = os.path.normpath(os.path.join(where, name))
+            if not name.startswith(".") and _fits((*inside, name), parts) and os.path.isfile(path):
+                yield path
 
 
 def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:

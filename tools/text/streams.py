@@ -129,13 +129,13 @@ def lines(stream: Stream, raw: RawFile) -> Iterator[tuple[int, str]]:
             while not line.endswith(b"\n") and (line := stream.readline(CHUNK)):
                 offset += len(line)
         elif b"\0" in line:
-            raw.skip("", f"is binary: line {number} has a zero byte")
+            raw.skip(f"line {number}", "binary: it has a zero byte")
         else:
             try:
                 held = [line.decode()]
             except UnicodeDecodeError as error:
                 place, byte = begin + error.start, line[error.start]
-                raw.skip("", f"is not UTF-8: byte {place} is 0x{byte:02x}; convert it first")
+                raw.skip(f"line {number}", f"not UTF-8: byte {place} is 0x{byte:02x}; convert it first")
             else:
                 line = b"-"  # a line may be most of the memory: nothing here names it while the caller works with it
                 yield number, held.pop()

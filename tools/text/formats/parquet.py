@@ -22,7 +22,7 @@ def read(raw: RawFile) -> Iterator[Example]:
         raw.skip("", "is compressed once more than parquet is by itself: unpack it first")
         return
     try:
-        file = parquet.ParquetFile(raw.path, memory_map=True)
+        file = parquet.ParquetFile(raw.path)
     except FileNotFoundError:
         raw.skip("", "cannot be read: No such file or directory")
         return

@@ -38,7 +38,8 @@ def read(raw: RawFile) -> Iterator[Example]:
     for chunk in read_chunks(watched):
         held.append(chunk)
         size += len(chunk)
-        if watched.is_too_large("", size):
+        if not raw.is_strict and size > raw.max_document_bytes:
+            watched.skip("", f"more than {raw.max_document_bytes:,} bytes, which a document may have")
             break
     for fault in faults:
         assert raw.on_skipped is not None
