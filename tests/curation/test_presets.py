@@ -2,7 +2,7 @@
 
 import pytest
 
-from scratchgrad.tools.curation.recipe import CurateRecipe, presets
+from scratchgrad.tools.curation.recipe import load_recipe, presets
 from scratchgrad.tools.curation.step import Filter, step_class, step_names
 from scratchgrad.tools.recipes import parse
 from tests.curation.rules_page import PAGE, preset_text, steps_of, variant, with_tables
@@ -68,6 +68,14 @@ def test_a_preset_has_the_published_thresholds(preset):
 
 
 @pytest.mark.parametrize("preset", presets())
+def test_a_preset_is_a_recipe_of_the_steps_that_there_are(preset):
+    steps = [step.name for step in steps_of(preset)]
+    recipe = load_recipe(preset, [f"curate.steps=[{', '.join(steps)}]"])
+    assert [step.name for step in recipe.steps] == steps
+    assert recipe.steps == steps_of(preset)
+
+
+@pytest.mark.parametrize("preset", presets())
 def test_a_preset_says_only_what_differs_and_where_it_is_from(preset):
     values = parse(preset_text(preset))
     steps = values.pop("curate")["steps"]
@@ -78,7 +86,6 @@ def test_a_preset_says_only_what_differs_and_where_it_is_from(preset):
         defaults = step_class(name)()
         assert all(getattr(defaults, key) != value for key, value in section.items())
     known = [name for name in steps if name in step_names()]
-    CurateRecipe(steps=known)
     assert all(step_class(name).source for name in known if issubclass(step_class(name), Filter))
 
 

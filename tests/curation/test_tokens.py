@@ -48,3 +48,7 @@ def test_the_hash_of_a_word_is_the_same_in_every_process():
 def test_what_was_seen_before(keys):
     expected = [key in keys[:index] for index, key in enumerate(keys)]
     assert seen_before(Tokens([" ".join(map(str, keys))]).word_hashes).tolist() == expected
+
+
+def test_a_character_that_is_zero_is_one():
+    assert len(set(Tokens(["\0 \0\0 a \0a a\0"]).word_hashes.tolist())) == 5
