@@ -87,12 +87,16 @@ class Catalogue:
 
 
 def ids_at(listed: tuple[Path, ...], where: Records) -> list[str]:
-    found = []
-    for unit, index in zip(units_of(where).tolist(), indices_of(where).tolist(), strict=True):
+    """The ids of the documents at these places, (documents,); the files of a unit are read once for all of its own."""
+    found = [""] * len(where)
+    order = np.argsort(where, kind="stable")
+    units, starts = np.unique(units_of(where[order]), return_index=True)
+    for unit, rows in zip(units.tolist(), np.split(order, starts[1:]), strict=False):  # of none, one empty part
         state = (listed[unit] / "ids.bin").stat()
         indices, ends, text = _ids(listed[unit], state.st_ino, state.st_mtime_ns)
-        row = int(np.searchsorted(indices, index))
-        found.append(text[ends[row] : ends[row + 1]].decode("utf-8", "surrogatepass"))
+        documents = np.searchsorted(indices, indices_of(where[rows]))
+        for row, start, end in zip(rows.tolist(), ends[documents].tolist(), ends[documents + 1].tolist(), strict=True):
+            found[row] = text[start:end].decode("utf-8", "surrogatepass")
     return found
 
 
@@ -168,7 +172,7 @@ def _rank(runs: Runs, listed: tuple[Path, ...], keys: Range, folder: Path) -> No
         ranks.add_fields(place=where, rank=np.arange(keys.before, keys.before + len(where), dtype=np.uint64))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _ids(folder: Path, inode: int, written: int) -> tuple[Records, Records, bytes]:
     text = (folder / "ids.bin").read_bytes()
     return np.load(folder / "indices.npy"), np.load(folder / "ends.npy"), text

@@ -242,6 +242,6 @@ def _pairs_of(documents: Values, starts: Values, lengths: Values, largest: int) 
             yield documents[bucket + left].ravel(), documents[bucket + right].ravel()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _stored(folder: Path, inode: int) -> ShingleSets:
     return ShingleSets(folder)

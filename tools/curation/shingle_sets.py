@@ -40,20 +40,22 @@ class ShingleSets:
     """What a `ShingleWriter` has written; nothing is read but the sets that are asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self._entries = np.load(folder / "shingles.npy")
-        size = (folder / "shingles.bin").stat().st_size
-        self._values = np.memmap(folder / "shingles.bin", "<u8", "r") if size else np.empty(0, np.uint64)
+        entries = np.load(folder / "shingles.npy")
+        self._documents, self._starts, self._ends = (np.array(entries[name]) for name in ENTRY.names or ())
+        self._path = (
+            folder / "shingles.bin"
+        )  # opened for each set: there may be more units than a process may open files
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._documents)
 
     def of(self, document: int) -> Values:
         """(shingles,) uint64, sorted. KeyError where the document is not there."""
-        row = int(np.searchsorted(self._entries["document"], np.uint64(document)))
-        if row == len(self._entries) or int(self._entries["document"][row]) != document:
+        row = int(np.searchsorted(self._documents, np.uint64(document)))
+        if row == len(self._documents) or int(self._documents[row]) != document:
             raise KeyError(document)
-        shingles: Values = np.array(self._values[int(self._entries["start"][row]) : int(self._entries["end"][row])])
-        return shingles
+        start, end = int(self._starts[row]), int(self._ends[row])
+        return np.fromfile(self._path, "<u8", end - start, offset=start * 8)
 
 
 def put_side_by_side(sets: Sequence[Values]) -> tuple[Values, Values]:

@@ -9,7 +9,7 @@ The first field of a dtype is the key; records of equal keys go to one task, in 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -181,12 +181,14 @@ def groups(records: Records, *names: str) -> tuple[Records, Records]:
     return starts, np.diff(np.append(starts, len(records)))
 
 
-def each_group(records: Records, *names: str) -> Iterator[Records]:
-    """The groups of more than one record."""
-    starts, lengths = groups(records, *names)
-    several = lengths > 1
-    for start, length in zip(starts[several].tolist(), lengths[several].tolist(), strict=True):
-        yield records[start : start + length]
+def by_index(records: Records) -> dict[int, Records]:
+    """Of records of one unit, sorted by their field `place`: those of each document, by its index."""
+    starts, lengths = groups(records, "place")
+    indices = indices_of(records["place"][starts])
+    return {
+        index: records[start : start + length]
+        for index, start, length in zip(indices.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+    }
 
 
 def _mapped(path: Path) -> Records:

@@ -23,8 +23,8 @@ from scratchgrad.tools.curation.shuffle import (
     Records,
     Runs,
     RunWriter,
+    by_index,
     groups,
-    indices_of,
     of_unit,
 )
 from scratchgrad.tools.curation.stages import run_stage
@@ -176,13 +176,7 @@ def count_parts(records: Records, starts: Values, lengths: Values, allowed: int,
 
 def _verdicts(documents: Documents, catalogue: Catalogue, step: SpanDedup, cuts: Runs, unit: int) -> Iterator[Verdict]:
     records = cuts.between(of_unit(unit))
-    starts, lengths = groups(records, "place")
-    own = {
-        index: records[start : start + length]
-        for index, start, length in zip(
-            indices_of(records["place"][starts]).tolist(), starts.tolist(), lengths.tolist(), strict=True
-        )
-    }
+    own = by_index(records)
     names = partners(catalogue, records)
     for index, document in documents.of_unit(unit):
         if index in own:

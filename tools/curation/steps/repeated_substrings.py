@@ -16,7 +16,7 @@ from scratchgrad.tools.curation.catalogue import Catalogue, make_catalogue
 from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.duplicates import run_verdicts
 from scratchgrad.tools.curation.hashes import Values, ngrams, word_hashes, word_spans, words_in
-from scratchgrad.tools.curation.shuffle import Range, Records, Runs, RunWriter, groups, indices_of, of_unit, places
+from scratchgrad.tools.curation.shuffle import Range, Runs, RunWriter, by_index, groups, of_unit
 from scratchgrad.tools.curation.spans import CUT, PART, count_parts, partners, verdict_of, write_report
 from scratchgrad.tools.curation.stages import run_stage
 from scratchgrad.tools.curation.verdicts import Verdict
@@ -81,25 +81,21 @@ def _verdicts(
     documents: Documents, catalogue: Catalogue, n: int, cuts: Runs, stay: Runs, unit: int
 ) -> Iterator[Verdict]:
     records, kept = cuts.between(of_unit(unit)), stay.between(of_unit(unit))
-    indices, names = set(indices_of(records["place"]).tolist()), partners(catalogue, records)
+    cut, protected, names = by_index(records), by_index(kept), partners(catalogue, records)
     for index, document in documents.of_unit(unit):
-        if index not in indices:
+        if index not in cut:
             continue
         words = word_spans(document.text)
-        own = _of_document(records, unit, index)
+        own = cut[index]
         gone = _covered(own["number"], n, len(words))
-        gone &= ~_covered(_of_document(kept, unit, index)["number"], n, len(words))
+        if index in protected:
+            gone &= ~_covered(protected[index]["number"], n, len(words))
         if not gone.any():
             continue
         ends = [start for start, _ in words[1:]] + [len(document.text)]
         spans = [(words[word][0], ends[word]) for word in np.flatnonzero(gone).tolist()]
         keepers = Counter(own["kept"].tolist())
         yield verdict_of(index, document, spans, keepers, names, REASON)
-
-
-def _of_document(records: Records, unit: int, index: int) -> Records:
-    first, last = np.searchsorted(records["place"], places(unit, [index, index + 1]))
-    return records[first:last]
 
 
 def _covered(starts: Values, n: int, words: int) -> Values:
