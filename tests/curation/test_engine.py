@@ -163,6 +163,27 @@ def test_what_is_done_is_not_done_again(recipe, finished):
     assert contents(finished) == before
 
 
+def test_a_kill_while_what_was_dropped_is_removed_loses_nothing(recipe, tmp_path, monkeypatch):
+    """Two document stages: the second reads what the first left, which is work and removed at the end."""
+    steps = ["gopher_quality", "exact_dedup", "privacy"]
+    mine = recipe.model_copy(
+        update={"curate": recipe.curate.model_copy(update={"steps": steps, "keep_dropped": False})}
+    )
+    curate(mine, tmp_path / "whole", ProcessPool(1))
+    assert not list((tmp_path / "whole" / "stages").rglob("documents.jsonl.zst"))
+    for moment in ("unlink", "rmdir"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"pathlib.Path.{moment}" if moment == "unlink" else "shutil.rmtree", _killed)
+            with pytest.raises(KeyboardInterrupt):
+                curate(mine, tmp_path / moment, ProcessPool(1))
+        curate(mine, tmp_path / moment, ProcessPool(1))
+        assert contents(tmp_path / moment) == contents(tmp_path / "whole")
+
+
+def _killed(path, *args, **settings):
+    raise KeyboardInterrupt
+
+
 def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(recipe, finished):
     other = recipe.model_copy(update={"gopher_quality": recipe.gopher_quality.model_copy(update={"min_words": 40})})
     with pytest.raises(UserError, match=r"was begun with gopher_quality.min_words = 50, not 40: take another --out"):

@@ -41,13 +41,18 @@ class Item:
     readings: tuple[str, ...]
 
 
+def benchmark_files(globs: Sequence[str]) -> list[Path]:
+    """UserError where a glob matches nothing, or a file is none that is read."""
+    return find_files(globs, ENDINGS)
+
+
 def read_items(globs: Sequence[str], fields: Sequence[str]) -> list[Item]:
     """The items in the files of benchmarks. fields: what is read of each record instead of the fields that are known.
 
     UserError where a glob matches nothing, a file cannot be read, or none of its records has text to be read.
     """
     items = []
-    for path in find_files(globs, ENDINGS):
+    for path in benchmark_files(globs):
         own = [
             Item(example.name, path.as_posix(), readings)
             for example in _records(path, fields)

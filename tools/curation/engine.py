@@ -61,6 +61,8 @@ def curate(recipe: Recipe, out: Path, pool: Pool, watch: Watch | None = None) ->
         if (out / MANIFEST).exists():
             work.rmdir()
             return read_json(out / SUMMARY)
+        if (out / SUMMARY).exists():  # all is done but for what follows it
+            return _finish(recipe, out, read_json(out / SUMMARY))
         units = units_of(recipe)
         files = [(unit.name, path) for unit in units for path in unit.paths]
         files += [(step.name, Path(path)) for step in recipe.steps for path in step.paths()]
@@ -68,10 +70,10 @@ def curate(recipe: Recipe, out: Path, pool: Pool, watch: Watch | None = None) ->
         run = _Run(recipe, out, work, pool, watch or Watch(), units)
         groups = run.all_groups()
         run.finish_steps()
-        summary = {"groups": groups, "kept": groups[-1]["kept"]}
         sums = pool.map(sha256_of, [path for _, path in files])
-        _finish(recipe, out, [{**file, "sha256": sum_} for file, sum_ in zip(inputs, sums, strict=True)], summary)
-    return summary
+        described = [{**file, "sha256": sum_} for file, sum_ in zip(inputs, sums, strict=True)]
+        write_json(out / SUMMARY, {"inputs": described, "groups": groups, "kept": groups[-1]["kept"]})
+        return _finish(recipe, out, read_json(out / SUMMARY))
 
 
 @dataclass
@@ -173,14 +175,14 @@ def _read_survivors(folder: Path, skipped: Callable[[Skipped], None]) -> Iterato
     return read_documents(folder)
 
 
-def _finish(recipe: Recipe, out: Path, inputs: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    """Everything is described by the manifest, which is written last."""
+def _finish(recipe: Recipe, out: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Remove what is not to stay; then everything is described by the manifest, which is written last."""
     if not recipe.curate.keep_dropped:
         for shard in (out / STAGES).glob(f"*-documents/*/{DOCUMENTS}"):
             shard.unlink()
-    write_json(out / SUMMARY, summary)
     for left_behind in out.rglob(".tmp-*"):  # by workers that were killed
         shutil.rmtree(left_behind)
     shutil.rmtree(out / WORK)
     versions = {name: version(name) for name in ("scratchgrad", "zstandard", "pyarrow")}
-    write_manifest(out, versions=versions, inputs=inputs)
+    write_manifest(out, versions=versions, inputs=summary["inputs"])
+    return summary

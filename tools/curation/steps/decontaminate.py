@@ -15,7 +15,7 @@ from pydantic import Field
 from scratchgrad.errors import UserError, shortened
 from scratchgrad.files import write_json
 from scratchgrad.tools.curation.benchmark_ngrams import BenchmarkNgrams, read_ngrams, text_between, write_ngrams
-from scratchgrad.tools.curation.benchmarks import Item, read_items
+from scratchgrad.tools.curation.benchmarks import Item, benchmark_files, read_items
 from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.duplicates import warn
@@ -59,6 +59,9 @@ class Decontaminate(CorpusStep):
     )
     most_dropped: Fraction = Field(0.001, description="nothing is dropped where more than this share would be")
     always: bool = Field(False, description="drop also where more than most_dropped would go")
+
+    def paths(self) -> list[str]:
+        return [path.as_posix() for path in benchmark_files(self.files)] if self.files else []
 
     def run(self, corpus: Corpus) -> None:
         if not self.files:
