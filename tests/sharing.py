@@ -14,7 +14,7 @@ def group_of(item: pytest.Item) -> str:
         return "mpi"
     if item.path.parent.name == "models":
         return "models"  # the import of transformers, fixtures of peers
-    if item.path.name.startswith("test_tokenizer"):
+    if item.path.name.startswith(("test_tokenizer", "test_prepare")):
         return "tokenizers"  # real vocabularies, which are read once in a process
     return "" if item.path.name == "test_ops.py" else item.path.stem
 

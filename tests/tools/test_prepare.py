@@ -16,6 +16,7 @@ from scratchgrad.files import sha256_of, sums
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data import TextLayout, prepare, train_validation_split
 from scratchgrad.tools.text import build_source
+from tests.tools.tokenizer_texts import load
 
 WORDS = [
     "the",
@@ -133,7 +134,7 @@ def test_a_tokenizer_of_any_format_is_kept_as_a_tokenizer_json(tmp_path, data_fo
     source = files(fill(tmp_path / "text", 3))
     done, _ = prepared(tmp_path / "cache", source, tokenizer_path=data_folder / name)
     assert (done.folder / "tokenizer.json").exists()
-    given, kept = tokenizers.load(data_folder / name), tokenizers.load(done.folder)
+    given, kept = load(data_folder / name), tokenizers.load(done.folder)
     assert kept.fingerprint == done.tokenizer.fingerprint
     text = next(iter(source.examples())).text()
     assert kept.encode(text) == given.encode(text)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchgrad.tools import tokenizer as tokenizers
-from tests.tools.tokenizer_texts import TEXT, any_text, hard_texts, mutated
+from tests.tools.tokenizer_texts import TEXT, any_text, hard_texts, load, mutated
 
 peer = pytest.importorskip("tokenizers", reason="the extra `bench` is not installed: no tokenizers to compare with")
 
@@ -199,7 +199,7 @@ REAL = {
 @pytest.mark.parametrize("model_type", REAL)
 def test_what_is_written_opens_in_transformers_with_the_same_ids(data_folder, tmp_path, model_type):
     transformers = pytest.importorskip("transformers", reason="the extra `bench` is not installed: no transformers")
-    ours = tokenizers.load(data_folder / REAL[model_type][0])
+    ours = load(data_folder / REAL[model_type][0])
     tokenizers.save(ours, tmp_path)
     again = tokenizers.load(tmp_path)
     (tmp_path / "config.json").write_text(f'{{"model_type": "{model_type.removesuffix("2c")}"}}')
@@ -216,8 +216,8 @@ def test_what_is_written_opens_in_transformers_with_the_same_ids(data_folder, tm
 
 
 def test_the_merges_written_for_llama_2_are_those_that_everyone_has(data_folder, tmp_path):
-    ours = tokenizers.load(data_folder / "03_tokenizers/spm/llama2.model")
-    theirs = tokenizers.load(data_folder / "03_tokenizers/hf/dolma_llama_tokenizer.json")
+    ours = load(data_folder / "03_tokenizers/spm/llama2.model")
+    theirs = load(data_folder / "03_tokenizers/hf/dolma_llama_tokenizer.json")
     tokenizers.save(ours, tmp_path / "tokenizer.json")
     assert tokenizers.load(tmp_path / "tokenizer.json").merges == theirs.merges
 

@@ -48,7 +48,7 @@ def test_twenty_steps(architecture, tmp_path, monkeypatch):
         "data": {"source": "files", "files": [files], "validation": 0.1, "cache_dir": str(tmp_path / "cache")},
         "train": {
             "steps": 20, "batch_size": 16, "context": 48, "microbatches": 2, "learning_rate": 1e-2, "warmup_steps": 2,
-            "schedule": "constant", "eval_every": 10, "eval_tokens": 2000,
+            "schedule": "constant", "eval_every": 10, "eval_tokens": 2000, "threads": 1,
         },
         "log": {"run_dir": str(tmp_path / "run")},
     }  # fmt: skip

@@ -34,7 +34,7 @@ def recipe(architecture: str, **sections):
         "model": {**ARCHITECTURES[architecture][0], "architectures": [architecture]},
         "tokenizer": {"vocab_size": 400},
         "data": {"source": "files", "files": ["one/*.txt"], "validation": 0.2, **sections.get("data", {})},
-        "train": {"steps": 3, "batch_size": 8, "context": 32, "microbatches": 2, "eval_tokens": 1000},
+        "train": {"steps": 3, "batch_size": 8, "context": 32, "microbatches": 2, "eval_tokens": 1000, "threads": 1},
         "log": {"run_dir": "run"},
     }
 
