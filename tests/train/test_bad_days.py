@@ -236,7 +236,9 @@ def test_where_no_checkpoint_is_left_one_starts_anew(tmp_path, start, recipe, tr
 
 def test_resume_without_a_run(tmp_path, start):
     assert "there is no run in 'runs'" in refused(start("scratchgrad-train", "--resume"))
-    assert "'nowhere' is not a run" in refused(start("scratchgrad-train", "--resume", "nowhere"))
+    assert "'nowhere' does not exist" in refused(start("scratchgrad-train", "--resume", "nowhere"))
+    (tmp_path / "other").mkdir()
+    assert "'other' is not a run: it has no recipe.yaml" in refused(start("scratchgrad-train", "--resume", "other"))
     assert "a recipe is missing" in refused(start("scratchgrad-train"))
 
 
