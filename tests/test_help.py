@@ -39,6 +39,7 @@ SMALLER = {  # by the words that an example begins with: what makes it quick
     "scratchgrad-bench train": "--model toy --steps 1 --rounds 1", "scratchgrad-bench memory": "--model toy --steps 1",
     "scratchgrad-bench decode": "--model toy --tokens 8 --rounds 1", "scratchgrad-bench engine": "--rounds 1",
     "scratchgrad-bench experts": "--model toy --steps 1",
+    "scratchgrad-bench curate": "--megabytes 0.2 --rounds 1",
     "scratchgrad-bench tokenizer": "--megabytes 0.05 --vocab-size 300 --rounds 1",
 }  # fmt: skip
 

@@ -200,7 +200,11 @@ def tokenizer(
 @click.option("--text", multiple=True, metavar="FILE", help="Text to measure with, in place of the standard library.")
 @click.option("--megabytes", type=click.FloatRange(min=0.01), default=50.0, show_default=True, help="Of text.")
 def curate(peers: list[str], rounds: int, text: tuple[str, ...], megabytes: float) -> BenchReport:
-    """Filters (C4, Gopher, FineWeb) and MinHash signatures on one thread, without reading or writing files."""
+    """Filters (C4, Gopher, FineWeb) and MinHash signatures on one thread, without reading or writing files.
+
+    \b
+    scratchgrad-bench curate --megabytes 5 --json figures.json
+    """
     rows = curation_bench.bench_curation(text, int(megabytes * 1e6), peers, rounds=rounds, say=say)
     beside = [heading for peer in peers for heading in (peer, "ours is")]
     title = f"one thread, {rows[0].bytes / 1e6:.0f} MB, {rows[0].documents:,} documents"
