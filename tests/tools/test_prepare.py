@@ -242,18 +242,20 @@ def test_too_few_open_files_are_told_with_the_remedy(tmp_path, more):
 HUGE_RECORD = """
 import resource, sys
 from pathlib import Path
-from tests.tools.test_prepare import files, prepared
-done, _ = prepared(Path(sys.argv[2]), files(Path(sys.argv[1])))
+from scratchgrad.tools.text import build_source
+from tests.tools.test_prepare import prepared
+done, _ = prepared(Path(sys.argv[2]), build_source("files", files=[sys.argv[1]]))
 print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1000)
 """
 
 
 @pytest.mark.slow
-def test_a_record_of_100_mb_takes_600_mb(tmp_path):
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "a.txt").write_text("".join(text(seed, 40_000) for seed in range(20)) * 33)
-    assert (tmp_path / "text" / "a.txt").stat().st_size > 100e6
-    words = [sys.executable, "-c", HUGE_RECORD, tmp_path / "text", tmp_path / "cache"]
+@pytest.mark.parametrize("ending", ["txt", "jsonl"])
+def test_a_record_of_100_mb_takes_600_mb(tmp_path, ending):
+    path, whole = tmp_path / f"a.{ending}", "".join(text(seed, 40_000) for seed in range(20)) * 33
+    path.write_text(whole if ending == "txt" else json.dumps({"text": whole}) + "\n")
+    assert path.stat().st_size > 100e6
+    words = [sys.executable, "-c", HUGE_RECORD, path, tmp_path / "cache"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert float(done.stdout) < 600, done.stdout + done.stderr
 
