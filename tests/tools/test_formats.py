@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from scratchgrad import UserError
 from scratchgrad.tools.text import build_source, find_files, need, read_examples, reading, stream_texts, suffixes
+from scratchgrad.tools.text.raw_file import RawFile
+from scratchgrad.tools.text.streams import unpacked
+from scratchgrad.tools.text.web_archive import records as records_of
 from tests.pages import blocks, file_on, printed, with_output
 
 LACKS = "the extra curate is not installed"
@@ -80,6 +83,19 @@ def test_every_real_file_is_read(data_folder):
     unread = [path for path in folder.rglob("*") if path.is_file() and path not in set(paths)]
     assert {path.suffix for path in unread} == {"", ".gz", ".wat", ".zip"}  # word lists, the list `pii`, metadata
     assert [path.name for path in unread if path.suffix == ".gz"] == ["whirlwind.warc.wat.gz"]
+
+
+def test_the_records_of_real_archives_are_those_of_another_reader(data_folder):
+    from fastwarc.warc import ArchiveIterator, any_type
+
+    for path in sorted((data_folder / "05_curation" / "warc").rglob("*")):
+        if reading.kind_of(path) not in (".warc", ".wet") or path.name == "cc_net_sample.wet":
+            continue
+        theirs = ArchiveIterator(str(path), record_types=any_type, parse_http=False, fsspec_args=False)
+        wanted = [(str(record.stream_pos), record.headers["WARC-Record-ID"], record.reader.read()) for record in theirs]
+        with unpacked(RawFile(path)) as stream:
+            found = list(records_of(stream, RawFile(path), is_arc=False))
+        assert [(record.place, record.headers["warc-record-id"], record.body) for record in found] == wanted
 
 
 def test_a_real_list_of_records(data_folder, tmp_path):
