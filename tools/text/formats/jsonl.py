@@ -30,19 +30,18 @@ def read(raw: RawFile) -> Iterator[Example]:
             except (ValueError, RecursionError) as error:
                 raw.skip(place, f"not JSON: {error}")
                 continue
+            size, text = len(text), ""  # it may be most of the memory: nothing here names it longer than needed
             if not isinstance(record, dict):
                 raw.skip(place, 'a record is an object, as in {"text": ...}')
-            elif not raw.is_too_large(place, len(text)):
-                yield raw.example(place.rpartition(" ")[2], _with_text(record, raw))
+            elif not raw.is_too_large(place, size):
+                made = [raw.example(place.rpartition(" ")[2], _with_text(record, raw))]
+                del record
+                yield made.pop()
 
 
 def _values(stream: Stream, raw: RawFile) -> Iterator[tuple[str, str]]:
     """Where each value stands, and its text."""
-    numbered = (
-        (f"line {number}", line.removesuffix("\n").removesuffix("\r"))
-        for number, line in lines(stream, raw)
-        if line.strip()
-    )
+    numbered = _numbered(stream, raw)
     if kind_of(raw.path) != ANY_JSON:
         yield from numbered
         return
@@ -57,6 +56,14 @@ def _values(stream: Stream, raw: RawFile) -> Iterator[tuple[str, str]]:
         yield from numbered
     else:
         yield from _one_value(first[1], numbered, raw)
+
+
+def _numbered(stream: Stream, raw: RawFile) -> Iterator[tuple[str, str]]:
+    for number, line in lines(stream, raw):
+        if not line.isspace():
+            held = [line.removesuffix("\n").removesuffix("\r")]
+            line = ""
+            yield f"line {number}", held.pop()
 
 
 def _one_value(first: str, numbered: Iterator[tuple[str, str]], raw: RawFile) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,9 @@ def read(raw: RawFile) -> Iterator[Example]:
         assert raw.on_skipped is not None
         raw.on_skipped(fault)
     if not faults:
-        yield raw.example("", {"text": "".join(held)})
+        whole = ["".join(held)]
+        held.clear()  # it may be most of the memory: nothing here names it while the caller works with it
+        yield raw.example("", {"text": whole.pop()})
 
 
 def read_chunks(raw: RawFile) -> Iterator[str]:
