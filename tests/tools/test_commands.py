@@ -236,7 +236,8 @@ def test_weights_that_are_not_finite_are_said_however_text_is_chosen(tmp_path, c
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         done = call("scratchgrad-sample", "--model", "bad", "--prompt", "the cat", *options)
-    assert (done.returncode, done.stdout.strip()) == (2, b"the cat")
+    assert done.returncode == 2
+    assert set(done.stdout.split(b"\n")) <= {b"the cat", b"-" * 20, b""}  # nothing but prompts
     assert done.stderr.decode().splitlines()[1:] == [done.stderr.decode().splitlines()[-1]]
     assert b"are not finite: its weights are damaged" in done.stderr
 

@@ -25,6 +25,7 @@ from scratchgrad.tools.curation.units import units_of
 from scratchgrad.tools.data.curated_tokens import write_curated_tokens
 from scratchgrad.tools.recipes import recipe_name
 from scratchgrad.tools.runs import is_run, newest_checkpoint
+from scratchgrad.tools.text.fetching import FetchSettings, fetch, read_urls
 from scratchgrad_start import tell_guard
 
 TIMES = "times.json"
@@ -130,6 +131,38 @@ def tokens(folder: Path, path: Path, out: Path | None, workers: int | None) -> N
     store = write_curated_tokens(folder, tokenizer, out, workers or usable_cores())
     say(f"{len(store):,} documents, {len(store.tokens):,} tokens of a vocabulary of {store.vocab_size:,}")
     write(f"{out}\n")
+
+
+@main.command(name="fetch")
+@click.argument("urls", metavar="URLS.txt", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where the WARC files go.")
+@click.option(
+    "--delay",
+    type=click.FloatRange(min=0),
+    default=FetchSettings.delay,
+    show_default=True,
+    help="Seconds between two requests to a host.",
+)
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), default=FetchSettings.max_bytes, show_default=True, help="Of a page."
+)
+@tells_mistakes
+def fetch_pages(urls: Path, out: Path, delay: float, max_bytes: int) -> None:
+    """Fetch the pages in URLS.txt, one address a line, as WARC files: politely, and heeding robots.txt.
+
+    \b
+    scratchgrad-curate fetch urls.txt --out pages
+    scratchgrad-curate fineweb 'data.files=[pages/*.warc.gz]'
+    """
+    failed = 0
+    for page in fetch(read_urls(urls), out, FetchSettings(delay=delay, max_bytes=max_bytes)):
+        if page.path is None:
+            failed += 1
+            say(f"{page.url}: {page.reason}")
+        else:
+            write(f"{page.path}\n")
+    if failed:
+        say(f"{failed:,} pages were not fetched")
 
 
 @main.command(name="explain")

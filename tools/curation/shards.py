@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from scratchgrad.files import DamagedFiles
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.text.optional import need
 
@@ -41,10 +42,17 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[Any]:
+    """DamagedFiles where the file is not whole."""
     zstandard: Any = need("zstandard", "curate")
-    with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as unpacked:
-        for line in io.BufferedReader(unpacked):
-            yield json.loads(line)
+    try:
+        with (
+            path.open("rb") as raw,
+            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as unpacked,
+        ):
+            for line in io.BufferedReader(unpacked):
+                yield json.loads(line)
+    except (zstandard.ZstdError, ValueError) as error:
+        raise DamagedFiles(f"'{path}' is damaged ({error}): remove the folder, and curate again") from None
 
 
 def write_documents(folder: Path, documents: Iterable[Document]) -> None:
