@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from scratchgrad.tools.recipes import Count, Globs, Section
 from scratchgrad.tools.text.raw_file import MAX_DOCUMENT_BYTES
@@ -29,6 +29,14 @@ class SourceRecipe(Section):
         MAX_DOCUMENT_BYTES, description="for source: files; larger documents are left out by curation"
     )
     pairs: Count = Field(20_000, description="how many examples a source makes that makes pairs of texts")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _files_are_files(cls, values: Any) -> Any:
+        """Who names files and no source means them."""
+        if isinstance(values, dict) and values.get("files") and "source" not in values:
+            return {**values, "source": "files"}
+        return values
 
     def settings(self) -> dict[str, Any]:
         """What the source is given."""
