@@ -170,6 +170,8 @@ DAMAGES = [
     (change_manifest(vocab_size=70_000), "'tokens.bin' has 12 bytes in place of 24"),
     (change_manifest(all_targets=True, columns={"other": {"of": "token", "dtype": "<i8"}}), "'other.bin' has 0 bytes"),
     (change_manifest(columns={"label": {"of": "token", "dtype": "|O"}}), "does not describe a token store"),
+    (change_manifest(columns={"label": {"of": "token", "dtype": "a"}}), "does not describe a token store"),
+    (change_manifest(columns={"label": {"of": "token", "dtype": "<i3"}}), "does not describe a token store"),
     (change_manifest(columns={"../label": {"of": "token", "dtype": "<i8"}}), "does not describe a token store"),
     (change_manifest(columns={"label": {"of": "batch", "dtype": "<i8"}}), "does not describe a token store"),
     (change_manifest(columns=[1]), "does not describe a token store"),

@@ -8,6 +8,7 @@ whole or not there. A store is opened when its files have their sums, and read t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from scratchgrad.tools.data.tokenized import Array, TokenizedExample
 FORMAT = 1
 TOKENS, OFFSETS, IS_TARGET = "tokens", "offsets", "is_target"
 KINDS = "biuf"  # of the dtypes of columns
+WRITTEN_DTYPE = rf"[<|][{KINDS}]\d{{1,2}}"  # as a manifest has them; NumPy would take other spellings, too
 BLOCK = 1 << 22  # elements that are looked at or written at once
 
 
@@ -117,11 +119,11 @@ class TokenStore:
 
 def _columns_of(facts: dict[str, dict[str, str]]) -> dict[str, tuple[str, np.dtype[Any]]]:
     """Of each column in a manifest what it is of, token or example, and its dtype; ValueError where it is no column."""
-    columns = {name: (column["of"], np.dtype(column["dtype"])) for name, column in facts.items()}
-    for name, (of, dtype) in columns.items():
-        if not name.isidentifier() or of not in ("token", "example") or dtype.kind not in KINDS:
+    for name, column in facts.items():
+        of, dtype = column["of"], column["dtype"]
+        if not name.isidentifier() or of not in ("token", "example") or not re.fullmatch(WRITTEN_DTYPE, dtype):
             raise ValueError(f"column '{name}' of {of}, {dtype}")
-    return columns
+    return {name: (column["of"], np.dtype(column["dtype"])) for name, column in facts.items()}
 
 
 class TokenStoreWriter:
