@@ -170,3 +170,15 @@ def test_a_failure_is_short_in_pytest(tmp_path, backward):
     assert "GradcheckError: " in ran.stdout
     assert "gradient_check.py" not in ran.stdout.replace("gradient_check.py:", "", 1)
     assert len(ran.stdout.splitlines()) < 20, ran.stdout
+
+
+def test_gradcheck_asks_along_an_element_once_for_all_the_gradients_that_it_sends_back():
+    calls = []
+
+    def f(x):
+        calls.append(x)
+        return F.exp(x)
+
+    gradcheck(f, Tensor(np.linspace(-1, 1, 20), True))
+    along_elements, along_random_directions, forward = 2 * 20, 2 * 3, 1 + 3
+    assert len(calls) == along_elements + along_random_directions + forward
