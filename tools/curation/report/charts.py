@@ -3,56 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from html import escape
 
-WIDTH, HEIGHT = 480, 120
+from scratchgrad.tools.curation.report.html import number
+
+WIDTH, HEIGHT = 340, 90
 LONGEST = 600  # words of a text that are compared
 
 
-def number(value: float) -> str:
-    """With as many digits as one reads: 12,345, 0.125, 3."""
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:.3g}"
-
-
-def histogram(edges: Sequence[float], counts: Sequence[int], threshold: float, drops_below: bool, title: str) -> str:
-    """Bars, a line at the threshold, and the side that is dropped in another colour. Heights are square roots, so that
-    a single document is seen beside a million.
+@dataclass(frozen=True)
+class Histogram:
+    """kept, dropped: documents of each bin, between its two edges. boundary: where the threshold is drawn. low, high:
+    what the ends of the axis are called; the first and the last bin have what lies beyond, too.
     """
-    most = max(counts) or 1
-    low, high = edges[0], edges[-1]
-    bar = WIDTH / len(counts)
+
+    edges: Sequence[float]
+    kept: Sequence[int]
+    dropped: Sequence[int]
+    boundary: float
+    low: float
+    high: float
+
+
+def histogram(shown: Histogram, threshold: float, title: str) -> str:
+    """Bars, of which a part may be dropped, and a line at the threshold. Heights are square roots, so that a single
+    document is seen beside a million.
+    """
+    first, last = shown.edges[0], shown.edges[-1]
+    most = max(kept + dropped for kept, dropped in zip(shown.kept, shown.dropped, strict=True)) or 1
 
     def place(value: float) -> float:
-        return (value - low) / (high - low) * WIDTH
+        return (value - first) / (last - first) * WIDTH
 
     bars = []
-    for start, end, count, left in zip(edges, edges[1:], counts, range(len(counts)), strict=False):
-        middle = (start + end) / 2
-        kind = "dropped" if (middle < threshold) == drops_below else "kept"
-        height = (count / most) ** 0.5 * HEIGHT
-        bars.append(
-            f'<rect class="{kind}" x="{left * bar:.1f}" width="{bar - 1:.1f}" y="{HEIGHT - height:.1f}" '
-            f'height="{height:.1f}">'
-            f"<title>{number(start)} to {number(end)}: {count:,} documents</title></rect>"
-        )
-    x = place(threshold)
-    anchor = "start" if x < WIDTH / 2 else "end"
+    for start, end, kept, dropped in zip(shown.edges, shown.edges[1:], shown.kept, shown.dropped, strict=False):
+        height, bottom = ((kept + dropped) / most) ** 0.5 * HEIGHT, float(HEIGHT)
+        told = f"<title>{number(start)} to {number(end)}: {kept:,} kept, {dropped:,} dropped by this rule</title>"
+        for kind, count in (("kept", kept), ("dropped", dropped)):
+            if count:
+                part = max(height * count / (kept + dropped), 1.5)
+                bottom -= part
+                bars.append(
+                    f'<rect class="{kind}" x="{place(start):.1f}" width="{max(place(end) - place(start) - 1, 1):.1f}" '
+                    f'y="{bottom:.1f}" height="{part:.1f}">{told}</rect>'
+                )
+    x = place(shown.boundary)
+    anchor, gap = ("start", 4) if x < WIDTH / 2 else ("end", -4)
     return (
-        f'<svg viewBox="0 -14 {WIDTH} {HEIGHT + 30}" role="img" aria-label="{escape(title)}">{"".join(bars)}'
-        f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="-12" y2="{HEIGHT}"/>'
-        f'<text class="threshold" x="{x + (4 if anchor == "start" else -4):.1f}" y="-3" text-anchor="{anchor}">'
-        f"{number(threshold)}</text>"
-        f'<text x="0" y="{HEIGHT + 13}">{number(low)}</text>'
-        f'<text x="{WIDTH}" y="{HEIGHT + 13}" text-anchor="end">{number(high)}</text></svg>'
+        f'<svg viewBox="0 -18 {WIDTH} {HEIGHT + 36}" role="img" aria-label="{escape(title)}">{"".join(bars)}'
+        f'<line class="axis" x1="0" x2="{WIDTH}" y1="{HEIGHT}" y2="{HEIGHT}"/>'
+        f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="-16" y2="{HEIGHT}"/>'
+        f'<text class="threshold" x="{x + gap:.1f}" y="-6" text-anchor="{anchor}">{number(threshold)}</text>'
+        f'<text x="0" y="{HEIGHT + 15}">{number(shown.low)}</text>'
+        f'<text x="{WIDTH}" y="{HEIGHT + 15}" text-anchor="end">{number(shown.high)}</text></svg>'
     )
 
 
-def bar(share: float, title: str) -> str:
-    """A share of 1 as a bar as wide as the cell it stands in."""
-    return f'<span class="bar" title="{escape(title)}"><i style="width:{min(max(share, 0), 1) * 100:.2f}%"></i></span>'
+def bar(left: float, gone: float = 0.0) -> str:
+    """Of all there was: the share that is left, and that which has just gone. The numbers stand beside it."""
+    left, gone = min(max(left, 0), 1), min(max(gone, 0), 1)
+    taken = f'<i class="gone" style="width:{max(gone * 100, 0.4):.2f}%"></i>' if gone else ""
+    return f'<span class="bar" aria-hidden="true"><i style="width:{left * 100:.2f}%"></i>{taken}</span>'
 
 
 def side_by_side(left: str, right: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from scratchgrad.tools.curation.attributes import read_attributes
 from scratchgrad.tools.curation.batch import Values
 from scratchgrad.tools.curation.decisions import StepRule
+from scratchgrad.tools.curation.report.charts import Histogram
 from scratchgrad.tools.curation.step import Rule
 
 BINS = 40
@@ -22,15 +23,15 @@ SAMPLE = 100_000  # values, of which the range of a histogram is found
 
 @dataclass(frozen=True)
 class RuleFacts:
-    """alone: documents that this rule would drop if it were the only one. kept_at: documents that all rules keep, by
-    the threshold that stands instead of this one. edges, counts: of the histogram, whose ends hold what lies beyond.
+    """alone: documents that this rule would drop if it were the only one. unmeasured: those it does not hold for.
+    kept_at: documents that all rules keep, by the threshold that stands instead of this one.
     """
 
     rule: StepRule
     alone: int
+    unmeasured: int
     kept_at: Mapping[float, int]
-    edges: Sequence[float]
-    counts: Sequence[int]
+    histogram: Histogram
 
 
 @dataclass(frozen=True)
@@ -40,31 +41,47 @@ class GroupFacts:
     rules: Sequence[RuleFacts]
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """Of the histogram of a rule: the edges of its bins, one of which is the boundary between kept and dropped, and the
+    other thresholds that are tried.
+    """
+
+    edges: Values
+    boundary: float
+    low: float
+    high: float
+    others: Sequence[Rule]
+
+
 def group_facts(parts: Sequence[Path], rules: Sequence[StepRule]) -> GroupFacts:
     """Of a document stage; parts: the folders of its units."""
-    documents, ranges = _ranges(parts, rules)
-    kept, alone = 0, np.zeros(len(rules), np.int64)
-    others = [[_moved(rule.rule, share) for share in SHARES] for rule in rules]
-    kept_at = np.zeros((len(rules), len(SHARES)), np.int64)
-    counts = np.zeros((len(rules), BINS), np.int64)
+    documents, axes = _axes(parts, rules)
+    kept = 0
+    alone, unmeasured = np.zeros(len(rules), np.int64), np.zeros(len(rules), np.int64)
+    kept_at = [np.zeros(len(axis.others), np.int64) for axis in axes]
+    bins = [np.zeros((2, len(axis.edges) - 1), np.int64) for axis in axes]
     for columns in _columns(parts, rules):
         drops = [~rule.rule.keeps(columns[rule.column]) for rule in rules]
         faults = np.sum(drops, axis=0) if drops else np.zeros(len(columns["bytes"]), int)
         kept += int((faults == 0).sum())
-        for number, (rule, drop) in enumerate(zip(rules, drops, strict=True)):
+        for number, (rule, drop, axis) in enumerate(zip(rules, drops, axes, strict=True)):
             values = columns[rule.column]
+            is_measured = ~np.isnan(values)
             alone[number] += drop.sum()
-            for place, moved in enumerate(others[number]):
-                kept_at[number, place] += ((faults - drop + ~moved.keeps(values)) == 0).sum()
-            whole = values[~np.isnan(values)]
-            counts[number] += np.histogram(np.clip(whole, *ranges[number]), BINS, ranges[number])[0]
+            unmeasured[number] += (~is_measured).sum()
+            for place, moved in enumerate(axis.others):
+                kept_at[number][place] += ((faults - drop + ~moved.keeps(values)) == 0).sum()
+            bin_of = np.searchsorted(axis.edges[1:-1], values, "right")
+            for row, chosen in enumerate((is_measured & ~drop, drop)):
+                bins[number][row] += np.bincount(bin_of[chosen], minlength=len(axis.edges) - 1)
     facts = [
         RuleFacts(
-            rule, int(alone[number]),
-            {moved.threshold: int(kept_at[number, place]) for place, moved in enumerate(others[number])},
-            np.linspace(*ranges[number], BINS + 1).tolist(), counts[number].tolist(),
+            rule, int(alone[number]), int(unmeasured[number]),
+            {moved.threshold: int(count) for moved, count in zip(axis.others, kept_at[number], strict=True)},
+            Histogram(axis.edges.tolist(), *bins[number].tolist(), axis.boundary, axis.low, axis.high),
         )
-        for number, rule in enumerate(rules)
+        for number, (rule, axis) in enumerate(zip(rules, axes, strict=True))
     ]  # fmt: skip
     return GroupFacts(documents, kept, facts)
 
@@ -75,8 +92,8 @@ def _columns(parts: Sequence[Path], rules: Sequence[StepRule]) -> Iterator[dict[
         yield from read_attributes(part, names)
 
 
-def _ranges(parts: Sequence[Path], rules: Sequence[StepRule]) -> tuple[int, list[tuple[float, float]]]:
-    """How many documents there are, and of each rule the range of its histogram, in which its thresholds lie."""
+def _axes(parts: Sequence[Path], rules: Sequence[StepRule]) -> tuple[int, list[_Axis]]:
+    """How many documents there are, and of each rule the axis of its histogram."""
     documents = 0
     samples: dict[str, list[Values]] = {rule.column: [] for rule in rules}
     for columns in _columns(parts, rules):
@@ -84,18 +101,39 @@ def _ranges(parts: Sequence[Path], rules: Sequence[StepRule]) -> tuple[int, list
         for name, found in samples.items():
             if sum(map(len, found)) < SAMPLE:
                 found.append(columns[name])
-    ranges = []
-    for rule in rules:
-        values = np.concatenate([np.empty(0), *samples[rule.column]])
-        values = np.append(values[np.isfinite(values)], [_moved(rule.rule, share).threshold for share in (*SHARES, 1)])
-        low, high = np.quantile(values, [TAIL, 1 - TAIL])
-        low, high = min(low, rule.rule.threshold), max(high, rule.rule.threshold)
-        ranges.append((float(low), float(high) if high > low else float(low) + 1))
-    return documents, ranges
+    return documents, [_axis(rule.rule, np.concatenate([np.empty(0), *samples[rule.column]])) for rule in rules]
 
 
-def _moved(rule: Rule, share: float) -> Rule:
-    return replace(rule, threshold=rule.threshold * share)
+def _axis(rule: Rule, values: Values) -> _Axis:
+    values = values[np.isfinite(values)]
+    counts = rule.threshold == int(rule.threshold) and bool((values == np.floor(values)).all())  # and no ratios
+    others = _others(rule, counts)
+    around = [rule.threshold, *(other.threshold for other in others)]
+    low, high = np.quantile(np.append(values, around), [TAIL, 1 - TAIL])
+    low, high = float(min(low, *around)), float(max(high, *around))
+    boundary = rule.threshold
+    if counts:
+        boundary += 0.5 if rule.comparison in ("<=", ">") else -0.5
+        low, high = np.floor(low), np.ceil(high)
+        width = float(np.ceil((high - low + 1) / BINS))
+        first, last = np.floor((low - boundary) / width), np.ceil((high + 0.5 - boundary) / width)
+    else:
+        width = (high - low) / BINS or 1.0
+        first, last = np.floor((low - boundary) / width), np.ceil((high - boundary) / width)
+    edges = boundary + width * np.arange(first, max(last, first + 1) + 1)
+    return _Axis(edges, boundary, float(low), float(high), others)
+
+
+def _others(rule: Rule, counts: bool) -> list[Rule]:
+    """The rule at 0.9 and 1.1 of its threshold; of what is counted, at the next whole numbers from there on."""
+    moved = [rule.threshold * share for share in SHARES]
+    if counts:
+        moved = [min(np.floor(moved[0]), rule.threshold - 1), max(np.ceil(moved[1]), rule.threshold + 1)]
+    return [
+        replace(rule, threshold=float(value))
+        for value in moved
+        if value != rule.threshold and (value >= 0 or rule.threshold < 0)
+    ]
 
 
 def rule_of(described: Mapping[str, Any]) -> StepRule:

@@ -7,17 +7,24 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scratchgrad.tools.curation.attributes import read_attributes
 from scratchgrad.tools.curation.decisions import KEPT, StepRule, read_fates
+from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.document_stage import REMOVED
+from scratchgrad.tools.curation.recipe import load_recipe
 from scratchgrad.tools.curation.shards import DOCUMENTS, read_lines
+from scratchgrad.tools.curation.step import Edit
 from scratchgrad.tools.curation.verdicts import read_verdicts
 
 OF_EACH = 5  # documents or lines for each reason
+LONGEST = 20_000  # characters of a text that the report looks at
+PRIVACY = "privacy"
+
+Masked = Callable[[str], str]  # a text, without what the recipe replaces as personal
 
 
 class Chosen:
@@ -97,3 +104,18 @@ def texts_of(stage: Sequence[Path], ids: Iterable[str]) -> Mapping[str, str]:
                 if place in places:
                     texts[row["id"]] = row["text"]
     return texts
+
+
+def masking(recipe: Path) -> Masked:
+    """What the report does to every text before it shows it: a report is passed on, and so it shows no address that the
+    recipe replaces, be it of a document that was dropped before the step `privacy` saw it. Long texts are cut.
+    """
+    edits = [step for step in load_recipe(str(recipe)).steps if step.name == PRIVACY and isinstance(step, Edit)]
+
+    def masked(text: str) -> str:
+        document = Document("", text[:LONGEST], "")
+        for step in edits:
+            document = step.edit(document).document
+        return document.text
+
+    return masked
