@@ -79,7 +79,9 @@ def group_facts(parts: Sequence[Path], rules: Sequence[StepRule]) -> GroupFacts:
         RuleFacts(
             rule, int(alone[number]), int(unmeasured[number]),
             {moved.threshold: int(count) for moved, count in zip(axis.others, kept_at[number], strict=True)},
-            Histogram(axis.edges.tolist(), *bins[number].tolist(), axis.boundary, axis.low, axis.high),
+            Histogram(
+                axis.edges.tolist(), bins[number][0].tolist(), bins[number][1].tolist(), axis.boundary, axis.low, axis.high
+            ),
         )
         for number, (rule, axis) in enumerate(zip(rules, axes, strict=True))
     ]  # fmt: skip
@@ -126,7 +128,7 @@ def _axis(rule: Rule, values: Values) -> _Axis:
 
 def _others(rule: Rule, counts: bool) -> list[Rule]:
     """The rule at 0.9 and 1.1 of its threshold; of what is counted, at the next whole numbers from there on."""
-    moved = [rule.threshold * share for share in SHARES]
+    moved = [round(rule.threshold * share, 9) for share in SHARES]
     if counts:
         moved = [min(np.floor(moved[0]), rule.threshold - 1), max(np.ceil(moved[1]), rule.threshold + 1)]
     return [

@@ -50,6 +50,6 @@ def _figure(facts: RuleFacts, kept: int, documents: int, described: Mapping[str,
         for threshold, count in tried
     ]  # fmt: skip
     return (
-        f"<figure><figcaption><b>{escape(facts.rule.step)}: {escape(asked)}</b> <small>{escape(told + unmeasured)}"
-        f"</small></figcaption>{drawn}{table((f'if {rule.setting} is', 'all rules keep', 'change'), rows)}</figure>"
+        f"<figure><figcaption><b>{escape(facts.rule.step)}: {escape(asked)}</b> <small>{escape(told + unmeasured)}."
+        f" Setting: {escape(rule.setting)}</small></figcaption>{drawn}{table(('if set to', 'all rules keep', 'change'), rows)}</figure>"
     )
