@@ -75,16 +75,13 @@ def group_facts(parts: Sequence[Path], rules: Sequence[StepRule]) -> GroupFacts:
             bin_of = np.searchsorted(axis.edges[1:-1], values, "right")
             for row, chosen in enumerate((is_measured & ~drop, drop)):
                 bins[number][row] += np.bincount(bin_of[chosen], minlength=len(axis.edges) - 1)
-    facts = [
-        RuleFacts(
-            rule, int(alone[number]), int(unmeasured[number]),
-            {moved.threshold: int(count) for moved, count in zip(axis.others, kept_at[number], strict=True)},
-            Histogram(
-                axis.edges.tolist(), bins[number][0].tolist(), bins[number][1].tolist(), axis.boundary, axis.low, axis.high
-            ),
-        )
-        for number, (rule, axis) in enumerate(zip(rules, axes, strict=True))
-    ]  # fmt: skip
+    facts = []
+    for number, (rule, axis) in enumerate(zip(rules, axes, strict=True)):
+        tried = zip(axis.others, kept_at[number].tolist(), strict=True)
+        kept_bins, dropped_bins = bins[number].tolist()
+        shown = Histogram(axis.edges.tolist(), kept_bins, dropped_bins, axis.boundary, axis.low, axis.high)
+        others = {moved.threshold: count for moved, count in tried}
+        facts.append(RuleFacts(rule, int(alone[number]), int(unmeasured[number]), others, shown))
     return GroupFacts(documents, kept, facts)
 
 

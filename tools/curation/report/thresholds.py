@@ -49,7 +49,11 @@ def _figure(facts: RuleFacts, kept: int, documents: int, described: Mapping[str,
          number(count), f"{count - kept:+,}".replace("-", "\N{MINUS SIGN}") if count != kept else "\N{EN DASH}")
         for threshold, count in tried
     ]  # fmt: skip
+    caption = (
+        f"<b>{escape(facts.rule.step)}: {escape(asked)}</b> "
+        f"<small>{escape(told + unmeasured)}. Setting: {escape(rule.setting)}</small>"
+    )
     return (
-        f"<figure><figcaption><b>{escape(facts.rule.step)}: {escape(asked)}</b> <small>{escape(told + unmeasured)}."
-        f" Setting: {escape(rule.setting)}</small></figcaption>{drawn}{table(('if set to', 'all rules keep', 'change'), rows)}</figure>"
+        f"<figure><figcaption>{caption}</figcaption>{drawn}"
+        f"{table(('if set to', 'all rules keep', 'change'), rows)}</figure>"
     )
