@@ -96,7 +96,10 @@ def _measured(row: dict[str, Any], rules: list[dict[str, Any]]) -> Iterator[str]
     for name, conditions in asked.items():
         kept = f" (kept where {' and '.join(conditions)})" if conditions else ""
         value = row[name]
-        yield f"{name} = {value if isinstance(value, str) else f'{value:g}'}{kept}"
+        if value != value:  # NaN
+            yield f"{name}: not asked of this document"
+        else:
+            yield f"{name} = {value if isinstance(value, str) else f'{value:g}'}{kept}"
 
 
 def _rule(rule: dict[str, Any]) -> str:
