@@ -9,6 +9,7 @@ from pathlib import Path
 from scratchgrad.errors import UserError
 from scratchgrad.files import read_json
 
+OF_CURATION = ("stages", "work")  # folders, of which it has one from its first moment on
 MADE = "# made "  # and when: the first line of recipe.yaml, which stays when the run goes on with other values
 
 
@@ -28,7 +29,8 @@ def next_run_dir(root: Path, name: str) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / "recipe.yaml").is_file()
+    """Is it a run, and not a folder that scratchgrad-curate fills, which has a recipe, too?"""
+    return (folder / "recipe.yaml").is_file() and not any((folder / name).is_dir() for name in OF_CURATION)
 
 
 def newest_run(root: Path) -> Path:

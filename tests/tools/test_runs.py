@@ -51,6 +51,15 @@ def test_the_newest_run_is_the_one_that_was_made_last(tmp_path):
     assert newest_run(tmp_path).name == "toy-002", "a run that goes on is no newer than it was"
 
 
+def test_a_folder_of_curation_is_no_run(tmp_path):
+    make_run(tmp_path / "toy-001", 100)
+    for number, own in enumerate(("stages", "work")):
+        (make_run(tmp_path / f"curated-{number}", 200) / own).mkdir()
+    assert newest_run(tmp_path).name == "toy-001"
+    with pytest.raises(UserError, match="is neither a run nor a model directory"):
+        model_directory(tmp_path / "curated-0")
+
+
 def test_runs_of_older_versions_are_as_old_as_their_oldest_file(tmp_path):
     make_run(tmp_path / "toy-001", 100, steps=[1])
     make_run(tmp_path / "toy-002", 200)

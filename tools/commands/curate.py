@@ -20,6 +20,7 @@ from scratchgrad.tools.curation.pool import worker_pool
 from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_described_yaml
 from scratchgrad.tools.curation.refilter import begin_refilter
 from scratchgrad.tools.curation.report import write_report_page
+from scratchgrad.tools.curation.report.html import size
 from scratchgrad.tools.curation.report.page import PAGE
 from scratchgrad.tools.curation.units import units_of
 from scratchgrad.tools.data.curated_tokens import write_curated_tokens
@@ -193,10 +194,10 @@ def _curate(recipe: Recipe, out: Path, workers: int | None) -> None:
     kept = _total(summary["kept"])
     say(
         f"kept {kept.get('documents', 0):,} of {read.get('documents', 0):,} documents, "
-        f"{kept.get('bytes', 0) / 1e6:,.1f} of {read.get('bytes', 0) / 1e6:,.1f} MB"
+        f"{size(kept.get('bytes', 0))} of {size(read.get('bytes', 0))}"
     )
     if read.get("skipped"):
-        say(f"{read['skipped']:,} records could not be read: see {out}/stages/0-documents/*/skipped.jsonl.zst")
+        say(f"records that could not be read: {read['skipped']:,}; see {out}/stages/0-documents/*/skipped.jsonl.zst")
     say(f"what was dropped and why: {out / PAGE}")
     write(f"{out}\n")
 
@@ -206,7 +207,7 @@ def _tell(recipe: Recipe) -> None:
     for name in recipe.data.named_sources:
         own = [unit for unit in units if unit.name == name]
         files = sum(len(unit.paths) for unit in own)
-        write(f"{name}: {files:,} files, {sum(unit.bytes for unit in own) / 1e6:,.1f} MB, {len(own)} units of work\n")
+        write(f"{name}: {files:,} files, {size(sum(unit.bytes for unit in own))}, {len(own)} units of work\n")
     write(f"steps: {', '.join(recipe.curate.steps) or 'none'}\n")
     for step in recipe.steps:
         for rule in step.rules():

@@ -48,7 +48,7 @@ def explain(out: Path, id: str) -> Iterator[str]:
             verdicts = read_verdicts(stages / f"{offset}-{step['step']}" / VERDICTS / unit)
             verdict = next((verdict for verdict in verdicts if verdict.index == index), None)
             if verdict is not None and not verdict.spans:
-                partner = f" of {verdict.partner}, which is kept" if verdict.partner is not None else ""
+                partner = f", {verdict.partner}, which is kept" if verdict.partner is not None else ""
                 yield f"dropped by {step['step']}: {verdict.reason}{partner} ({verdict.measured:g})"
                 return
             if verdict is not None:

@@ -32,7 +32,7 @@ def corpus_step(
         for id, verdict in chosen.of(kind):
             if id in in_pairs or id not in texts:
                 continue
-            partner = f" of {short(verdict.partner)}" if verdict.partner is not None else ""
+            partner = f", {short(verdict.partner)}" if verdict.partner is not None else ""
             told = f"{short(id)}: {verdict.reason}{partner} ({number(verdict.measured)})"
             parts = [texts[id][start:end] for start, end in verdict.spans]
             lines = "".join(f"<li>{shown(part)}</li>" for part in parts[:PARTS])
