@@ -124,7 +124,8 @@ def through(
             columns |= {f"{step.name}.{name}": values for name, values in step.measure(batch).items()}
             labels = step.label(batch)
             columns |= {f"{step.name}.{name}": values for name, values in labels.items()}
-            batch.add_labels(labels)
+            if step.labels_documents:
+                batch.add_labels(labels)
         elif isinstance(step, Edit):
             edits = [step.edit(document) for document in batch.documents]
             for edit in edits:

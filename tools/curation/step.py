@@ -95,6 +95,8 @@ class Edit(Step, ABC):
 
 
 class Filter(Step, ABC):
+    labels_documents: ClassVar[bool] = True  # whether its labels go into the metadata of documents
+
     @abstractmethod
     def measure(self, batch: Batch) -> dict[str, Values]:
         """Of each document, (documents,) float64, whatever its rules ask for, and more for the report.
@@ -105,7 +107,8 @@ class Filter(Step, ABC):
     def label(self, batch: Batch) -> dict[str, list[str]]:
         """Of each document what is no number, and what the report tabulates: its language, its kind.
 
-        It also goes into the document's metadata, where later steps find it (`Batch.add_labels`).
+        It also goes into the document's metadata, where later steps find it (`Batch.add_labels`), unless the filter's
+        `labels_documents` is False.
         """
         return {}
 
