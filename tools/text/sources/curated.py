@@ -15,9 +15,13 @@ from scratchgrad.tools.text.source import Source
 
 @dataclass(frozen=True)
 class CuratedSource(Source):
-    """folder: that was curated. A document's name is its id there, `path:record` of the raw source."""
+    """folder: that was curated. A document's name is its id there, `path:record` of the raw source.
+
+    only: the source of the curation whose documents are read alone, so that sources can be given weights.
+    """
 
     folder: str
+    only: str | None = None
 
     def paths(self) -> list[Path]:
         verify_manifest(Path(self.folder), sizes_only=True)
@@ -34,5 +38,7 @@ class CuratedSource(Source):
         self, path: Path, fields: Sequence[str] = ("text",), skipped: Callable[[Skipped], None] | None = None
     ) -> Iterator[Example]:
         for example in read_examples(path, fields):
+            if self.only is not None and example.fields["source"] != self.only:
+                continue
             metadata = example.fields["metadata"]
             yield Example(example.text("id"), {**metadata, "text": example.text(), "source": example.fields["source"]})
