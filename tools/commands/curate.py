@@ -16,6 +16,7 @@ from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version
 from scratchgrad.tools.commands.curation_progress import ProgressWatch
 from scratchgrad.tools.curation.engine import curate
 from scratchgrad.tools.curation.explain import explain
+from scratchgrad.tools.curation.linear_classifier import MOST_BITS, Training, save_classifier, train_classifier
 from scratchgrad.tools.curation.pool import worker_pool
 from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_described_yaml
 from scratchgrad.tools.curation.refilter import begin_refilter
@@ -26,6 +27,7 @@ from scratchgrad.tools.curation.units import units_of
 from scratchgrad.tools.data.curated_tokens import write_curated_tokens
 from scratchgrad.tools.recipes import recipe_name
 from scratchgrad.tools.runs import is_run, newest_checkpoint
+from scratchgrad.tools.text import read_examples
 from scratchgrad.tools.text.fetching import FetchSettings, fetch, read_urls
 from scratchgrad_start import tell_guard
 
@@ -164,6 +166,52 @@ def fetch_pages(urls: Path, out: Path, delay: float, max_bytes: int) -> None:
             write(f"{page.path}\n")
     if failed:
         say(f"{failed:,} pages were not fetched")
+
+
+@main.command(name="train-filter")
+@click.argument("good", type=click.Path(path_type=Path), metavar="GOOD.jsonl")
+@click.argument("bad", type=click.Path(path_type=Path), metavar="BAD.jsonl")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILTER_DIR", help="Where to.")
+@click.option(
+    "--bits", default=18, type=click.IntRange(8, MOST_BITS), show_default=True, help="There are 2^bits weights."
+)
+@click.option("--epochs", default=5, type=click.IntRange(1), show_default=True, help="How often each text is learnt.")
+@click.option(
+    "--holdout",
+    default=0.1,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    show_default=True,
+    help="Share of the texts, by their hash, that are measured and not learnt.",
+)
+@click.option(
+    "--keep",
+    default=0.5,
+    type=click.FloatRange(0, 1, min_open=True),
+    show_default=True,
+    help="Share of the held-out texts for which a threshold is told.",
+)
+@click.option(
+    "--seed", default=0, type=click.IntRange(0), show_default=True, help="Of the order and of who is held out."
+)
+@tells_mistakes
+def train_filter(good: Path, bad: Path, out: Path, **settings: Any) -> None:
+    """Train a classifier that tells documents like GOOD from documents like BAD: any files that are read as documents.
+
+    \b
+    scratchgrad-curate train-filter good.jsonl bad.jsonl --out runs/quality
+    scratchgrad-curate train-filter harmless.jsonl toxic.jsonl --out runs/toxicity --keep 0.9
+    """
+    if out.exists():
+        raise UserError(f"'{out}' is there already; take another --out")
+    training = Training(**settings)
+    kinds = [(example.text() for example in read_examples(path)) for path in (good, bad)]
+    model, quality = train_classifier(kinds[0], kinds[1], training)
+    save_classifier(out, model, training, quality)
+    say(
+        f"of {quality.documents:,} texts held out: accuracy {quality.accuracy:.3f}, AUC {quality.auc:.3f}; "
+        f"min_probability={quality.threshold:.6g} keeps {quality.keep:.0%} of them"
+    )
+    write(f"{out}\n")
 
 
 @main.command(name="explain")
