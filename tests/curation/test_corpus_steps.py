@@ -14,7 +14,8 @@ from scratchgrad.tools.curation.pool import ProcessPool
 from scratchgrad.tools.curation.step import step_class, step_names
 from tests.curation.corpora import corpus_of, outcome_of, split_into, unsynced  # noqa: F401
 
-SETTINGS = {"repeated_substrings": {"words": 12}, "decontaminate": {"always": True}, "minhash_dedup": {"alarm": 0.99}}
+SETTINGS = {"repeated_substrings": {"words": 12}, "decontaminate": {"always": True}, "minhash_dedup": {"alarm": 0.99},
+            "mixture": {"weights": {"web": 3.0, "books": 1.0}}}  # fmt: skip
 CORPUS_STEPS = [name for name in step_names() if issubclass(step_class(name), CorpusStep)]
 
 
