@@ -10,6 +10,7 @@ from typing import Any
 
 from scratchgrad.files import atomic_file, read_json, verify_manifest
 from scratchgrad.tools.curation.engine import REPORT, STAGES, SUMMARY, VERDICTS
+from scratchgrad.tools.curation.report.bias_section import bias_sections
 from scratchgrad.tools.curation.report.corpus_steps import corpus_step
 from scratchgrad.tools.curation.report.dropped import removed, samples
 from scratchgrad.tools.curation.report.facts import rule_of
@@ -47,6 +48,7 @@ def write_report_page(out: Path, seconds: Mapping[str, Any] | None = None) -> Pa
     for group in summary["groups"]:
         sections += _group(out, group, parse(recipe_text)["curate"]["seed"], masked, behind)
         behind = f", after {group['corpus_steps'][-1]['step']}" if group["corpus_steps"] else ""
+    sections += bias_sections(out)
     if seconds:
         sections.append(times(seconds))
     sections.append(how_it_was_made(recipe_text, manifest))
