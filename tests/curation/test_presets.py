@@ -11,6 +11,7 @@ from tests.curation.rules_page import PAGE, preset_text, steps_of, variant, with
 PUBLISHED = {
     "c4": {
         "c4_page": {"min_sentences": 3, "max_characters": 190_000, "max_lorem_ipsum": 0, "max_curly_brackets": 0},
+        "word_list": {"max_hits": 0},
     },
     "gopher": {
         "gopher_quality": {
@@ -44,7 +45,10 @@ PUBLISHED = {
     },
 }  # fmt: skip
 SETTINGS = {
-    "c4": {"c4_lines": {"min_words": 5, "max_word_length": 1000, "end_marks": True, "citations": True}},
+    "c4": {
+        "c4_lines": {"min_words": 5, "max_word_length": 1000, "end_marks": True, "citations": True},
+        "word_list": {"edges": "letters", "contexts": False},
+    },
     "fineweb": {"c4_lines": {"min_words": 3, "end_marks": False}, "fineweb_quality": {"short_line": 30}},
     "refinedweb": {
         "refinedweb_lines": {"max_uppercase": 0.5, "min_words": 2, "button_words": 10},

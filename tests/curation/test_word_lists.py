@@ -154,6 +154,8 @@ def test_lists_are_named_by_their_language(lists, tmp_path):
         list_paths((str(tmp_path / "nothing"),))
     with pytest.raises(UserError, match=r"the step word_list needs word_list.files"):
         WordList().paths()
+    assert WordList(required=False).paths() == []
+    assert np.isnan(hits(WordList(required=False), "darn")["hits"])
 
 
 def test_patterns_of_the_user(lists):

@@ -53,6 +53,7 @@ class ListedWords(Step):
     files: Globs = Field(
         [], description="lists of one term a line, named by their language as in LDNOOBW: en, de.txt; or `all`"
     )
+    required: bool = Field(True, description="without any list a run is refused; false: then nothing is looked for")
     default_language: str = Field(
         "en", description="whose list is asked where a document's language is not known; a single list always is"
     )
@@ -71,7 +72,7 @@ class ListedWords(Step):
     pattern_seconds: Positive = Field(1.0, description="for one pattern in one document; one that takes longer is told")
 
     def paths(self) -> list[str]:
-        if not self.files and not self.patterns:
+        if self.required and not self.files and not self.patterns:
             raise UserError(f"the step {self.name} needs {self.name}.files, lists of words as LDNOOBW has them")
         return [*list_paths(tuple(self.files)), *([] if self.exceptions is None else [self.exceptions])]
 
@@ -81,7 +82,7 @@ class ListedWords(Step):
         lists = _lists(tuple(self.files), self.edges, tuple(self.spared))
         own = _list_for(document, lists, self.default_language)
         if own is None and not self.patterns:
-            return None if lists else found
+            return None
         text = folded(document.text)
         exceptions = _exceptions(self.contexts, self.exceptions)
         for start, end in own.find(text) if own is not None else ():
