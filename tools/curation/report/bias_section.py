@@ -38,7 +38,7 @@ def _rates(rates: Sequence[Rate]) -> str:
         if kind == EVERYTHING[0] or not told:
             continue
         rows = [
-            (rate.value, number(rate.documents), number(rate.dropped), f"{rate.share:.1%}", bar(rate.share, ""),
+            (rate.value, number(rate.documents), number(rate.dropped), f"{rate.share:.1%}", bar(rate.share),
              f"{rate.share - whole.share:+.1%}", rate.step)
             for rate in told
         ]  # fmt: skip
