@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("no_op_stays_registered")
 
 
 def test_every_page_has_an_exercise_with_a_check_and_a_solution():
-    assert len(PAGES) == 6
+    assert len(PAGES) == 7
     assert set(SOLUTIONS) == set(PAGES)
     for page in PAGES:
         assert [title for _, title, _ in blocks_of(page) if title not in ("", "output")] == ["exercise", "check"]
