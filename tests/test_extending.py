@@ -111,3 +111,8 @@ def test_an_objective_and_a_source_are_found_in_the_copy_too(folder):
     assert "pairs: 50" in run(
         folder, "scratchgrad-train", "transformer-toy.yaml", "--print-recipe", "data.source=squares", "data.pairs=50"
     )
+
+
+def test_a_curation_asks_the_rule_of_the_step_that_was_added(folder):
+    told = (folder / "printed.txt").read_text()
+    assert "steps: questions\n  questions.questions <= 0.3 (max_questions)\n" in told
