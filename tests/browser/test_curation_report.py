@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 TAB, ENTER = "\ue004", "\ue007"
 EVIL = "</style></pre><script>document.title = 'broken'</script><img src=http://example.com/a.png onerror=alert(1)>"
 ADDRESS = "somebody.else@example.com"
-STEPS = "[url, unicode, gopher_quality, gopher_repetition, exact_dedup, minhash_dedup, privacy]"
+STEPS = "[url, unicode, terms, gopher_quality, gopher_repetition, exact_dedup, minhash_dedup, privacy]"
 SIZES = [pytest.param(size, dark, id=f"{size[0]}-{'dark' if dark else 'light'}")
          for size in (DESKTOP, PHONE) for dark in (False, True)]  # fmt: skip
 # Of every text that is shown and small: its contrast with what is behind it, as WCAG 2 reckons.

@@ -64,8 +64,8 @@ def main() -> None:
 
     \b
     scratchgrad-curate                                   the code preset, on Python's standard library
-    scratchgrad-curate fineweb data.source=files 'data.files=web/*.warc.gz' --out runs/web
-    mpirun -n 4 scratchgrad-curate gopher data.source=files 'data.files=texts/*.jsonl.zst' gopher_quality.min_words=30
+    scratchgrad-curate fineweb 'data.files=web/*.warc.gz' --out runs/web
+    mpirun -n 4 scratchgrad-curate gopher 'data.files=texts/*.jsonl.zst' gopher_quality.min_words=30
     scratchgrad-curate explain runs/web web/a.warc.gz@1024
 
     What was killed goes on where it was, with the same command.
@@ -84,7 +84,7 @@ def run(
     """Curate what RECIPE describes: a YAML file, or a preset; by default `code`, on Python's standard library.
 
     \b
-    scratchgrad-curate run refinedweb data.source=files 'data.files=pages/*.jsonl.gz' --workers 2
+    scratchgrad-curate run refinedweb 'data.files=pages/*.jsonl.gz' --workers 2
     scratchgrad-curate run --print-recipe gopher
     """
     name, overrides = ("code", arguments) if not arguments or "=" in arguments[0] else (arguments[0], arguments[1:])
