@@ -45,6 +45,20 @@ def test_dois_are_normalised(text, doi):
     assert normal_doi(doi) == doi
 
 
+def test_what_records_say_in_their_metadata_is_heard(files):
+    """Dolma's records have `url` in `metadata`, the Pile's in `meta`."""
+    for place in ("metadata", "meta"):
+        values = measured(
+            "trust", "x", files, **{place: {"url": "https://example.org/a", "date": "2020", "doi": "10.1000/ab"}}
+        )
+        assert (values["trust"], values["year"], values["retracted"]) == (0.2, 2020, 1)
+    assert (
+        measured("url", "x", {"domains": ["example.org"]}, metadata={"url": "https://example.org/a"})["banned_domains"]
+        == 1
+    )
+    assert measured("trust", "x", files, meta="text", metadata=None)["trust"] == 0.5
+
+
 def test_addresses_are_normalised():
     for url in ("https://www.bad.org/one/", "HTTP://BAD.org/one", "bad.org/one#part"):
         assert normal_url(url) == "bad.org/one"

@@ -117,7 +117,7 @@ def make_catalogue(corpus: Corpus, order: Order = "content") -> Catalogue:
 
 def url_digest(document: Document) -> bytes:
     """As of TFDS' remove_duplicate_text, which keeps a line at the URL with the smallest MD5: no site is preferred."""
-    url = document.metadata.get("url")
+    url = document.stated("url")
     name = url if isinstance(url, str) and url else document.id
     return hashlib.md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 

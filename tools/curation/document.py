@@ -23,6 +23,14 @@ class Document:
     def with_text(self, text: str) -> Document:
         return self if text == self.text else replace(self, text=text)
 
+    def stated(self, name: str) -> Any:
+        """What its record says under this name: by itself, or in its `metadata` or `meta`, where Dolma's and the Pile's
+        records have it; None where it says nothing.
+        """
+        places = (self.metadata, self.metadata.get("metadata"), self.metadata.get("meta"))
+        values = (place.get(name) for place in places if isinstance(place, Mapping))
+        return next((value for value in values if value is not None and value != ""), None)
+
     def row(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"id": self.id, "text": self.text, "source": self.source, "metadata": self.metadata}

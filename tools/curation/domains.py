@@ -11,7 +11,7 @@ NONE = ""
 
 def domain_of(document: Document) -> str:
     """The host of `metadata["url"]` in small letters, without www; '' where there is none."""
-    return host_of(str(document.metadata.get("url") or ""))
+    return host_of(str(document.stated("url") or ""))
 
 
 def host_of(url: str) -> str:

@@ -12,5 +12,5 @@ WITHOUT_SPACES = {"zh", "ja", "th", "lo", "lao", "km", "khm", "my", "mya", "bo",
 
 def language_of(document: Document) -> str:
     """As `metadata["language"]` says it, without region or script: `en` of `en-US` or `eng_Latn`; else 'unknown'."""
-    said = str(document.metadata.get("language") or "").lower().replace("_", "-").partition("-")[0]
+    said = str(document.stated("language") or "").lower().replace("_", "-").partition("-")[0]
     return UNKNOWN if said in NOT_SAID else TWO_LETTERS.get(said, said)

@@ -32,7 +32,8 @@ HASH = np.dtype([("high", "<u8"), ("low", "<u8"), ("rank", "<u8"), ("place", "<u
 class ExactDedup(CorpusStep):
     """Of a group the document with the smallest (priority of its source, hash of its text, id) stays.
 
-    Texts are compared by BLAKE2b hashes of 16 bytes. A document without the field `key`, or null in it, stands apart.
+    Texts are compared by BLAKE2b hashes of 16 bytes. A document without the field `key`, or with nothing in it, stands
+    apart.
     """
 
     source: ClassVar[str] = "hashes of documents as in data-juicer's document_deduplicator and DataTrove's ExactDedup"
@@ -67,10 +68,10 @@ class ExactDedup(CorpusStep):
             text = document.text
             if self.normalise:
                 text = normalised(text) or text
-        elif document.metadata.get(self.key) is None:
+        elif document.stated(self.key) is None:
             return None
         else:
-            text = str(document.metadata[self.key])
+            text = str(document.stated(self.key))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -68,13 +68,13 @@ class Trust(Filter):
         return next((table[name] for name in names if name in table), np.nan)
 
     def _year(self, document: Document) -> float:
-        values = (document.metadata.get(name) for name in self.dates)
+        values = (document.stated(name) for name in self.dates)
         return next((year for value in values if (year := year_of(value)) is not None), np.nan)
 
     def _retracted(self, document: Document) -> float:
         if self.retracted_dois is None and self.retracted_urls is None:
             return np.nan
-        url, doi = (str(document.metadata.get(name) or "") for name in ("url", "doi"))
+        url, doi = (str(document.stated(name) or "") for name in ("url", "doi"))
         own = {normal_doi(doi), normal_doi(url), *map(normal_doi, DOI.findall(url))} - {""}
         return float(bool(own & dois(self.retracted_dois)) or normal_url(url) in urls(self.retracted_urls))
 

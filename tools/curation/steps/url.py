@@ -51,7 +51,7 @@ class Url(Filter):
         )
 
     def measure(self, batch: Batch) -> dict[str, Values]:
-        urls = [str(document.metadata.get("url") or "") for document in batch.documents]
+        urls = [str(document.stated("url") or "") for document in batch.documents]
         domains = _listed(self.domains_file, str.lower) | {domain.lower() for domain in self.domains}
         whole = _listed(self.urls_file, _bare)
         words, subwords, soft = (
