@@ -77,12 +77,15 @@ def test_what_is_not_dropped_is_what_is_left(made):
 
 
 def test_words_near_a_term_before_and_after(made):
-    rows = {(row.term, row.word): row for row in company(made[0])}
+    rows = {(row.term, row.word): row for row in company(made[0], most=20)}
     # before: 20 * (a; family number n met a) and 11 * (number n pray at dawn); after: 10 * the latter
     family = rows["muslim", "family"]
     assert family == Company("muslim", "family", 1000 * 20 / (20 * 6 + 11 * 5), 0)
     assert rows["muslim", "pray"].after == 1000 * 10 / (10 * 5)
     assert not [row for row in rows if row[0] == "christian"], "nothing changed there"
+    assert [row.word for row in company(made[0])[:1]] == [
+        max(rows, key=lambda row: abs(rows[row].after - rows[row].before))[1]
+    ]
 
 
 def test_nothing_of_it_stands_in_the_metadata(made):

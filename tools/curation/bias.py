@@ -6,6 +6,7 @@ Both are functions of a finished output folder, read part by part; what they hol
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ def removal_rates(out: Path) -> list[Rate]:
 
 
 def company(out: Path, most: int = 5) -> list[Company]:
-    """For each term the `most` words whose share of its company has changed most; the largest changes first.
+    """For each term the `most` words whose share of its company has changed most, the largest changes first: measured
+    in standard errors, so that a word that is seen twice says little.
 
     It is looked for in some documents, chosen by the hash of their ids: the same ones before and after. None where the
     recipe has no step `terms`, or the text of dropped documents was not kept.
@@ -114,13 +116,21 @@ def company(out: Path, most: int = 5) -> list[Company]:
         totals = [sum(part[term].values()) for part in (before, after)]
         if min(totals) < FEWEST:
             continue
-        rows = []
+        rows: list[tuple[float, Company]] = []
         for word in sorted(before[term].keys() | after[term].keys()):
-            shares = [1000 * part[term][word] / total for part, total in zip((before, after), totals, strict=True)]
-            rows.append((abs(shares[1] - shares[0]), Company(term, word, *shares)))
-        rows = [row for row in rows if row[0] > 0]
+            counts = before[term][word], after[term][word]
+            shares = [1000 * count / total for count, total in zip(counts, totals, strict=True)]
+            if change := _change(*counts, *totals):
+                rows.append((change, Company(term, word, *shares)))
         found += sorted(rows, key=lambda row: (-row[0], row[1].word))[:most]
     return [row for _, row in sorted(found, key=lambda row: (-row[0], row[1].term, row[1].word))]
+
+
+def _change(before: int, after: int, whole_before: int, whole_after: int) -> float:
+    """Between two shares, in standard errors of their difference."""
+    pooled = (before + after) / (whole_before + whole_after)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / whole_before + 1 / whole_after))
+    return abs(before / whole_before - after / whole_after) / error if error else 0.0
 
 
 def _rows(outcomes: Outcomes) -> Iterator[tuple[dict[str, Values], Values]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 Edges = Literal["words", "letters"]
@@ -43,7 +42,7 @@ class Phrases:
         names = {" ".join(unicodedata.normalize("NFC", folded(term)).split()) for term in terms} - {""}
         self.terms = tuple(sorted(names))
         spelt = sorted(names | {unicodedata.normalize("NFD", name) for name in names})
-        self._pattern = re.compile(_pattern(spelt, edges)) if spelt else None
+        self._spelt = spelt
         self._table, self._edges = _KEPT[edges], edges
         self._runs: dict[bytes, list[bytes]] = {}  # by the longest run of ASCII of a term, all its runs
         rare = set()
@@ -57,9 +56,13 @@ class Phrases:
         self._rare = re.compile(f"[{re.escape(''.join(sorted(rare)))}]") if rare else None
         self._rare_in_ascii = any(character.isascii() for character in rare)
 
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(_pattern(self._spelt, self._edges))
+
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """(start, end) of each, in order, apart from each other. text: `folded`."""
-        if self._pattern is None or not self._may_have(text):
+        if not self._spelt or not self._may_have(text):
             return
         for match in self._pattern.finditer(text):
             if self._edges == "words" or _is_inside_line(text, *match.span()):
@@ -155,7 +158,7 @@ def _escaped(character: str) -> str:
 def _marks() -> str:
     """Combining characters, which Python's \\w leaves out, as ranges; those of scripts without white space apart."""
     ranges: list[list[int]] = []
-    for code in range(0x300, sys.maxunicode + 1):
+    for code in (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)):  # in between and beyond there is none
         if unicodedata.category(chr(code))[0] == "M" and not _IS_APART.match(chr(code)):
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code
