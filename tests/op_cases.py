@@ -62,6 +62,10 @@ def half(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0, -0.5, 0.5)
 
 
+def some_zeros(x: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(x) < 0.4, 0, x)
+
+
 def positive(x: np.ndarray) -> np.ndarray:
     return np.abs(x) + 0.1
 
@@ -150,15 +154,18 @@ def indexed(draw: Any) -> Given:
 
 @st.composite
 def assigned(draw: Any) -> Given:
-    """As above, and values that are broadcast to the part, with axes of length 1 in front."""
+    """As above, and values that are broadcast to the part, with axes of length 1 in front, or more than it has."""
     (shape,), options = draw(indexed())
     part = np.zeros(shape)[options["index"]].shape
+    is_mask = isinstance(options["index"], np.ndarray) and options["index"].dtype.kind == "b"
     kept = [draw(st.sampled_from([length, 1])) for length in part][draw(st.integers(0, len(part))) :]
-    return (shape, (1,) * draw(st.integers(0, len(part) - len(kept))) + tuple(kept)), options
+    most = len(part) + (2 if part and not is_mask else 0)  # which NumPy takes
+    return (shape, (1,) * draw(st.integers(0, most - len(kept))) + tuple(kept)), options
 
 
 def with_part(x: np.ndarray, value: np.ndarray, index: Any) -> np.ndarray:
     places = np.arange(x.size).reshape(x.shape)[index]
+    value = value.reshape(value.shape[max(value.ndim - places.ndim, 0) :])
     out = list(x.flat)
     for place, number in zip(places.flat, np.broadcast_to(value, places.shape).flat, strict=True):
         out[place] = number
@@ -401,6 +408,18 @@ def classified(draw: Any, from_weights: bool, **more: st.SearchStrategy[Any]) ->
 
 
 @st.composite
+def judged(draw: Any, **more: st.SearchStrategy[Any]) -> Given:
+    """As above, without a linear layer: targets, or a share of each class; sometimes classes have weights."""
+    kind = draw(st.sampled_from(["targets", "targets", "weights", "shares", "shares, weights"]))
+    (shape,), drawn = draw(classified(False, **more))
+    if "weights" in kind:
+        drawn["weight"] = 0.2 + np.random.default_rng(draw(seeds)).random(shape[-1])
+    if "shares" in kind:
+        return (shape, shape), {name: value for name, value in drawn.items() if name != "targets"}
+    return (shape,), drawn
+
+
+@st.composite
 def turned(draw: Any) -> Given:
     batch, heads, time, half = (draw(st.integers(1, 3)) for _ in range(4))
     starts = draw(st.none() | st.lists(st.integers(0, 5), min_size=batch, max_size=batch))  # None: one for all
@@ -463,24 +482,33 @@ def turned_by(x: np.ndarray, angles: np.ndarray, heads: int | None) -> np.ndarra
 
 
 def entropies(
-    logits: np.ndarray, targets: np.ndarray, label_smoothing: float = 0, z_loss: float = 0, reduction: str = "sum"
+    logits: np.ndarray,
+    *shares: np.ndarray,
+    targets: Any = None,
+    weight: Any = None,
+    label_smoothing: float = 0,
+    z_loss: float = 0,
+    reduction: str = "sum",
 ) -> Any:
-    losses = np.zeros(targets.shape)
-    for place in np.ndindex(targets.shape):
-        if targets[place] >= 0:
+    """Of targets, or of the share that each class has."""
+    classes, losses, count = logits.shape[-1], np.zeros(logits.shape[:-1]), 0.0
+    weight = np.ones(classes) if weight is None else weight
+    for place in np.ndindex(losses.shape):
+        if shares or targets[place] >= 0:
             row = logits[place]
             z = math.log(math.fsum(math.exp(v) for v in row))
-            wanted = np.full(len(row), label_smoothing / len(row))
-            wanted[targets[place]] += 1 - label_smoothing
+            target = shares[0][place] if shares else np.eye(classes)[targets[place]]
+            wanted = weight * ((1 - label_smoothing) * target + label_smoothing / classes)
             losses[place] = wanted @ (z - row) + z_loss * z**2
-    return told(losses, reduction, (targets >= 0).sum())
+            count += 1 if shares else weight[targets[place]]
+    return told(losses, reduction, count)
 
 
-def told(losses: np.ndarray, reduction: str, count: int | None = None) -> Any:
+def told(losses: np.ndarray, reduction: str, count: float | None = None) -> Any:
     if reduction == "none":
         return losses
     total = math.fsum(losses.reshape(-1))
-    return total if reduction == "sum" else total / max(losses.size if count is None else int(count), 1)
+    return total if reduction == "sum" else total / ((losses.size if count is None else count) or 1)
 
 
 def scattered_sum(x: np.ndarray, source: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
@@ -746,13 +774,6 @@ def lengths_of(x: np.ndarray, ord: float, axis: Any, keepdims: bool) -> Any:
     return np.exp(np.log(np.sum(np.exp(ord * np.log(size)), axis=axes, keepdims=keepdims)) / ord)
 
 
-def weighted_entropies(x: np.ndarray, t: np.ndarray, weight: np.ndarray, label_smoothing: float, reduction: str) -> Any:
-    """Of probabilities."""
-    log_p = np.log(softmaxed(x))
-    wanted = (1 - label_smoothing) * t + label_smoothing / x.shape[-1]
-    return told(-(wanted * weight * log_p).sum(-1), reduction)
-
-
 CLASS_WEIGHTS = np.array([0.5, 2.0, 1.0, 0.3, 1.5])
 
 
@@ -848,12 +869,12 @@ CASES = dict([
     case("var", reduced(filled), centred),
     case("std", reduced(hnp.array_shapes(max_dims=3, min_side=2, max_side=4)).filter(lambda given: given[1]["axis"] != ()),
          lambda x, **o: centred(x, **o) ** 0.5, distinct=True),
-    case("norm", reduced(filled, ord=st.sampled_from([2, 1, 3, 0.5, 0, math.inf, -math.inf])), lengths_of, values=away_from_zero, distinct=True),
+    case("norm", reduced(filled, ord=st.sampled_from([0, 2, 1, 3, 0.5, math.inf, -math.inf])), lengths_of, values=away_from_zero, distinct=True),
     case("max", reduced(filled), lambda x, axis, keepdims: -np.min(-x, axis=axis, keepdims=keepdims), distinct=True),
     case("min", reduced(filled), lambda x, axis, keepdims: -np.max(-x, axis=axis, keepdims=keepdims), distinct=True),
     case("prod", reduced(shapes), lambda x, axis, keepdims: np.multiply.reduce(x, axis=axis, keepdims=keepdims)),
     case("cumsum", along(), lambda x, axis: np.add.accumulate(x, axis=axis)),
-    case("cumprod", along(), lambda x, axis: np.multiply.accumulate(x, axis=axis)),
+    case("cumprod", along(), lambda x, axis: np.multiply.accumulate(x, axis=axis), values=some_zeros),
     case("cummax", along(), lambda x, axis: running(x, axis, np.maximum), call=lambda x, axis: F.cummax(x, axis)[0], distinct=True),
     case("cummin", along(), lambda x, axis: running(x, axis, np.minimum), call=lambda x, axis: F.cummin(x, axis)[0], distinct=True),
     question("cumulative_argmax", along(full_with_axes), lambda x, axis: np.apply_along_axis(
@@ -934,14 +955,14 @@ CASES = dict([
     case("ragged_attention", ragged(), attended_by_row, has_gradient=False),
     case("dropout", options(one, p=st.sampled_from([0.0, 0.4])), None),
     # losses
-    case("cross_entropy", classified(False, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
-         entropies, call=lambda x, targets, **o: F.cross_entropy(x, targets, **o)),
+    case("cross_entropy", judged(reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
+         entropies, call=lambda x, *shares, targets=None, **o: F.cross_entropy(x, *(shares or [targets]), **o)),
     case("linear_cross_entropy", classified(True, reduction=reductions, label_smoothing=st.sampled_from([0.0, 0.2]), z_loss=st.sampled_from([0.0, 0.1])),
          lambda x, w, *b, **o: entropies(x @ w.T + (b[0] if b else 0), **o), call=lambda x, w, *b, targets, **o: F.linear_cross_entropy(x, w, targets, *b, **o)),
     case("nll_loss", classified(False, reduction=reductions), lambda x, targets, reduction: told(
         np.where(targets < 0, 0, -np.take_along_axis(x, np.maximum(targets, 0)[..., None], -1)[..., 0]), reduction, (targets >= 0).sum()),
         call=lambda x, targets, **o: F.nll_loss(x, targets, **o)),
-    case("l1_loss", options(same_two, reduction=reductions), lambda a, b, reduction: told(np.sqrt((a - b) ** 2), reduction), values=(positive, lambda x: -positive(x))),
+    case("l1_loss", options(same_two, reduction=reductions), lambda a, b, reduction: told(np.sqrt((a - b) ** 2), reduction), values=(lambda x: x + 2 * np.sign(away_from_zero(x)), np.tanh)),
     case("huber_loss", options(same_two, reduction=reductions, delta=st.sampled_from([0.5, 2.0])), lambda a, b, reduction, delta: told(
         np.where(np.abs(a - b) < delta, (a - b) ** 2 / 2, delta * np.abs(a - b) - delta**2 / 2), reduction)),
     case("smooth_l1_loss", options(same_two, reduction=reductions, beta=st.sampled_from([0.5, 2.0])), lambda a, b, reduction, beta: told(
@@ -949,9 +970,10 @@ CASES = dict([
     case("binary_cross_entropy", options(same_two, reduction=reductions), lambda p, t, reduction: told(
         np.log((1 - p) / p) * t - np.log(1 - p), reduction), values=of_probability),
     case("mse_loss", options(same_two, reduction=reductions), lambda a, b, reduction: told(a * a - 2 * a * b + b * b, reduction)),
-    case("binary_cross_entropy_with_logits", options(same_two, reduction=reductions), lambda x, t, reduction: told(
-        -t * np.log(1 / (1 + np.exp(-x))) - (1 - t) * np.log(1 / (1 + np.exp(x))), reduction)),
-    case("kl_div", options(same_two, reduction=reductions), lambda q, p, reduction: told(p * np.log(p / np.exp(q)), reduction), values=positive),
+    case("binary_cross_entropy_with_logits", options(same_two, reduction=reductions, pos_weight=st.sampled_from([None, 3.0])), lambda x, t, reduction, pos_weight: told(
+        -(pos_weight or 1) * t * np.log(1 / (1 + np.exp(-x))) - (1 - t) * np.log(1 / (1 + np.exp(x))), reduction)),
+    case("kl_div", options(same_two, reduction=reductions, log_target=st.booleans()), lambda q, p, reduction, log_target: told(
+        np.exp(p) * (p - q) if log_target else p * np.log(p / np.exp(q)), reduction), values=positive),
     # experts
     case("topk_routing", options(plain(tokens_by_experts), k=st.integers(1, 2), normalize=st.booleans()),
          lambda x, k, normalize: -np.sort(-softmaxed(x))[:, :k] / (-np.sort(-softmaxed(x))[:, :k].sum(-1, keepdims=True) if normalize else 1),
