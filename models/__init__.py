@@ -12,7 +12,7 @@ from scratchgrad.models.cache import KeyValueCache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.decoder_heads import DecoderForSequenceClassification
-from scratchgrad.models.directory import load, load_generation_config, save
+from scratchgrad.models.directory import load, load_generation_config, load_shapes, save
 from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of, register
 from scratchgrad.models.gpt2 import GPT2, GPT2Config, GPT2ForSequenceClassification, GPT2Model
@@ -23,6 +23,7 @@ from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model
 from scratchgrad.models.output import output_cross_entropy, token_log_probs
 from scratchgrad.models.t5 import T5, T5Config
+from scratchgrad.models.transfer import Transfer, match_weights, transfer_weights
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Model",
     "ModelConfig",
     "T5Config",
+    "Transfer",
     "Transformer",
     "TransformerConfig",
     "build",
@@ -64,10 +66,13 @@ __all__ = [
     "family_of",
     "load",
     "load_generation_config",
+    "load_shapes",
+    "match_weights",
     "output_cross_entropy",
     "read_llama2c",
     "register",
     "save",
     "token_log_probs",
+    "transfer_weights",
     "write_llama2c",
 ]  # fmt: skip

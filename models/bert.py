@@ -64,6 +64,7 @@ class Bert(Model):
     has_pooler = True
     tied_weights_keys: ClassVar[tuple[str, ...]] = ()  # names of an output layer that is the embedding
     base_model_prefix = "bert."
+    head_modules: ClassVar[tuple[str, ...]] = ("pooler",)
     keys_to_ignore_on_load: ClassVar[tuple[str, ...]] = (r"(bert\.)?embeddings\.position_ids",)
     older_names: ClassVar[dict[str, str]] = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 

@@ -11,6 +11,8 @@ from scratchgrad.nn import Dropout, Linear, Module
 class BertClassifier(Bert):
     """What the heads that classify share."""
 
+    head_modules = ("pooler", "classifier")
+
     classifier: Module
 
     def __init__(self, config: BertConfig, *, dropout: float = 0.0) -> None:
@@ -51,6 +53,7 @@ class BertForQuestionAnswering(Bert):
 
     architecture = "BertForQuestionAnswering"
     has_pooler = False
+    head_modules = ("qa_outputs",)
 
     qa_outputs: Module
 

@@ -38,6 +38,7 @@ class BertForMaskedLM(Bert):
     """Predicts masked tokens."""
 
     architecture = "BertForMaskedLM"
+    head_modules: ClassVar[tuple[str, ...]] = ("masked_head",)
     has_pooler = False
     tied_weights_keys = ("cls.predictions.decoder.weight",)
     # What a pre-trained model has beside: the authors' own models are published as of this architecture.
@@ -71,6 +72,7 @@ class BertForPreTraining(BertForMaskedLM):
     """Predicts masked tokens, and whether the second segment followed the first: class 0 for yes, 1 for no."""
 
     architecture = "BertForPreTraining"
+    head_modules = ("masked_head", "pooler", "next_sentence")
     is_default = True
     has_pooler = True
     keys_to_ignore_on_load = Bert.keys_to_ignore_on_load

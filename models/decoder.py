@@ -24,6 +24,7 @@ class Decoder(Model):
     decoder: Stack
     lm_head: Module  # hidden states -> logits; tied, a Linear whose weight is the embedding's
 
+    head_modules: ClassVar[tuple[str, ...]] = ("lm_head",)
     headless: ClassVar[type[Model] | None] = None  # the class for files of the bare model, without an output layer
 
     @classmethod

@@ -78,6 +78,7 @@ class HeadlessDecoder(DecoderBody):
 class DecoderForSequenceClassification(DecoderBody):
     """A class of a whole text, told from its last token; or several, or numbers, as problem_type says."""
 
+    head_modules = ("score",)
     score: Module
 
     def __init__(self, config: Any, *, dropout: float = 0.0) -> None:

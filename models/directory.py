@@ -54,7 +54,18 @@ def load(folder: Path | str) -> Model:
     Nothing is allocated before all shapes were found to fit. Weights are cast from the mapped files into the model's
     own arrays: beside these, loading takes no memory.
     """
-    folder = Path(folder)
+    model, stored = _mapped(Path(folder))
+    load_weights(model, stored)
+    return model
+
+
+def load_shapes(folder: Path | str) -> Model:
+    """As `load`, with the same errors, but without memory for weights: their names and shapes alone."""
+    return _mapped(Path(folder))[0]
+
+
+def _mapped(folder: Path) -> tuple[Model, Arrays]:
+    """The model with shapes alone, and the arrays of its files, which were found to fit."""
     if not (folder / "config.json").exists():
         raise UserError(f"'{folder / 'config.json'}' does not exist: '{folder}' is not a model directory")
     values = read_json(folder / "config.json")
@@ -70,8 +81,7 @@ def load(folder: Path | str) -> Model:
         raise UserError(
             f"the weights in '{folder}' do not fit its config.json: {describe_mismatches(mismatches)}{advice}"
         )
-    load_weights(model, stored)
-    return model
+    return model, stored
 
 
 def load_generation_config(folder: Path | str, vocab_size: int | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -66,6 +66,7 @@ class EncoderDecoder(Model):
     decoder: Stack
     lm_head: Module  # hidden states -> logits; tied, a Linear whose weight is the embedding's
 
+    head_modules: ClassVar[tuple[str, ...]] = ("lm_head",)
     output_scale = 1.0  # of the decoder's hidden states
     max_positions: int | None = None  # None where positions have no end
 

@@ -20,7 +20,8 @@ class Model(Module):
     output layer, which is the embedding where the config ties them. base_model_prefix: what stands before tensor names
     in Hugging Face's files, unless the bare model was saved without its head. keys_to_ignore_on_load: patterns of
     tensor names in such files that this model does not need. older_names: substrings of tensor names in older files,
-    and what they are called now.
+    and what they are called now. head_modules: the modules behind the embeddings and the blocks, which belong to what
+    the model is trained for; another architecture of the same family has others. Names that a model lacks are no fault.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -30,6 +31,7 @@ class Model(Module):
     base_model_prefix: ClassVar[str] = ""
     keys_to_ignore_on_load: ClassVar[tuple[str, ...]] = ()
     older_names: ClassVar[dict[str, str]] = {}
+    head_modules: ClassVar[tuple[str, ...]] = ()
 
     recompute_every = 0  # blocks that are forgotten and run again as one in the backward pass; 0 keeps all
 
@@ -63,6 +65,11 @@ class Model(Module):
     def weight_map(config: Any) -> WeightMap:
         """Our parameters, each with the Hugging Face tensors that it is made of."""
         raise TypeError("a family defines its weight_map()")
+
+    def head_parameters(self) -> list[str]:
+        """The names of the parameters of the head; a tied output layer is the embedding, and none of them."""
+        inside = tuple(f"{name}." for name in self.head_modules)
+        return [name for name, _ in self.named_parameters() if name.startswith(inside)]
 
     def hugging_face_refusal(self) -> str | None:
         """Why Hugging Face has no class for this model; None where it has one."""

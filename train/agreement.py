@@ -66,6 +66,7 @@ def check_ranks_agree(recipe: Recipe, prepared: Prepared, comm: Communicator) ->
         return
     hashes = {
         "recipe": hashlib.sha256(to_yaml(recipe).encode()).hexdigest(),
+        "model to start from": recipe.train.init_sha256 or "00" * 32,
         "tokenizer": prepared.tokenizer.fingerprint,
         "data": data_fingerprint(prepared),
         "code": code_fingerprint(),

@@ -32,7 +32,8 @@ def prepare_data(recipe: Recipe, say: Callable[[str], None], tokenizer_path: Pat
         vocab_size=recipe.tokenizer.vocab_size,
         pattern=recipe.tokenizer.pattern,
         tokenizer_path=tokenizer_path,
-        special_tokens=kind.special_tokens,
+        special_tokens=kind.special_tokens if recipe.train.init_from is None else (),  # else all that lack are added
+        add_tokens=recipe.tokenizer.add_tokens,
         say=say,
     )
 

@@ -31,12 +31,14 @@ def dry_run(run: Run, objective: Objective, batches: Batches, text_tokens: int, 
         seconds = time.perf_counter() - began
     parameters, steps, step_tokens = run.model_size, settings.steps, batches.num_tokens(microbatches.numbers_of_step(1))
     epochs = ", ".join(f"{times:.2f}" for times in batches.epochs(steps * settings.batch_size))
-    state = 4 * parameters * (1 + len(optimizer.state_names))
+    state, trained = sum(array.nbytes for array in optimizer.state.values()), run.num_trained
+    kept = 4 * parameters + state
     return "\n".join([
-        f"parameters          {parameters:,}",
+        f"parameters          {parameters:,}, {trained:,} of them trained ({trained / parameters:.3g} of all)",
         f"training text       {text_tokens:,} tokens",
         f"tokens of the run   {steps * step_tokens:,}: {steps:,} steps of {step_tokens:,}; {epochs} epochs",
-        f"memory of a rank    {peak_memory() / 1e6:,.0f} MB at most, {state / 1e6:,.0f} MB of it weights and optimizer",
+        f"memory of a rank    {peak_memory() / 1e6:,.0f} MB at most, {kept / 1e6:,.0f} MB of it weights and optimizer",
+        f"optimizer state     {state / 1e6:,.3g} MB",
         f"time of a step      {seconds:.3f} s ({step_tokens / seconds:,.0f} tokens/s on {comm.size} rank(s))",
         f"time of the run     {_readable(seconds * steps)}, without evaluations and checkpoints",
     ])  # fmt: skip

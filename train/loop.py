@@ -27,6 +27,7 @@ from scratchgrad.train.progress import ProgressDisplay
 from scratchgrad.train.run import Run
 from scratchgrad.train.saving import CheckpointSaver
 from scratchgrad.train.signals import StopRequest, agreed
+from scratchgrad.train.trainable import check_reached
 from scratchgrad.train.watchdog import Watchdog
 
 SMALLEST_NORM = 1e-30  # keeps a gradient of zeros from a division by zero
@@ -62,6 +63,7 @@ def train_step(
             batch = on_device(batches.rows(microbatches.numbers_of(step, microbatch)), model.device)
             with fork_rng(RngState(seed, step, microbatch)):
                 output = objective.loss(model, batch)  # forward
+                check_reached(output.loss)
                 output.loss.backward()
             sums.add(output)
             gradients.add(take_gradients(parameters))

@@ -11,12 +11,14 @@ from scratchgrad.models import Model, ModelConfig, config_from_dict, family_of
 from scratchgrad.tools.recipes import Count, Fraction, NotNegative, Place, Section
 from scratchgrad.train.data_recipe import DataRecipe
 from scratchgrad.train.objectives import Objective, objective_for, objectives
+from scratchgrad.train.trainable import Trainable
 
 
 class TokenizerRecipe(Section):
     vocab_size: Annotated[int, Field(ge=257)] = Field(2048, description="how many tokens to learn")
     pattern: str = Field("gpt4", description="gpt2, gpt4, or a regular expression that cuts text into pieces")
     path: Place | None = Field(None, description="a tokenizer's file to use instead of learning one")
+    add_tokens: list[str] = Field([], description="special tokens that it gets beside its own")
 
 
 class TrainRecipe(Section):
@@ -30,6 +32,19 @@ class TrainRecipe(Section):
         None,
         description="what the model is trained for: a file in train/objectives; by default its architecture's own",
     )
+    init_from: Place | None = Field(
+        None,
+        description="a model to begin from, with its tokenizer: a run, a checkpoint, a model directory, or a .bin file "
+        "of llama2.c; by default from fresh weights",
+    )
+    init_sha256: str | None = Field(
+        None, description="of that model's files; the run writes it down, and finds out where they changed"
+    )
+    trainable: Trainable = Field(
+        "all",
+        description="which parameters: all, head, last:k (the last k blocks and the head), or a list of patterns of "
+        "names, '!' before those that stay frozen",
+    )
     label_smoothing: Fraction = Field(0.0, description="the share of a target that is spread over all classes")
     steps: Count = Field(1000, description="of the optimizer")
     batch_size: Count = Field(16, description="sequences in a global batch")
@@ -38,7 +53,9 @@ class TrainRecipe(Section):
         4, description="parts of a global batch that are computed one by one: a power of two, one for each rank or more"
     )
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="how weights follow their gradients")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="at its peak, after the warm-up")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        1e-3, description="at its peak, after the warm-up; with init_from a tenth, 1e-4"
+    )
     weight_decay: NotNegative = Field(0.1, description="not on norms and biases")
     beta1: Fraction = Field(0.9, description="of adamw: how much of its mean gradient is kept in a step")
     beta2: Fraction = Field(0.95, description="of adamw: how much of its mean squared gradient is kept in a step")
@@ -76,6 +93,8 @@ class TrainRecipe(Section):
             raise ValueError(f"train.precision = bf16 is for train.device = cpu, not {self.device}")
         if (self.recompute == "every") != (self.recompute_every is not None):
             raise ValueError("train.recompute_every = k belongs to train.recompute = every, and only there")
+        if self.init_sha256 is not None and self.init_from is None:
+            raise ValueError("train.init_sha256 belongs to train.init_from: leave it out")
         return self
 
 
@@ -94,7 +113,9 @@ class LogRecipe(Section):
 class Recipe(Section):
     """The sections of a recipe file. `model` has the keys of a Hugging Face config.json."""
 
-    model: dict[str, Any] = Field(description="keys of a Hugging Face config.json")
+    model: dict[str, Any] = Field(
+        description="keys of a Hugging Face config.json; with train.init_from that model's own"
+    )
     tokenizer: TokenizerRecipe = Field(TokenizerRecipe(), description="how text becomes tokens")
     data: DataRecipe = Field(DataRecipe(), description="the text, and which of it is validation")
     train: TrainRecipe = Field(TrainRecipe(), description="how the model is trained")

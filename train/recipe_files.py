@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from scratchgrad.errors import UserError
 from scratchgrad.tools.recipes import build, packaged, read_values, recipe_name, to_described_text, to_text
+from scratchgrad.train.init_from import resolve
 from scratchgrad.train.recipe import Recipe
 from scratchgrad.train.renamed import refuse_old_names
 
@@ -26,8 +28,13 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def build_recipe(values: dict[str, Any], name: str) -> Recipe:
+    """A recipe of these sections, with what a model to begin from says of it; UserError lists every mistake."""
     refuse_old_names(values, name)
-    return build(Recipe, values, name)
+    try:
+        resolved = resolve(values)
+    except UserError as mistake:
+        raise UserError(f"{name}: {mistake}") from None
+    return build(Recipe, resolved, name)
 
 
 def to_yaml(recipe: Recipe) -> str:

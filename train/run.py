@@ -42,6 +42,11 @@ class Run:
     def model_size(self) -> int:
         return sum(parameter.size for parameter in self.model.parameters())
 
+    @property
+    def num_trained(self) -> int:
+        """How many numbers of the model are trained: the others are frozen."""
+        return sum(parameter.size for parameter in self.optimizer.parameters.values())
+
     def restore(self, checkpoint: Path) -> None:
         """Load a checkpoint; UserError where it is damaged, which names the one before it."""
         try:

@@ -8,13 +8,15 @@ from scratchgrad.models import Model
 from scratchgrad.models.block import Block
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.recipe import Recipe, TrainRecipe
+from scratchgrad.train.trainable import set_trainable
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
-    """The recipe's model with fresh weights, drawn from its seed."""
+    """The recipe's model with fresh weights, drawn from its seed; those that it does not train are frozen."""
     train = recipe.train
     config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding)
-    if config.vocab_size != tokenizer.vocab_size:
+    has_spare_rows = train.init_from is not None and config.vocab_size > tokenizer.vocab_size  # as published ones do
+    if config.vocab_size != tokenizer.vocab_size and not has_spare_rows:
         raise UserError(
             f"model.vocab_size = {config.vocab_size}, but the tokenizer has {tokenizer.vocab_size} tokens; "
             "leave model.vocab_size out, and it will be the tokenizer's"
@@ -22,6 +24,7 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
     manual_seed(train.seed)
     model = models.build(config, architectures=recipe.model.get("architectures"), dropout=train.dropout)
     set_recompute(model, train.recompute, train.recompute_every)
+    set_trainable(model, train.trainable)
     return model.to(train.device)
 
 

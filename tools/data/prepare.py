@@ -79,6 +79,7 @@ def prepare(
     pattern: str,
     tokenizer_path: Path | None,
     special_tokens: Sequence[str] = (),
+    add_tokens: Sequence[str] = (),
     say: Say,
 ) -> Prepared:
     """Encode the examples of each source; with the tokenizer of `tokenizer_path`, or with one that is trained on the
@@ -87,13 +88,14 @@ def prepare(
     fields: of the examples, that are read. text_fields: those that hold text or lists of words, by default all.
     encoder: what makes, of a tokenizer, the way to encode an example; encoding: a name for it, another one wherever the
     same example would be encoded otherwise. validation: the share of each source. special_tokens: more of them that the
-    tokenizer must have, or gets.
+    tokenizer must have, or gets where it is trained here. add_tokens: those that it gets in any case.
     """
     settings: dict[str, Any] = {"format": FORMAT, "encoding": encoding, "fields": list(fields), "share": validation}
-    given = _given(tokenizer_path, special_tokens) if tokenizer_path is not None else None
+    given = _given(tokenizer_path, special_tokens, add_tokens) if tokenizer_path is not None else None
     if given is not None:
         settings["tokenizer"] = given.fingerprint
     else:
+        special_tokens = tuple(dict.fromkeys((*special_tokens, *add_tokens)))
         settings |= {"pattern": pattern, "vocab_size": vocab_size, "special_tokens": list(special_tokens)}
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -154,13 +156,13 @@ def _sum_of(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _given(path: Path, special_tokens: Sequence[str]) -> Tokenizer:
-    tokenizer = tokenizers.load(path)
+def _given(path: Path, special_tokens: Sequence[str], add_tokens: Sequence[str]) -> Tokenizer:
+    tokenizer = tokenizers.with_special_tokens(tokenizers.load(path), add_tokens)
     lacking = [name for name in special_tokens if name not in tokenizer.special_tokens]
     if lacking:
         raise UserError(
-            f"the tokenizer in '{path}' has no special tokens {', '.join(lacking)}, which train.objective needs; leave "
-            "tokenizer.path out, and one is learnt that has them"
+            f"the tokenizer in '{path}' has no special tokens {', '.join(lacking)}, which train.objective needs; "
+            f"give it them, tokenizer.add_tokens=[{', '.join(lacking)}], or leave tokenizer.path out to learn one"
         )
     return tokenizer
 

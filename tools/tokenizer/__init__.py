@@ -1,9 +1,10 @@
 """Tokenizers: trained here as byte-level BPE, or read from the files of GPT-2 to GPT-4, Llama, T5 and BERT."""
 
-from scratchgrad.tools.tokenizer.base import StreamDecoder, Tokenizer
+from scratchgrad.tools.tokenizer.base import NAMES_OF_PADDING, StreamDecoder, Tokenizer
 from scratchgrad.tools.tokenizer.batches import Batch, pad, truncate
 from scratchgrad.tools.tokenizer.byte_level import ByteLevelBPE
 from scratchgrad.tools.tokenizer.formats import KINDS, file_in, find_file, load, save
+from scratchgrad.tools.tokenizer.growing import lacking_tokens, with_special_tokens
 from scratchgrad.tools.tokenizer.hugging_face_writer import save_config
 from scratchgrad.tools.tokenizer.metaspace import MetaspaceBPE
 from scratchgrad.tools.tokenizer.patterns import PATTERNS
@@ -17,6 +18,7 @@ from scratchgrad.tools.tokenizer.wordpiece import WordPiece
 __all__ = [
     "END_OF_TEXT",
     "KINDS",
+    "NAMES_OF_PADDING",
     "PATTERNS",
     "Batch",
     "ByteLevelBPE",
@@ -30,6 +32,7 @@ __all__ = [
     "WordPiece",
     "file_in",
     "find_file",
+    "lacking_tokens",
     "load",
     "pad",
     "save",
@@ -37,4 +40,5 @@ __all__ = [
     "token_with_role",
     "train_bpe",
     "truncate",
+    "with_special_tokens",
 ]

@@ -20,6 +20,7 @@ from scratchgrad.tools.tokenizer.templates import PLAIN, Encoded, Template
 
 Span = tuple[int, int]  # characters of the text: from, and up to but without
 
+NAMES_OF_PADDING = ("<pad>", "[PAD]")
 _NAMES_OF_THE_END = ("<|endoftext|>", "</s>", "<|end_of_text|>", "[SEP]")
 
 
@@ -85,7 +86,7 @@ class Tokenizer(ABC):
     @property
     def padding(self) -> int | None:
         """The id that fills up what is shorter than its neighbours; None where the tokenizer has none."""
-        return next((self.special_tokens[name] for name in ("<pad>", "[PAD]") if name in self.special_tokens), None)
+        return next((self.special_tokens[name] for name in NAMES_OF_PADDING if name in self.special_tokens), None)
 
     @cached_property
     def byte_lengths(self) -> np.ndarray[Any, np.dtype[np.int64]]:

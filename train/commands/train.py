@@ -34,6 +34,7 @@ from scratchgrad.train.agreement import check_ranks_agree, check_same_data, data
 from scratchgrad.train.commands.recipes_help import ListsRecipes
 from scratchgrad.train.data import build_batches, build_objective, build_validation, prepare_data
 from scratchgrad.train.dry_run import dry_run
+from scratchgrad.train.init_from import start_from
 from scratchgrad.train.joining import join
 from scratchgrad.train.lasting_output import lasting_output
 from scratchgrad.train.loop import train
@@ -184,7 +185,8 @@ def _prepare_again(folder: Path, recipe: Recipe, checkpoint: str | None, new_dat
     present = {path.name: path for _, path in checkpoints(folder)}
     last = present.get(checkpoint) if checkpoint is not None else next(reversed(present.values()), None)
     if last is None or not new_data:
-        prepared = prepare_data(recipe, say)
+        kept = last if recipe.train.init_from is not None else None  # where it came from may be gone
+        prepared = prepare_data(recipe, say, tokenizer_path=kept)
         if last is not None:
             check_same_data(folder, last, prepared)
         return recipe, prepared
@@ -219,9 +221,12 @@ def _train(
         run = Run(folder, recipe, tokenizer)
         if goes_on:
             _resume(run, checkpoint, comm)
+        if run.progress.step == 0:
+            _start_from(run, comm)
         run.progress.data = data_fingerprint(prepared)
         if comm.rank == 0:
-            say(f"{folder}: {run.model_size:,} parameters, {comm.size} rank(s) of {threads()} thread(s)")
+            trained = f" ({run.num_trained:,} of them trained)" if run.num_trained < run.model_size else ""
+            say(f"{folder}: {run.model_size:,} parameters{trained}, {comm.size} rank(s) of {threads()} thread(s)")
         reason = train(run, objective, batches, validation, comm, watchdog, stop)
     if comm.rank == 0:
         ending = f"loss plot {folder / 'loss.png'}\nto sample: scratchgrad-sample --run {folder}"
@@ -266,13 +271,22 @@ def _resume(run: Run, checkpoint: str | None, comm: Communicator) -> None:
     comm.barrier()
 
 
+def _start_from(run: Run, comm: Communicator) -> None:
+    """Where a run that stands at its beginning begins from a model: take its weights, and tell it once."""
+    lines = start_from(run.model, run.recipe)
+    for line in lines if comm.rank == 0 else ():
+        say(line)
+
+
 def _dry_run(recipe: Recipe, prepared: Prepared, comm: Communicator) -> None:
     objective = build_objective(recipe, prepared.tokenizer)
     batches, text_tokens = (
         build_batches(recipe, objective, prepared),
         sum(len(store.tokens) for store in prepared.train),
     )
-    text = dry_run(Run(Path(), recipe, prepared.tokenizer), objective, batches, text_tokens, comm)
+    run = Run(Path(), recipe, prepared.tokenizer)
+    _start_from(run, comm)
+    text = dry_run(run, objective, batches, text_tokens, comm)
     if comm.rank == 0:
         click.echo(text)
 

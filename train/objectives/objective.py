@@ -19,6 +19,7 @@ from scratchgrad.nn import Module
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.tools.data import TextLayout, TokenizedExample, TokenStore
 from scratchgrad.tools.text import Example
+from scratchgrad.tools.tokenizer import NAMES_OF_PADDING, Tokenizer
 from scratchgrad.train.batches import Batch, Batches, BatchField
 
 Scores = dict[str, tuple[int, int]]  # by name how often the model is right, and of how many times
@@ -79,6 +80,15 @@ class Objective(ABC):
     def encoding(cls, config: ModelConfig) -> str:
         """A name for the way to encode examples, another one wherever the same example would be encoded otherwise."""
         return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def special_tokens_for(cls, config: type[ModelConfig], tokenizer: Tokenizer) -> tuple[str, ...]:
+        """Those of special_tokens that texts for a model of this config need, whatever made its tokenizer.
+
+        A token that fills rows up does so under either of its names.
+        """
+        has_padding = tokenizer.padding is not None
+        return tuple(name for name in cls.special_tokens if not (has_padding and name in NAMES_OF_PADDING))
 
     @abstractmethod
     def encode(self, example: Example) -> TokenizedExample:

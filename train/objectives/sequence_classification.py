@@ -17,11 +17,13 @@ from scratchgrad.models import (
     BertConfig,
     BertForSequenceClassification,
     DecoderForSequenceClassification,
+    ModelConfig,
 )
 from scratchgrad.models.labels import Labels
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.tools.data import TokenizedExample
 from scratchgrad.tools.text import Example
+from scratchgrad.tools.tokenizer import NAMES_OF_PADDING, Tokenizer
 from scratchgrad.train.batches import BatchField
 from scratchgrad.train.objectives.objective import LossOutput, bert_hidden_states, num_correct, output_of
 from scratchgrad.train.objectives.sentences import SENTENCE_FIELDS, SentenceObjective
@@ -58,6 +60,12 @@ class SequenceClassification(SentenceObjective):
     @classmethod
     def encoding(cls, config: Any) -> str:
         return super().encoding(config) + ("" if isinstance(config, BertConfig) else " decoder")
+
+    @classmethod
+    def special_tokens_for(cls, config: type[ModelConfig], tokenizer: Tokenizer) -> tuple[str, ...]:
+        """A decoder's texts need one that fills rows up, and no other."""
+        names = super().special_tokens_for(config, tokenizer)
+        return names if issubclass(config, BertConfig) else tuple(name for name in names if name in NAMES_OF_PADDING)
 
     def encode(self, example: Example) -> TokenizedExample:
         """Columns label, or label_0, label_1, ... where there is a number for each label."""
