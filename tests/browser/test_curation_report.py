@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 TAB, ENTER = "\ue004", "\ue007"
 EVIL = "</style></pre><script>document.title = 'broken'</script><img src=http://example.com/a.png onerror=alert(1)>"
 ADDRESS = "somebody.else@example.com"
-STEPS = "[url, unicode, terms, gopher_quality, gopher_repetition, exact_dedup, minhash_dedup, privacy]"
+STEPS = "[url, unicode, terms, gopher_quality, gopher_repetition, exact_dedup, minhash_dedup, decontaminate, privacy]"
 SIZES = [pytest.param(size, dark, id=f"{size[0]}-{'dark' if dark else 'light'}")
          for size in (DESKTOP, PHONE) for dark in (False, True)]  # fmt: skip
 # Of every text that is shown and small: its contrast with what is behind it, as WCAG 2 reckons.
@@ -71,11 +71,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = [text(rng.randrange(60, 200)) for _ in range(24)]
     near = [one.replace("river", "road", 1) for one in kept[:3]]
     rows = [*kept, *kept[3:6], *near, *(text(5) for _ in range(3)), f"{EVIL} {text(4)}", f"{text(6)} {ADDRESS}"]
-    rows.append(f"{text(80)} Write to {ADDRESS} now. {EVIL}")
+    rows.append(f"Write to {ADDRESS} now. {text(80)} {EVIL}")
     raw = [{"text": row, "url": f"http://example.org/{number}{EVIL}"} for number, row in enumerate(rows)]
     lines = [json.dumps(row) for row in raw] + ["{broken"]
     (folder / "a.jsonl").write_text("\n".join(lines))
-    overrides = ["data.source=files", f"data.files={folder}/a.jsonl", f"curate.steps={STEPS}", "minhash_dedup.n=3"]
+    (folder / "items.jsonl").write_text(json.dumps({"question": rows[-1]}))
+    overrides = [
+        "data.source=files",
+        f"data.files={folder}/a.jsonl",
+        f"curate.steps={STEPS}",
+        "minhash_dedup.n=3",
+        f"decontaminate.files={folder}/items.jsonl",
+    ]
     curate(load_recipe("gopher", overrides), folder / "out", ProcessPool(1))
     return write_report_page(folder / "out", {"steps": {"url": 0.5, "unicode": 1.5}, "stages": [["documents", 2.0]]})
 
@@ -200,9 +207,10 @@ def test_duplicates_stand_side_by_side_with_their_difference_marked(browser, rep
 def test_an_address_is_counted_and_shown_nowhere(browser, report):
     browser.open(report)
     assert ADDRESS not in report.read_text()
-    assert "privacy: email (1)" in browser.text("#samples-of-what-was-taken-out-of-texts--after-minhash-dedup")
+    assert "privacy: email (1)" in browser.text("#samples-of-what-was-taken-out-of-texts--after-decontaminate")
     browser.run("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert "<EMAIL-" in browser.text("#samples-of-what-was-dropped")  # of a document that privacy has never seen
+    assert "<EMAIL-" in browser.text("#what-decontaminate-did")  # in what a step reports
 
 
 def test_it_can_be_printed(browser, report):

@@ -10,7 +10,7 @@ from pathlib import Path
 from scratchgrad.tools.curation.bias import EVERYTHING, Company, Rate, company, removal_rates
 from scratchgrad.tools.curation.outcomes import Outcomes
 from scratchgrad.tools.curation.report.charts import bar
-from scratchgrad.tools.curation.report.html import Section, number, table
+from scratchgrad.tools.curation.report.html import Section, change, number, table
 
 FEWEST = 10  # documents of which a share says something
 MOST = 40  # rows of a table
@@ -38,12 +38,12 @@ def _rates(rates: Sequence[Rate]) -> str:
         if kind == EVERYTHING[0] or not told:
             continue
         rows = [
-            (rate.value, number(rate.documents), number(rate.dropped), f"{rate.share:.1%}", bar(rate.share),
-             f"{rate.share - whole.share:+.1%}", rate.step)
+            (f"{escape(rate.value)}{bar(1 - rate.share, rate.share)}", number(rate.documents),
+             f"{number(rate.dropped)} ({rate.share:.1%})", change(f"{rate.share - whole.share:+.1%}"), rate.step)
             for rate in told
         ]  # fmt: skip
-        heads = (kind, "documents", "dropped", "share", "", "beside all", "most by")
-        html += f"<h3>{escape(kind)}</h3>" + table(heads, rows, raw=(4,))
+        heads = (kind, "documents", "dropped", "beside all", "most by")
+        html += f"<h3>{escape(kind)}</h3>" + table(heads, rows, raw=(0,))
     return html
 
 
@@ -51,7 +51,8 @@ def _company(rows: Sequence[Company]) -> str:
     if not rows:
         return ""
     told = [
-        (row.term, row.word, f"{row.before:.1f}", f"{row.after:.1f}", f"{row.after - row.before:+.1f}") for row in rows
+        (row.term, row.word, f"{row.before:.1f}", f"{row.after:.1f}", change(f"{row.after - row.before:+.1f}"))
+        for row in rows
     ]
     heads = ("term", "word near it", "in 1,000 before", "after", "change")
     return "<h3>In what company</h3>" + table(heads, told[:MOST])

@@ -25,7 +25,7 @@ def corpus_step(
     dropped, shortened = chosen.counts["documents"], chosen.counts["parts"]
     html = f"<p>{escape(about)} It dropped {dropped:,} documents and shortened {shortened:,}.</p>"
     html += "".join(f'<p class="warning">{escape(warning)}</p>' for warning in report.get("warnings", []))
-    html += "".join(_tables(report))
+    html += "".join(_tables(report, masked))
     html += "".join(_pair(pair, texts, masked) for pair in pairs if {pair["kept"], pair["removed"]} <= {*texts})
     in_pairs = {pair["removed"] for pair in pairs}
     for kind in ("documents", "parts"):
@@ -41,8 +41,13 @@ def corpus_step(
     return html
 
 
-def _tables(report: Mapping[str, Any]) -> Iterator[str]:
+def _tables(report: Mapping[str, Any], masked: Masked) -> Iterator[str]:
     """Of whatever a step reports: single numbers together, and lists and tables folded."""
+
+    def told(value: Any) -> str:
+        is_text = isinstance(value, str) and " " in value  # else an id, or a name
+        return masked(value) if is_text else plain(value)
+
     single = {key: value for key, value in report.items() if isinstance(value, (int, float, str))}
     if single:
         yield table(("count", ""), [(_words(key), plain(value)) for key, value in single.items()])
@@ -51,15 +56,15 @@ def _tables(report: Mapping[str, Any]) -> Iterator[str]:
             continue
         if isinstance(value, dict) and all(isinstance(one, dict) for one in value.values()):
             heads = list(dict.fromkeys(name for one in value.values() for name in one))
-            rows = [(name, *(plain(one.get(head)) for head in heads)) for name, one in value.items()]
+            rows = [(name, *(told(one.get(head)) for head in heads)) for name, one in value.items()]
             heads = [key, *heads]
         elif isinstance(value, dict):
-            heads, rows = [key, "count"], [(name, plain(one)) for name, one in value.items()]
+            heads, rows = [key, "count"], [(name, told(one)) for name, one in value.items()]
         elif all(isinstance(one, dict) for one in value):
             heads = list(dict.fromkeys(name for one in value for name in one))
-            rows = [tuple(plain(one.get(head)) for head in heads) for one in value]
+            rows = [tuple(told(one.get(head)) for head in heads) for one in value]
         else:
-            heads, rows = [key], [(plain(one),) for one in value]
+            heads, rows = [key], [(told(one),) for one in value]
         more = f"<p>and {len(rows) - ROWS:,} more in report.json of the step</p>" if len(rows) > ROWS else ""
         yield details(_words(key), table([_words(head) for head in heads], rows[:ROWS]) + more)
 

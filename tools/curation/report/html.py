@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 LONGEST = 1200  # characters of a text that is shown
+LONG = 80  # characters of a cell, from which on it is a text
 Counts = Mapping[str, int]
 Section = tuple[str, str]  # its title, and its HTML
 
@@ -29,6 +30,11 @@ def size(count: int) -> str:
 def less(text: str, count: int) -> str:
     """What was taken away, written with a minus; a dash where that is nothing."""
     return f"\N{MINUS SIGN}{text}" if count else "\N{EN DASH}"
+
+
+def change(signed: str) -> str:
+    """A difference, with a minus as wide as its plus."""
+    return signed.replace("-", "\N{MINUS SIGN}")
 
 
 def share(part: Counts, whole: Counts, key: str) -> str:
@@ -57,17 +63,27 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], raw: Sequence[int
         if place not in raw and any(line[place] for line in lines) and all(_is_number(line[place]) for line in lines)
     }  # fmt: skip
 
-    def kind(place: int) -> str:
-        return ' class="number"' if place in numeric else ""
+    def kind(place: int, cell: str = "") -> str:
+        if place in numeric:
+            return ' class="number"'
+        return ' class="long"' if place not in raw and len(cell) > LONG else ""
 
     head = "".join(f'<th scope="col"{kind(place)}>{escape(one)}</th>' for place, one in enumerate(heads))
     body = "".join(
         "<tr>"
-        + "".join(f"<td{kind(place)}>{cell if place in raw else escape(cell)}</td>" for place, cell in enumerate(line))
+        + "".join(
+            f"<td{kind(place, cell)}>{cell if place in raw else _breakable(cell)}</td>"
+            for place, cell in enumerate(line)
+        )
         + "</tr>"
         for line in lines
     )
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _breakable(cell: str) -> str:
+    """A path may be broken between its folders."""
+    return escape(cell).replace("/", "/<wbr>")
 
 
 def _is_number(cell: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scratchgrad.tools.curation.report.charts import histogram
 from scratchgrad.tools.curation.report.facts import RuleFacts, group_facts, rule_of
-from scratchgrad.tools.curation.report.html import details, number, table
+from scratchgrad.tools.curation.report.html import change, details, number, table
 from scratchgrad.tools.curation.report.waterfall import condition
 
 LEGEND = (
@@ -46,7 +46,7 @@ def _figure(facts: RuleFacts, kept: int, documents: int, described: Mapping[str,
     tried = sorted([*facts.kept_at.items(), (rule.threshold, kept)])
     rows = [
         (f"{number(threshold)} (now)" if threshold == rule.threshold else number(threshold),
-         number(count), f"{count - kept:+,}".replace("-", "\N{MINUS SIGN}") if count != kept else "\N{EN DASH}")
+         number(count), change(f"{count - kept:+,}") if count != kept else "\N{EN DASH}")
         for threshold, count in tried
     ]  # fmt: skip
     caption = (

@@ -22,7 +22,7 @@ from scratchgrad.tools.curation.duplicates import warn
 from scratchgrad.tools.curation.hashes import text_hash
 from scratchgrad.tools.curation.stages import run_stage
 from scratchgrad.tools.curation.verdicts import Verdict, write_verdicts
-from scratchgrad.tools.recipes import Count, Fraction
+from scratchgrad.tools.recipes import Count, Fraction, Globs
 
 REASON = "an item of a benchmark"
 BATCH = 1 << 21  # characters of documents that are looked through at once
@@ -47,7 +47,7 @@ class Decontaminate(CorpusStep):
         "above 0.1 % of documents: Dolma"
     )
 
-    files: list[str] = Field([], description="globs of the benchmarks' files: .jsonl .json .csv .tsv, all also as .gz")
+    files: Globs = Field([], description="globs of the benchmarks' files: .jsonl .json .csv .tsv, all also as .gz")
     fields: list[str] = Field([], description="fields to read of each record, instead of those that are known")
     n: Count = Field(13, description="words of an n-gram")
     shortest: Count = Field(
