@@ -658,7 +658,8 @@ def counted(draw: Any) -> Given:
 def masked(draw: Any) -> Given:
     shape = draw(shapes)
     mask = numbers(draw(seeds), shape, 2).astype(bool)
-    return (shape, (math.prod(shape) + draw(st.integers(0, 2)),)), {"mask": mask}
+    count = math.prod(shape) + draw(st.integers(0, 2))
+    return (shape, draw(st.sampled_from([(count,), (count, 1)]))), {"mask": mask}
 
 
 @st.composite

@@ -54,6 +54,12 @@ POINTS = [
     ("norm of order 3 beside zeros", lambda x: F.norm(x, ord=3), [0.0, 2.0, 0.0], [0, 1, 0]),
     ("norm of order 3 of zeros", lambda x: F.norm(x, ord=3), [0.0, 0.0], [0, 0]),
     ("norm of order 1/2 beside a zero", lambda x: F.norm(x, ord=0.5), [0.0, 4.0], [0, 1]),
+    (
+        "a zero among the factors of scatter_reduce",
+        lambda x: F.scatter_reduce(np.ones(1), np.array([0, 0]), x, axis=0, reduce="prod"),
+        [0.0, 3.0],
+        [3, 0],
+    ),
     ("nan_to_num", "nan_to_num", [NAN, INF, -INF, 1.0], [0, 0, 0, 1]),
     ("logcumsumexp from -inf on", lambda x: F.logcumsumexp(x, axis=0)[1], [-INF, 1.0], [0, 1]),
     ("leaky_relu at 0", lambda x: F.leaky_relu(x, negative_slope=0.3), [0.0], [0.3]),
