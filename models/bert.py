@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from scratchgrad import Tensor
 from scratchgrad import functional as F
+from scratchgrad.backend import array_module
 from scratchgrad.models.attention import AttentionInputs, SelfAttention, expand_attention_mask
 from scratchgrad.models.auxiliary import AuxOutputs
 from scratchgrad.models.block import Block, Stack
@@ -105,6 +106,8 @@ class Bert(Model):
 
         ValueError where the text is longer than the context, or attention_mask has another shape.
         """
+        if token_type_ids is None and type(self.token_types) is not Embedding:  # an adapted one is looked up
+            token_type_ids = Tensor(array_module(input_ids.data).zeros_like(input_ids.data))
         of_type = self.token_types.weight[0] if token_type_ids is None else self.token_types(token_type_ids)
         embedded = self.embed_tokens(input_ids) + self.positions(0, input_ids.shape[1]) + of_type
         inputs = AttentionInputs(mask=expand_attention_mask(attention_mask, input_ids.shape))

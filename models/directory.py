@@ -9,6 +9,7 @@ from typing import Any
 
 from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import read_json, write_json
+from scratchgrad.models.adapters.adapting import is_adapted
 from scratchgrad.models.config import BOOKKEEPING
 from scratchgrad.models.families import family_of
 from scratchgrad.models.model import Model
@@ -37,8 +38,10 @@ def save(
     """Write the model into `folder`, which is made if it is not there. Each file is whole or as it was before.
 
     Weights are written as `dtype`. More than `max_shard_size` bytes of them are cut into several files with an index.
-    UserError where float16 cannot hold a weight.
+    UserError where float16 cannot hold a weight, or where the model has an adapter beside its weights.
     """
+    if is_adapted(model):
+        raise UserError("the model has an adapter: save it with save_adapter, or merge and remove_adapter first")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)

@@ -1,0 +1,17 @@
+"""Adapters: a few trained numbers beside a model whose own weights stay as they are, in PEFT's files."""
+
+from scratchgrad.models.adapters.adapting import (
+    adapt,
+    adapted_layers,
+    adapter_parameters,
+    is_adapted,
+    remove_adapter,
+)
+from scratchgrad.models.adapters.config import AdapterConfig
+from scratchgrad.models.adapters.files import is_adapter, load_adapter, read_adapter_config, save_adapter
+from scratchgrad.models.adapters.merging import merge, unmerge
+
+__all__ = [
+    "AdapterConfig", "adapt", "adapted_layers", "adapter_parameters", "is_adapted", "is_adapter", "load_adapter",
+    "merge", "read_adapter_config", "remove_adapter", "save_adapter", "unmerge",
+]  # fmt: skip
