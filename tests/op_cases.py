@@ -754,7 +754,7 @@ def put_at(x: np.ndarray, values: np.ndarray, index: Any, accumulate: bool) -> n
 
 
 def masked_in(x: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    values = iter(source)
+    values = iter(source.reshape(-1))
     return np.array([next(values) if m else v for v, m in zip(x.flat, mask.flat, strict=True)]).reshape(x.shape)
 
 

@@ -60,6 +60,18 @@ POINTS = [
         [0.0, 3.0],
         [3, 0],
     ),
+    (
+        "ties of scatter_reduce share",
+        lambda x: F.scatter_reduce(x[:1], np.array([0, 0, 0]), x[1:], axis=0, reduce="amax"),
+        [2.0, 2.0, 1.0, 2.0],
+        [1 / 3, 1 / 3, 0, 1 / 3],
+    ),
+    (
+        "who does not count has no share",
+        lambda x: F.scatter_reduce(x[:1], np.array([0]), x[1:], axis=0, reduce="amax", include_self=False),
+        [2.0, 2.0],
+        [0, 1],
+    ),
     ("nan_to_num", "nan_to_num", [NAN, INF, -INF, 1.0], [0, 0, 0, 1]),
     ("logcumsumexp from -inf on", lambda x: F.logcumsumexp(x, axis=0)[1], [-INF, 1.0], [0, 1]),
     ("leaky_relu at 0", lambda x: F.leaky_relu(x, negative_slope=0.3), [0.0], [0.3]),
