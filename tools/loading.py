@@ -74,10 +74,8 @@ def tokenizer_file(path: Path) -> Path:
 
 def read_model(path: Path) -> tuple[Model, dict[str, Any]]:
     """The model in a directory or in a .bin file of llama2.c, and its generation config; UserErrors as of both."""
-    if path.is_file():
-        return models.read_llama2c(path), dict(OF_LLAMA2C)
-    model = models.load(verified(path))
-    return model, models.load_generation_config(path, model.config.vocab_size)
+    model = models.read_llama2c(path) if path.is_file() else models.load(verified(path))
+    return model, read_generation_config(path, model.config.vocab_size)
 
 
 def load_language_model(path: Path, tokenizer_path: Path | None = None) -> LanguageModel:
@@ -92,13 +90,22 @@ def load_language_model(path: Path, tokenizer_path: Path | None = None) -> Langu
     tokenizer = tokenizers.load(file)
     check_vocabulary(tokenizer, file, model)
     tokenizer.pad_to(model.config.vocab_size)
-    begin, ends = generation_config.get("bos_token_id"), generation_config.get("eos_token_id")
-    if begin is None:
-        begin = tokenizers.token_with_role(tokenizer, "bos_token", file.parent)
+    begin, ends = begin_of_texts(generation_config, tokenizer, file), generation_config.get("eos_token_id")
     if ends is None:
         ends = tokenizers.token_with_role(tokenizer, "eos_token", file.parent)
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
     return LanguageModel(model, tokenizer, begin, frozenset(ends))
+
+
+def begin_of_texts(generation_config: dict[str, Any], tokenizer: Tokenizer, file: Path) -> int | None:
+    """The id that a decoder's texts begin with, where its files tell one; file: that the tokenizer was read from."""
+    begin: int | None = generation_config.get("bos_token_id")
+    return begin if begin is not None else tokenizers.token_with_role(tokenizer, "bos_token", file.parent)
+
+
+def read_generation_config(path: Path, vocab_size: int) -> dict[str, Any]:
+    """Of a directory, or of a .bin file of llama2.c."""
+    return dict(OF_LLAMA2C) if path.is_file() else models.load_generation_config(path, vocab_size)
 
 
 def check_vocabulary(tokenizer: Tokenizer, file: Path, model: Model) -> None:

@@ -61,18 +61,23 @@ def save_checkpoint(
     tokenizer: Tokenizer,
     progress: TrainerState,
     recipe: str | None = None,
+    begin: int | None = None,
 ) -> Path:
     """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind.
 
     recipe: the text of the run's recipe.yaml, of which the checkpoint keeps a copy that its manifest covers. What
-    stands in the checkpoint's place and is none of this run's, as a file or a link, is put aside.
+    stands in the checkpoint's place and is none of this run's, as a file or a link, is put aside. begin: the id that
+    texts begin with, where it is not the one that ends them; then either ends what is generated.
     """
     end = tokenizer.end_of_text
     target = run / "checkpoints" / f"step-{progress.step}"
     target.parent.mkdir(exist_ok=True)
     _put_aside(target)
     with atomic_directory(target) as folder:
-        models.save(model, folder, model.generation_config(end))
+        told: dict[str, Any] = model.generation_config(end)
+        if begin is not None:
+            told = {**told, "bos_token_id": begin, "eos_token_id": [begin, end]}
+        models.save(model, folder, told)
         save_tokenizer(tokenizer, folder)
         write_tensors(folder / "optimizer.safetensors", optimizer.state_dict())
         with atomic_file(folder / "trainer.json") as file:

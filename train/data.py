@@ -27,7 +27,8 @@ def prepare_data(recipe: Recipe, say: Callable[[str], None], tokenizer_path: Pat
         fields=kind.fields,
         text_fields=kind.text_fields,
         encoder=lambda tokenizer: build_objective(recipe, tokenizer).encode,
-        encoding=kind.encoding(recipe.model_config_for(recipe.tokenizer.vocab_size)),
+        encoding=kind.encoding(recipe.model_config_for(recipe.tokenizer.vocab_size))
+        + ("" if recipe.tokenizer.begin is None else f" {recipe.tokenizer.begin}"),
         validation=data.validation,
         vocab_size=recipe.tokenizer.vocab_size,
         pattern=recipe.tokenizer.pattern,
@@ -40,9 +41,16 @@ def prepare_data(recipe: Recipe, say: Callable[[str], None], tokenizer_path: Pat
 
 def build_objective(recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     train, config = recipe.train, recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding)
+    layout = TextLayout(tokenizer, begin=begin_of(recipe, tokenizer))
     return recipe.objective_class(
-        TextLayout(tokenizer), config, context=train.context, seed=train.seed, label_smoothing=train.label_smoothing
+        layout, config, context=train.context, seed=train.seed, label_smoothing=train.label_smoothing
     )
+
+
+def begin_of(recipe: Recipe, tokenizer: Tokenizer) -> int | None:
+    """The id of tokenizer.begin, if a recipe names one; UserError where the tokenizer has no such special token."""
+    name = recipe.tokenizer.begin
+    return None if name is None else TextLayout(tokenizer).special(name)
 
 
 def build_batches(recipe: Recipe, objective: Objective, prepared: Prepared) -> Batches:

@@ -15,13 +15,20 @@ from typing import Any
 from scratchgrad import models
 from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import sha256_of
-from scratchgrad.models import Model, Transfer
+from scratchgrad.models import Decoder, DecoderForSequenceClassification, Model, Transfer
 from scratchgrad.models.experts import MOE_PREFIX
 from scratchgrad.models.families import families
 from scratchgrad.models.shards import weight_files
 from scratchgrad.tools import tokenizer as tokenizers
-from scratchgrad.tools.loading import check_vocabulary, read_model, tokenizer_beside
+from scratchgrad.tools.loading import (
+    begin_of_texts,
+    check_vocabulary,
+    read_generation_config,
+    read_model,
+    tokenizer_beside,
+)
 from scratchgrad.tools.runs import model_directory
+from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.objectives import objective_for, objectives
 from scratchgrad.train.recipe import Recipe, TrainRecipe
 
@@ -150,7 +157,18 @@ def _tokenizer_section(source: Path, shapes: Model, target: type[Model], values:
         added = tokenizers.lacking_tokens(tokenizer, [*added, *needed])
         tokenizers.with_special_tokens(tokenizer, added)
     vocab_size = max(shapes.config.vocab_size, tokenizer.vocab_size + len(added))
-    return {**said, "path": str(file), "add_tokens": added}, vocab_size
+    begin = _begin(source, tokenizer, file, target, shapes.config.vocab_size)
+    return {**said, "path": str(file), "begin": begin, "add_tokens": added}, vocab_size
+
+
+def _begin(source: Path, tokenizer: Tokenizer, file: Path, target: type[Model], vocab_size: int) -> str | None:
+    """The name of the token that the source's texts began with; None where it is the one that ended them, too."""
+    if not issubclass(target, Decoder | DecoderForSequenceClassification):
+        return None
+    begin = begin_of_texts(read_generation_config(source, vocab_size), tokenizer, file)
+    if begin == tokenizer.end_of_text:
+        return None
+    return next((name for name, token in tokenizer.special_tokens.items() if token == begin), None)
 
 
 def _told(source: Path, old: Model, model: Model, transfer: Transfer) -> list[str]:

@@ -18,6 +18,10 @@ class TokenizerRecipe(Section):
     vocab_size: Annotated[int, Field(ge=257)] = Field(2048, description="how many tokens to learn")
     pattern: str = Field("gpt4", description="gpt2, gpt4, or a regular expression that cuts text into pieces")
     path: Place | None = Field(None, description="a tokenizer's file to use instead of learning one")
+    begin: str | None = Field(
+        None,
+        description="the special token that a decoder's texts begin with; by default the one for the end of a text",
+    )
     add_tokens: list[str] = Field([], description="special tokens that it gets beside its own")
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Communicator
 from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
+from scratchgrad.train.data import begin_of
 from scratchgrad.train.finite import NotFiniteError, first_not_finite
 from scratchgrad.train.recipe_files import to_yaml
 from scratchgrad.train.run import Run, report_disk_errors
@@ -41,7 +42,10 @@ class CheckpointSaver:
             try:
                 with report_disk_errors(run.folder):
                     recipe = to_yaml(run.recipe)
-                    save_checkpoint(run.folder, run.model, run.optimizer, run.tokenizer, run.progress, recipe)
+                    begin = begin_of(run.recipe, run.tokenizer)
+                    save_checkpoint(
+                        run.folder, run.model, run.optimizer, run.tokenizer, run.progress, recipe, begin=begin
+                    )
                     prune_checkpoints(run.folder, settings.keep_last, settings.keep_best)
             except UserError as error:
                 fault = str(error)

@@ -6,12 +6,18 @@ import shutil
 import numpy as np
 import pytest
 
-from scratchgrad import manual_seed, models
+from scratchgrad import UserError, manual_seed, models
 from scratchgrad.files import map_tensors
 from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.tokenizer import train_bpe
+from scratchgrad.train import metrics
+from scratchgrad.train.data import prepare_data
+from scratchgrad.train.init_from import start_from
 from scratchgrad.train.recipe_files import load_recipe
+from scratchgrad.train.setup import build_model
+from tests.pages import file_on
 from tests.train.fine_tuning import refused, resumed, train, weights, write_recipe, write_source
-from tests.train.objectives.small import LABELS
+from tests.train.objectives.small import LABELS, WORDS, small
 
 # By what is trained: the architecture to begin from, and the objective.
 WAYS = {
@@ -48,10 +54,6 @@ def test_three_steps_and_a_resume_with_the_same_bits(way, trainable, tmp_path):
 
 def first_weights(recipe):
     """The model as it stands before the first step, and the lines that were told of it."""
-    from scratchgrad.train.data import prepare_data
-    from scratchgrad.train.init_from import start_from
-    from scratchgrad.train.setup import build_model
-
     resolved = load_recipe(str(recipe))
     model = build_model(resolved, prepare_data(resolved, lambda _: None).tokenizer)
     return model, start_from(model, resolved)
@@ -139,6 +141,23 @@ def test_a_run_a_checkpoint_and_a_bin_file_are_begun_from(tmp_path):
         assert np.array_equal(model.embed_tokens.weight.data, trained["model.embed_tokens.weight"])
 
 
+def test_texts_begin_as_those_that_a_decoder_was_trained_on_and_the_next_run_knows(tmp_path):
+    tokenizer = train_bpe([" ".join(WORDS)], 400, special_tokens=("<|endoftext|>", "<s>"))
+    end, begin = (tokenizer.special_tokens[name] for name in ("<|endoftext|>", "<s>"))
+    write_source(tmp_path / "source", "LlamaForCausalLM", tokenizer)
+    train(write_recipe(tmp_path, tmp_path / "source", "causal_lm"))
+    recipe = load_recipe(str(tmp_path / "run" / "recipe.yaml"))
+    assert recipe.tokenizer.begin == "<s>"
+    ids = prepare_data(recipe, lambda _: None).train[0].tokens
+    assert ids[0] == begin
+    assert end not in ids
+    told = json.loads((tmp_path / "run" / "checkpoints" / "step-3" / "generation_config.json").read_text())
+    assert (told["bos_token_id"], told["eos_token_id"]) == (begin, [begin, end])
+    again = load_recipe(str(write_recipe(tmp_path, tmp_path / "run", "causal_lm")))
+    assert again.tokenizer.begin == "<s>"
+    assert weights(resumed(tmp_path / "run")) == weights(tmp_path / "run")
+
+
 @pytest.mark.parametrize(("sections", "words"), [
     ({"tokenizer": {"vocab_size": 400}}, "tokenizer.vocab_size has no place beside train.init_from"),
     ({"model": {"hidden_size": 64}}, "model.hidden_size = 64, but the model in"),
@@ -194,3 +213,35 @@ def test_from_a_directory_that_transformers_made(tmp_path):
     assert weights(resumed(tmp_path / "run")) == weights(tmp_path / "run")
     opened = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "run" / "checkpoints" / "step-3")
     assert opened.config.num_labels == 3
+
+
+def test_the_page_on_fine_tuning_does_what_it_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    write_source(tmp_path / "runs" / "bert-toy-001", "BertForPreTraining")
+    (tmp_path / "reviews").mkdir()
+    rows = [{"text": f"the {word} sat", "label": f"{sign}tive"} for word in WORDS * 3 for sign in ("posi", "nega")]
+    (tmp_path / "reviews" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "sentiment.yaml").write_text(file_on("docs/fine-tuning.md", "sentiment.yaml"))
+    for trainable in ("head", "last:1", "[encoder.layers.0.*, 'classifier.*', '!*.bias']"):
+        told = train("sentiment.yaml", "--dry-run", "train.threads=1", f"train.trainable={trainable}")
+        assert "of them trained" in told
+    train("sentiment.yaml", "train.steps=2", "train.threads=1")
+
+
+def test_a_weight_of_the_body_that_is_not_there_or_left_over_is_an_error():
+    _, model = small("masked_lm", "BertForMaskedLM", num_hidden_layers=2)
+    _, target = small("sequence_classification", "BertForSequenceClassification", num_hidden_layers=1)
+    with pytest.raises(UserError, match=r"'encoder\.layer\.1\.\S+' is left over; .*; and \d+ more"):
+        models.match_weights(model, target)
+    with pytest.raises(UserError, match=r"cannot begin a BertForMaskedLM: .*'bert\.encoder\.layer\.1\.\S+' is missing"):
+        models.transfer_weights(target, model)
+
+
+def test_the_next_run_begins_where_the_last_one_ended(tmp_path):
+    write_source(tmp_path / "source", "BertForSequenceClassification")
+    recipe = write_recipe(tmp_path, tmp_path / "source", "sequence_classification", train={"learning_rate": 1e-2})
+    train(recipe, "train.steps=40", "train.batch_size=16", "checkpoint.every_steps=40", "train.eval_every=40")
+    first = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    train(write_recipe(tmp_path, tmp_path / "run", "sequence_classification"), f"log.run_dir={tmp_path / 'more'}")
+    assert metrics.read(tmp_path / "more" / "metrics.jsonl")[0]["loss"] < 0.8 * first[0]["loss"]

@@ -14,11 +14,11 @@ from scratchgrad.parallel import connect
 from scratchgrad.profiling import profile
 from scratchgrad.train.loop import train_step
 from scratchgrad.train.microbatches import Microbatches
-from scratchgrad.train.objectives import on_device
+from scratchgrad.train.objectives import objectives, on_device
 from scratchgrad.train.trainable import Trainable, chosen_parameters, set_trainable
 from tests.jobs import rows_without_time
 from tests.train.fine_tuning import refused, resumed, train, weights, write_recipe, write_source
-from tests.train.objectives.small import ARCHITECTURES, LABELS, examples, small
+from tests.train.objectives.small import ARCHITECTURES, LABELS, examples, small, tokenizer_for
 
 LAYERS = 4
 
@@ -147,6 +147,28 @@ def test_ranks_change_no_bit(tmp_path, start):
     assert jobs[1].output.count("drawn anew for the head") == 1  # rank 0 tells it, for all
     assert rows_without_time(tmp_path / "one") == rows_without_time(tmp_path / "two")
     assert weights(tmp_path / "one") == weights(tmp_path / "two")
+
+
+OTHER_SOURCE = """
+import os, sys
+if os.environ["PMI_RANK"] == "1":
+    os.chdir("elsewhere")
+sys.argv = ["scratchgrad-train", sys.argv[1], "train.init_from=source"]
+from scratchgrad.train.commands.train import main
+main()
+"""
+
+
+@pytest.mark.mpi
+def test_a_rank_that_sees_another_model_is_named(tmp_path, start):
+    tokenizer = tokenizer_for(objectives()["causal_lm"])
+    write_source(tmp_path / "source", "LlamaForCausalLM", tokenizer)
+    model = write_source(tmp_path / "elsewhere" / "source", "LlamaForCausalLM", tokenizer)
+    model.embed_tokens.weight.data[0, 0] += 1
+    models.save(model, tmp_path / "elsewhere" / "source")
+    job = start(OTHER_SOURCE, write_recipe(tmp_path, tmp_path / "source", "causal_lm"), ranks=2)
+    assert job.end() == 2, job.output
+    assert "rank 1 has another recipe and model to start from than rank 0" in job.output
 
 
 def test_a_dry_run_tells_what_is_trained_and_its_state(tmp_path):
