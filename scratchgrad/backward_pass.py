@@ -11,7 +11,7 @@ from scratchgrad.autograd import WATCH, Backward, Gradient, Node, SparseGradient
 from scratchgrad.backend import Array, array_module, sum_over
 from scratchgrad.checkpointed_block import CheckpointedBlock
 from scratchgrad.closures import kept_arrays
-from scratchgrad.op_errors import not_an_op, not_gradients
+from scratchgrad.op_errors import in_place, not_a_gradient, not_an_op, not_gradients
 from scratchgrad.versions import changed_since, newest_change
 
 _by_sequence_number = attrgetter("sequence_number")
@@ -151,6 +151,8 @@ class BackwardPass:
             pieces = backward(gradient)
         except TypeError as error:
             raise error if callable(backward) else not_an_op(node.name, (gradient, backward)) from None
+        except ValueError as error:
+            raise in_place(node.name) if "read-only" in str(error) else error from None
         try:
             if len(pieces) != len(inputs):
                 raise TypeError
@@ -170,10 +172,14 @@ class BackwardPass:
                     input_gradients.append(InputGradient(input_node, piece.array, input_node in self._sums))
                 self._add_sparse(input_node, piece)
                 continue
-            if piece.shape != input_node.shape:
-                if not fits(piece.shape, input_node.shape):
+            try:
+                shape, _ = piece.shape, piece.base
+            except AttributeError:
+                raise not_a_gradient(node.name, piece, position) from None
+            if shape != input_node.shape:
+                if not fits(shape, input_node.shape):
                     raise ValueError(
-                        f"the backward of '{node.name}' gave a gradient of shape {piece.shape} for argument "
+                        f"the backward of '{node.name}' gave a gradient of shape {shape} for argument "
                         f"{position}, which has shape {input_node.shape}"
                     )
                 piece = unbroadcast(piece, input_node.shape)

@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchgrad.autograd import GRAD_ENABLED, WATCH, Backward, Node
 from scratchgrad.backend import Array, Device, array_module, device_of
-from scratchgrad.op_errors import not_an_op, op_error
+from scratchgrad.op_errors import not_an_array, not_an_op, op_error
 from scratchgrad.operators import FUNCTIONS, OPS
 from scratchgrad.promotion import FLOAT32, PYTHON_NUMBERS, Takes, promoted
 from scratchgrad.pytorch_names import POSITIONAL, UNORDERED, in_our_words, spellings, too_many
@@ -104,6 +104,8 @@ def _op(forward: Forward, takes: Takes) -> Callable[..., Tensor]:
             if not spelled.keys().isdisjoint(options):
                 return apply(*args, **in_our_words(name, options, spelled))
             raise op_error(name, names, values, options, error) from error
+        except AttributeError as error:
+            raise not_an_array(name, names, values, error) from error
         if type(result) is not tuple:
             raise not_an_op(name, result)
         try:

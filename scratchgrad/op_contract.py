@@ -12,7 +12,7 @@ from scratchgrad.autograd import WATCH, Backward, Gradient, Node, Watch
 from scratchgrad.backend import Array
 from scratchgrad.checkpointed_block import CheckpointedBlock
 from scratchgrad.contexts import context
-from scratchgrad.op_errors import not_an_op, not_gradients
+from scratchgrad.op_errors import in_place, not_an_op, not_gradients
 
 
 class BrokenOp(Exception):
@@ -96,9 +96,6 @@ def _guarded(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
-            raise BrokenOp(
-                f"the backward of '{name}' writes into its gradient, or into an array that the op was given or "
-                "returned; make a new one: return (grad * 2,), not grad *= 2"
-            ) from None
+            raise BrokenOp(str(in_place(name))) from None
 
     return run

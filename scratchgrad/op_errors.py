@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,17 @@ def op_error(
     return kind(f"{name}({', '.join(given)}): {problem} [{users_line()}]")
 
 
+def not_an_array(name: str, names: Sequence[str], values: Sequence[Any], error: AttributeError) -> Exception:
+    """For an op that looked for the shape of a list, say: which of its arguments is no array; else the error itself."""
+    for argument, value in zip(names, values, strict=False):
+        if value is not None and not hasattr(value, "dtype") and not isinstance(value, Number):
+            return TypeError(
+                f"{name}(): '{argument}' is a {type(value).__name__}; {', '.join(names)} are tensors, arrays or "
+                f"numbers, in this order [{users_line()}]"
+            )
+    return error
+
+
 def not_an_op(name: str, result: Any) -> TypeError:
     """For an op whose forward did not return (value, backward)."""
     if isinstance(result, tuple):
@@ -64,6 +76,22 @@ def not_gradients(name: str, returned: Any, count: int) -> TypeError:
     return TypeError(
         f"the backward of '{name}' returned {what}; it returns a tuple, one gradient for each array of the op, "
         f"None where there is none: {EXAMPLE}"
+    )
+
+
+def not_a_gradient(name: str, piece: Any, position: int) -> TypeError:
+    """For a backward whose tuple has something else than an array in it."""
+    return TypeError(
+        f"the backward of '{name}' returned a {type(piece).__name__} for argument {position}; a gradient is an array, "
+        f"as the op's arguments are: {EXAMPLE}"
+    )
+
+
+def in_place(name: str) -> ValueError:
+    """For a backward that writes into what others read, too."""
+    return ValueError(
+        f"the backward of '{name}' writes into its gradient, or into an array that the op was given or returned; "
+        "make a new one: return (grad * 2,), not grad *= 2"
     )
 
 

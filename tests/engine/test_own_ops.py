@@ -96,6 +96,25 @@ def result_in_place(x):
     return y, lambda grad: (np.multiply(grad, 2 * x, out=y),)
 
 
+@pytest.mark.parametrize("gradient", [Tensor([1.0, 2.0]), [1.0], 2.0])
+def test_a_gradient_that_is_no_array_is_named(gradient):
+    @op
+    def double(x):
+        return x * 2, lambda grad: (gradient,)
+
+    words = f"'double' returned a {type(gradient).__name__} for argument 0; a gradient is an array"
+    with pytest.raises(TypeError, match=words) as caught:
+        double(leaf(2)).sum().backward()
+    assert len(str(caught.value)) < 300
+
+
+def test_a_backward_that_writes_into_what_is_read_only_is_named():
+    with pytest.raises(
+        ValueError, match=r"the backward of 'gradient_in_place' writes into its gradient.*make a new one"
+    ):
+        op(gradient_in_place)(leaf(3)).sum().backward()
+
+
 WRITERS = [doubled_in_place, gradient_in_place, promised_in_place, kept_in_place, result_in_place]
 
 
