@@ -9,6 +9,8 @@
 Models, the tokenizer and the trainer stand in the rooms beside the engine: `from scratchgrad import models`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from scratchgrad import functional, kernels, nn, optim
 from scratchgrad.anomaly import AnomalyError, detect_anomaly
 from scratchgrad.autograd import no_grad
@@ -39,6 +41,7 @@ from scratchgrad.files import load, save
 from scratchgrad.gradient_check import GradcheckError, gradcheck
 from scratchgrad.kernels.precision import precision, set_precision
 from scratchgrad.packed_weights import fixed_weights
+from scratchgrad.pytorch_names import missing_from
 from scratchgrad.random import manual_seed
 from scratchgrad.recomputation import recompute
 from scratchgrad.tensor import Tensor, grad, trace_backward
@@ -51,3 +54,8 @@ __all__ = [
     "play_backward", "precision", "rand", "rand_like", "randint", "randn", "randn_like", "recompute", "save",
     "set_precision", "set_threads", "tensor", "trace_backward", "zeros", "zeros_like",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker knows what there is
+
+    def __getattr__(name: str) -> Any:
+        raise missing_from("scratchgrad", name, __all__, dir(functional))

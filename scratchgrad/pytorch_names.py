@@ -6,6 +6,7 @@ NumPy's names are the documented ones; docs/from-pytorch.md has the table for pe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 # Options of ops: PyTorch's word -> ours, where an op has ours.
@@ -62,6 +63,33 @@ MISSING = {
 }  # fmt: skip
 
 
+# Of modules of the package, by the module: names of PyTorch that it does not have.
+MISSING_IN = {
+    "scratchgrad": {
+        "from_numpy": "Tensor(array)", "as_tensor": "Tensor(array)", "inference_mode": "no_grad()",
+        "set_grad_enabled": "no_grad()", "empty": "zeros(...)", "device": "its name: 'cpu' or 'cuda'",
+        "set_num_threads": "set_threads(n)", "utils": "optim.clip_grad_norm_, or recompute",
+        "float16": "np.float16", "float32": "np.float32", "float64": "np.float64", "bfloat16": '"bfloat16"',
+        "int32": "np.int32", "int64": "np.int64", "long": "np.int64", "bool": "np.bool_",
+    },
+    "scratchgrad.nn": {
+        "CrossEntropyLoss": "F.cross_entropy(logits, targets)", "MSELoss": "F.mse_loss(x, y)",
+        "L1Loss": "F.l1_loss(x, y)", "NLLLoss": "F.nll_loss(log_probs, targets)", "HuberLoss": "F.huber_loss(x, y)",
+        "SmoothL1Loss": "F.smooth_l1_loss(x, y)", "KLDivLoss": "F.kl_div(log_probs, targets)",
+        "BCELoss": "F.binary_cross_entropy(x, y)",
+        "BCEWithLogitsLoss": "F.binary_cross_entropy_with_logits(x, y)",
+        "functional": "scratchgrad.functional as F", "utils": "optim.clip_grad_norm_",
+        "ModuleDict": "a dict of modules", "ParameterList": "a list of parameters",
+        "ParameterDict": "a dict of parameters", "Identity": "Sequential()", "GroupNorm": "F.group_norm(x, ...)",
+        "Conv1d": "F.conv1d(x, ...)", "ELU": "F.elu(x)", "GLU": "F.glu(x)", "LeakyReLU": "F.leaky_relu(x)",
+        "LogSoftmax": "F.log_softmax(x, axis)", "Mish": "F.mish(x)", "Softplus": "F.softplus(x)",
+    },
+    "scratchgrad.optim": {
+        "lr_scheduler": "a schedule for lr: AdamW(params, lr=optim.cosine(...))",
+    },
+}  # fmt: skip
+
+
 IN_PLACE = "x += y, x *= y or x[...] = y"
 WRITERS = (  # of PyTorch, with "_" behind
     "add", "sub", "mul", "div", "pow", "neg", "abs", "exp", "log", "sqrt", "relu", "sigmoid", "tanh", "clamp",
@@ -106,6 +134,19 @@ def what_to_write(owner: str, name: str) -> str:
         return f"{owner} has no '{name}'; to change a tensor in place write {IN_PLACE}, for a leaf under no_grad()"
     written = MISSING.get(name, f"F.{name}(x), with scratchgrad.functional as F")
     return f"{owner} has no '{name}'; write {written}"
+
+
+def missing_from(module: str, name: str, names: Iterable[str], functions: Collection[str] = ()) -> AttributeError:
+    """For a name that a module of the package has not: what to write instead, or which of its `names` is like it.
+
+    functions: those that stand in scratchgrad.functional.
+    """
+    if name in (written := MISSING_IN[module]):
+        return AttributeError(f"{module} has no '{name}'; write {written[name]}")
+    if name in functions:
+        return AttributeError(f"{module} has no '{name}'; write F.{name}(...), with scratchgrad.functional as F")
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    return AttributeError(f"{module} has no '{name}'" + (f"; did you mean '{close[0]}'?" if close else ""))
 
 
 class Missing:

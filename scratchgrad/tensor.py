@@ -21,18 +21,23 @@ from scratchgrad.versions import mark_changed
 class Tensor(Operators["Tensor"], Methods["Tensor"]):
     """An array that a gradient can be asked for.
 
-    `data` is a numpy or cupy array, used as it is and not copied; a Python number or list becomes float32, or int64 if
-    it holds integers only. With `requires_grad` the tensor is a leaf: `backward()` leaves its gradient in `.grad`.
+    `data` is a numpy or cupy array, used as it is and not copied, or a tensor, whose array it is; a Python number or
+    list becomes float32, or int64 if it holds integers only. TypeError where it holds something else than numbers. With
+    `requires_grad` the tensor is a leaf: `backward()` leaves its gradient in `.grad`.
     """
 
     __slots__ = ("__weakref__", "_data", "grad", "node")
     __array_priority__ = 1000  # cupy_array * tensor calls Tensor.__rmul__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if not hasattr(data, "dtype"):
-            data = np.asarray(data)
+        if isinstance(data, Tensor):  # Parameter(randn(2, 3))
+            data = data._data
+        elif not hasattr(data, "dtype"):
+            given, data = data, np.asarray(data)
             if data.dtype == np.float64:
                 data = data.astype(np.float32)
+            elif data.dtype.kind in "OSU":
+                raise TypeError(f"a tensor holds numbers; a {type(given).__name__} was given that is or has none")
         self._data: Array = data
         self.grad: Array | None = None
         self.node: Node | None = None
@@ -48,6 +53,8 @@ class Tensor(Operators["Tensor"], Methods["Tensor"]):
 
     @data.setter
     def data(self, array: Array) -> None:
+        if isinstance(array, Tensor):
+            array = array._data
         if array is self._data:  # what `t.data -= 1` ends with
             mark_changed(array)
         self._data = array

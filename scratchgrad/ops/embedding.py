@@ -37,6 +37,8 @@ def padding_row(rows: int, padding_idx: int | None) -> int | None:
 def check_ids(weight: Array, ids: Array) -> None:
     """TypeError where ids are no integers, IndexError where the table has no such row."""
     if ids.dtype.kind not in "iu":
+        if weight.dtype.kind in "iu":
+            raise TypeError("weight holds integers and ids floats: the order is (weight, ids)")
         raise TypeError(f"ids must be integers, and they are {ids.dtype}: use .astype(int)")
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= len(weight)):
         raise IndexError(f"ids from {int(ids.min())} to {int(ids.max())} in a table of {len(weight)} rows")

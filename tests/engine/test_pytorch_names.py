@@ -1,6 +1,7 @@
 """PyTorch's names: each does what the NumPy name does, or says what to write."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 import scratchgrad as sg
-from scratchgrad import Tensor
+from scratchgrad import Tensor, nn, optim
 from scratchgrad import functional as F
 from scratchgrad.methods import Methods
 from scratchgrad.operators import FUNCTIONS, OPS
-from scratchgrad.pytorch_names import MISSING
+from scratchgrad.pytorch_names import MISSING, MISSING_IN
 
 A = np.random.default_rng(0).standard_normal((2, 3, 4))
 INDEX = np.array([[[0, 2], [1, 1]]])
@@ -136,6 +137,37 @@ def test_every_method_of_the_table_is_a_function_of_the_same_room():
     assert not [name for name in MISSING if hasattr(Tensor, name)]
 
 
+def test_what_is_said_to_be_written_is_there_and_what_is_missing_is_not():
+    for module in (sg, nn, optim):
+        for name, written in MISSING_IN[module.__name__].items():
+            assert not hasattr(module, name), name
+            for room, word in re.findall(r"\b(F|optim)\.(\w+)", written):
+                assert hasattr({"F": F, "optim": optim}[room], word), written
+
+
+def test_a_parameter_is_made_of_a_tensor_and_learns():
+    start = sg.ones(2, 2)
+
+    class Product(nn.Module):
+        def __init__(self):
+            self.weight = nn.Parameter(start)
+
+        def forward(self, x):
+            return x @ self.weight
+
+    net = Product()
+    optimizer = optim.AdamW(net.parameters(), lr=0.1)
+    net(sg.ones(3, 2)).sum().backward()
+    optimizer.step()
+    assert type(net.weight.data) is np.ndarray
+    assert (net.weight.data < 1).all()
+    assert "requires_grad=True" in repr(nn.Parameter(sg.zeros(2)))
+    assert not start.requires_grad
+    net.weight.data = sg.zeros(2, 2)
+    assert type(net.weight.data) is np.ndarray
+    assert not net(sg.ones(3, 2)).data.any()
+
+
 def test_tensors_are_made_as_in_pytorch():
     source = np.ones(2)
     made = sg.tensor(source)
@@ -164,6 +196,17 @@ X = Tensor(A)
     (lambda: X.zero_(), AttributeError, r"has no 'zero_'; to change a tensor in place write x \+= y"),
     (lambda: X.split(2), AttributeError, "takes the number of parts"), (lambda: X.requires_gard, AttributeError, "no attribute"),
     (lambda: X.nothing_like_it, AttributeError, "no attribute 'nothing_like_it'"),
+    (lambda: sg.cat([X, X]), AttributeError, r"scratchgrad has no 'cat'; write F\.cat\(\.\.\.\), with scratchgrad\.functional as F"),
+    (lambda: sg.matmul(X, X), AttributeError, r"write F\.matmul"), (lambda: sg.from_numpy(A), AttributeError, r"write Tensor\(array\)"),
+    (lambda: sg.float32, AttributeError, r"write np\.float32"), (lambda: sg.tensr, AttributeError, "no 'tensr'; did you mean 'tensor'"),
+    (lambda: nn.CrossEntropyLoss(), AttributeError, r"scratchgrad\.nn has no 'CrossEntropyLoss'; write F\.cross_entropy\(logits"),
+    (lambda: nn.Layernorm(3), AttributeError, "did you mean 'LayerNorm'"), (lambda: nn.LSTM(3, 3), AttributeError, "nn has no 'LSTM'$"),
+    (lambda: nn.utils.clip_grad_norm_([]), AttributeError, r"write optim\.clip_grad_norm_"),
+    (lambda: optim.lr_scheduler, AttributeError, r"write a schedule for lr: AdamW\(params, lr=optim\.cosine"),
+    (lambda: F.embedding(np.array([0]), A[0]), TypeError, r"the order is \(weight, ids\)"),
+    (lambda: F.layer_norm(X, (4,)), TypeError, r"layer_norm\(\): 'weight' is a tuple; x, weight, bias are tensors, arrays or numbers"),
+    (lambda: nn.Linear(2, 1)([[1.0, 2.0]]), TypeError, r"linear\(\): 'x' is a list; x, weight, bias are tensors, arrays or numbers"),
+    (lambda: sg.tensor(None), TypeError, "a tensor holds numbers; a NoneType"), (lambda: sg.tensor(["a"]), TypeError, "holds numbers; a list"),
     (lambda: F.chunk(X, 2), AttributeError, r"functional has no 'chunk'; write F\.split"),
     (lambda: F.sofmax(X), AttributeError, "did you mean 'softmax'"),
     (lambda: X.max(dim=1), TypeError, r"max\(dim=...\) is a pair in PyTorch; write x.max\(axis=...\)"),
