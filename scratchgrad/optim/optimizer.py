@@ -35,7 +35,9 @@ class Optimizer:
 
     state_names: tuple[str, ...] = ()
 
-    def __init__(self, params: Iterable[Any], **options: Any) -> None:
+    def __init__(self, params: Iterable[Any], *defaults: Any, **options: Any) -> None:
+        if defaults:  # PyTorch's dict of them
+            raise TypeError(f"the options of {type(self).__name__} have names: super().__init__(params, lr=lr)")
         self.defaults = options
         self.steps = 0
         self.param_groups: list[dict[str, Any]] = []
@@ -117,7 +119,11 @@ class Optimizer:
 
         def update(tile: slice) -> None:
             parameter, grad, *state = (array[tile] for array in flat)
-            self.update(parameter, grad * grad_scale, state, options)
+            if self.update(parameter, grad * grad_scale, state, options) is not None:  # type: ignore[func-returns-value]
+                raise TypeError(
+                    f"the update of {type(self).__name__} returned something; it changes the tile that it is given in "
+                    "place: parameter -= options['lr'] * grad"
+                )
 
         if device_of(data) == "cpu":
             parallel_map(update, tiles(data.size, TILE))

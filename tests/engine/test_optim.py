@@ -256,3 +256,20 @@ def test_schedules_at_their_corners():
     assert cosine(100) == cosine(1000) == pytest.approx(0.2)
     assert linear(100) == pytest.approx(0.2)
     assert optim.constant(2.0)(10_000) == 2.0
+
+
+def test_a_rule_of_ones_own_that_is_not_in_its_form_says_so():
+    class Dict(optim.Optimizer):
+        def __init__(self, params, lr=0.1):
+            super().__init__(params, {"lr": lr})
+
+    class Returns(optim.Optimizer):
+        def update(self, parameter, grad, state, options):
+            return parameter - options["lr"] * grad
+
+    with pytest.raises(TypeError, match=r"options of Dict have names: super\(\).__init__\(params, lr=lr\)"):
+        Dict([Tensor([1.0], True)])
+    weight = Tensor([1.0], True)
+    (weight * 2).sum().backward()
+    with pytest.raises(TypeError, match=r"the update of Returns returned something; it changes the tile .* in place"):
+        Returns([weight], lr=0.1).step()
