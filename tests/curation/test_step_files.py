@@ -4,12 +4,15 @@ import hashlib
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from scratchgrad.errors import UserError
+from scratchgrad.tools.commands.curate import main
 from scratchgrad.tools.curation.engine import curate
 from scratchgrad.tools.curation.pool import ProcessPool
 from scratchgrad.tools.curation.recipe import load_recipe
 from scratchgrad.tools.curation.resuming import compare_inputs
+from scratchgrad.tools.curation.step import step_class
 
 pytest.importorskip("zstandard", reason="the extra curate is not installed")
 pytest.importorskip("pyarrow", reason="the extra curate is not installed")
@@ -50,3 +53,23 @@ def test_one_that_is_not_there_is_told(recipe, tmp_path):
     (tmp_path / "pairs.txt").unlink()
     with pytest.raises(UserError, match=r"pairs\.txt': No such file"):
         curate(recipe, tmp_path / "out", ProcessPool(1))
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("gopher_qualty", "there is no step 'gopher_qualty'; did you mean gopher_quality"),
+    ("xyzxyz", "there is no step 'xyzxyz'; there are: boilerplate_lines, "),
+    ("x" * 400, "there is no step 'xxx"),
+])  # fmt: skip
+def test_a_step_that_is_none_is_told_in_a_short_sentence(name, words):
+    with pytest.raises(UserError) as caught:
+        load_recipe("gopher", [f"curate.steps=[{name}]"])
+    assert words in str(caught.value)
+    assert len(str(caught.value)) <= 300
+    with pytest.raises(UserError) as caught:
+        step_class(name)
+    assert words in str(caught.value)
+
+
+def test_the_help_of_a_refilter_does_not_promise_a_folder():
+    ran = CliRunner().invoke(main, ["refilter", "--help"])
+    assert "Where to: the folder of the new outcome." in ran.output

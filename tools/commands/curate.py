@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -32,6 +33,7 @@ from scratchgrad.tools.text.fetching import FetchSettings, fetch, read_urls
 from scratchgrad_start import tell_guard
 
 TIMES = "times.json"
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
@@ -48,13 +50,14 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
-def curated_to(command: Any) -> Any:
-    """--out and --workers."""
-    out = click.option(
-        "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default runs/curated-RECIPE."
-    )
-    workers = click.option("--workers", type=click.IntRange(1), help="Processes; by default one for each core.")
-    return out(workers(command))
+def out_option(text: str) -> Callable[[Command], Command]:
+    """--out, with what it is there for."""
+    return click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=text)
+
+
+def workers_option(command: Command) -> Command:
+    """--workers."""
+    return click.option("--workers", type=click.IntRange(1), help="Processes; by default one for each core.")(command)
 
 
 @click.group(cls=Commands, context_settings=HELP)
@@ -74,7 +77,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("arguments", nargs=-1, metavar="[RECIPE] [SECTION.KEY=VALUE]...")
-@curated_to
+@out_option("Where to; by default runs/curated-RECIPE.")
+@workers_option
 @click.option("--print-recipe", is_flag=True, help="Print the recipe with all its values and their meaning, and stop.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be read and done, and stop.")
 @tells_mistakes
@@ -100,7 +104,8 @@ def run(
 @main.command()
 @click.argument("old", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, required=True, metavar="SECTION.KEY=VALUE...")
-@curated_to
+@out_option("Where to: the folder of the new outcome.")
+@workers_option
 @tells_mistakes
 def refilter(old: Path, overrides: tuple[str, ...], out: Path | None, workers: int | None) -> None:
     """Apply other thresholds to what was curated in DIR, without measuring again.
@@ -118,8 +123,8 @@ def refilter(old: Path, overrides: tuple[str, ...], out: Path | None, workers: i
 @click.option(
     "--tokenizer", "path", required=True, type=click.Path(path_type=Path), metavar="PATH", help="Its file or folder."
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default DIR/tokens.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; by default one for each core.")
+@out_option("Where to; by default DIR/tokens.")
+@workers_option
 @tells_mistakes
 def tokens(folder: Path, path: Path, out: Path | None, workers: int | None) -> None:
     """Write the documents in DIR as token files, which say of each range of tokens where its text came from.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, create_model, model_validator
 
-from scratchgrad.tools.curation.step import Step, step_class, step_names
+from scratchgrad.tools.curation.step import Step, no_such_step, step_class, step_names
 from scratchgrad.tools.recipes import Count, Section, build, packaged, read_values, to_described_text, to_text
 from scratchgrad.tools.text import SourceRecipe
 
@@ -67,7 +67,7 @@ class CurateRecipe(Section):
     def _are_known(self) -> Self:
         for name in self.steps:
             if name not in step_names():
-                raise ValueError(f"curate.steps: there is no step {name!r}; there are: {', '.join(step_names())}")
+                raise ValueError(f"curate.steps: {no_such_step(name)}")
             if self.steps.count(name) > 1:
                 raise ValueError(f"curate.steps: {name!r} stands there twice")
         return self

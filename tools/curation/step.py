@@ -11,6 +11,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -123,11 +124,18 @@ def step_names() -> list[str]:
     return sorted(name.removesuffix(".py") for name in names if name.endswith(".py") and not name.startswith("_"))
 
 
+def no_such_step(name: str) -> str:
+    """The sentence on a name that is no step's: with those that are like it, or else with all."""
+    near = get_close_matches(name, step_names(), n=3)
+    told = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(step_names())}"
+    return f"there is no step {name!r}; {told}"
+
+
 @cache
 def step_class(name: str) -> type[Step]:
     """The step in `steps/<name>.py`; UserError where there is no such file."""
     if name not in step_names():
-        raise UserError(f"there is no step '{name}'; there are: {', '.join(step_names())}")
+        raise UserError(no_such_step(name))
     module = import_module(f"{PACKAGE}.{name}")
     own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
     return next(value for value in own if isinstance(value, type) and issubclass(value, Step))
