@@ -91,6 +91,7 @@ def test_overrides_are_yaml_values():
     (["steps=4"], "'steps=4' is not an override; they look like train.steps=40"),
     (["train.steps"], "is not an override"),
     (["train.steps=[1"], "'[1' is not a YAML value"),
+    (["data.files=[*.txt, a]"], 'a glob that begins with * stands in quotes: ["*.txt"]'),
 ])  # fmt: skip
 def test_a_mistake_is_told_with_what_would_fix_it(overrides, words):
     assert words in said(overrides)

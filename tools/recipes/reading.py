@@ -86,7 +86,8 @@ def _override(values: dict[str, Any], override: str) -> None:
         is_glob = name == "files" and text.startswith("*")  # which would be an alias of YAML
         value = text if is_glob else parse(text)
     except ValueError as error:
-        raise UserError(f"{_told(key)}: {_told(text)} is not a YAML value: {error}") from None
+        hint = '; a glob that begins with * stands in quotes: ["*.txt"]' if name == "files" and "*" in text else ""
+        raise UserError(f"{_told(key)}: {_told(text)} is not a YAML value: {error}{hint}") from None
     values.setdefault(section, {})[name] = value
 
 
