@@ -54,6 +54,21 @@ def test_code_is_picked_by_its_endings_and_the_rest_is_counted(code):
         names(code, "**/*.f77")
 
 
+def test_an_empty_file_of_a_folder_is_left_out_and_one_that_is_named_is_not(tmp_path):
+    tree(tmp_path, "a.py", "deep/b.py")
+    (tmp_path / "deep" / "__init__.py").touch()
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "c.py").touch()
+    left_out = Counter()
+    for glob in ("", "**"):
+        assert names(tmp_path, glob, left_out=left_out) == ["a.py", "deep/b.py"]
+    assert left_out == {".py": 4}
+    assert names(tmp_path, "deep/*.py") == ["deep/__init__.py", "deep/b.py"]
+    with pytest.raises(UserError, match="or all are empty"):
+        names(tmp_path, "none")
+    assert len(list(build_source("files", files=[str(tmp_path)]).examples())) == 2
+
+
 def test_what_is_no_file_is_not_read(tmp_path):
     tree(tmp_path, "a.txt")
     os.mkfifo(tmp_path / "pipe.txt")  # to open it would be to wait for ever

@@ -20,10 +20,10 @@ def find_files(globs: Sequence[str], suffixes: Sequence[str], left_out: Counter[
     """The files that are meant, each once, in the order of their names.
 
     globs: of files; a name that is a file's is that file, and a folder's name is all files below it that can be read,
-    but for hidden ones; so is `folder/**`, and a folder with such an ending that a glob matches. Of a Hugging Face data
-    set on disk it is the data. ~ is the home folder. left_out: counts by ending what lies below a folder and cannot be
-    read. UserError where nothing is meant, and for a file that is named otherwise and has none of the endings, with
-    .gz or .zst behind it or not.
+    but for hidden and empty ones; so is `folder/**`, and a folder with such an ending that a glob matches. Of a Hugging
+    Face data set on disk it is the data. ~ is the home folder. left_out: counts by ending what lies below a folder and
+    cannot be read, or is empty. UserError where nothing is meant, and for a file that is named otherwise and has none
+    of the endings, with .gz or .zst behind it or not.
     """
     found: set[str] = set()
     for pattern in globs:
@@ -33,12 +33,13 @@ def find_files(globs: Sequence[str], suffixes: Sequence[str], left_out: Counter[
             if kind_of(Path(name)) not in suffixes:
                 packed = " or ".join(COMPRESSIONS)
                 raise UserError(f"'{name}': only {_told(suffixes)} files are read, and these with {packed}")
-        readable = [name for name in below if kind_of(Path(name)) in suffixes]
+        # Of a folder nobody has listed the files, and an empty __init__.py stands in most.
+        readable = [name for name in below if kind_of(Path(name)) in suffixes and os.path.getsize(name)]
         if left_out is not None:
             left_out.update(kind_of(Path(name)) or "none" for name in set(below).difference(readable))
         if not named and not readable:
             if os.path.isdir(meant) or below:
-                raise UserError(f"no file below '{pattern}' can be read: none is {_told(suffixes)}")
+                raise UserError(f"no file below '{pattern}' can be read: none is {_told(suffixes)}, or all are empty")
             raise UserError(f"no file matches '{pattern}'" if glob.has_magic(meant) else f"'{pattern}' does not exist")
         found.update(named, readable)
     return [Path(name) for name in sorted(found)]
