@@ -23,6 +23,7 @@ from scratchgrad.models.mixture import MixtureOfExperts
 from scratchgrad.models.model import Model
 from scratchgrad.models.output import output_cross_entropy, token_log_probs
 from scratchgrad.models.t5 import T5, T5Config
+from scratchgrad.models.t5_heads import T5ForSequenceClassification
 from scratchgrad.models.transfer import Transfer, match_weights, transfer_weights
 from scratchgrad.models.transformer import Transformer, TransformerConfig
 
@@ -57,6 +58,7 @@ __all__ = [
     "Model",
     "ModelConfig",
     "T5Config",
+    "T5ForSequenceClassification",
     "Transfer",
     "Transformer",
     "TransformerConfig",

@@ -40,7 +40,8 @@ def prepare_data(recipe: Recipe, say: Callable[[str], None], tokenizer_path: Pat
 
 
 def build_objective(recipe: Recipe, tokenizer: Tokenizer) -> Objective:
-    train, config = recipe.train, recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding)
+    train = recipe.train
+    config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding, tokenizer.end_of_text)
     layout = TextLayout(tokenizer, begin=begin_of(recipe, tokenizer))
     return recipe.objective_class(
         layout, config, context=train.context, seed=train.seed, label_smoothing=train.label_smoothing

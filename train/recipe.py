@@ -149,15 +149,18 @@ class Recipe(Section):
     def objective_class(self) -> type[Objective]:
         return objectives()[self.objective]
 
-    def model_config_for(self, vocab_size: int, pad: int | None = None) -> ModelConfig:
+    def model_config_for(self, vocab_size: int, pad: int | None = None, end: int | None = None) -> ModelConfig:
         """The model's config, with the tokenizer's vocabulary and the training context where it names none.
 
-        pad: the id of what fills sequences up, which an encoder-decoder starts with, too.
+        pad: the id of what fills sequences up, which an encoder-decoder starts with, too. end: of what ends a text, for
+        a config that has a place for it.
         """
         values = {"vocab_size": vocab_size, "max_position_embeddings": self.train.context}
         if pad is not None:
             known = self.family.config_class.model_fields
             values |= {name: pad for name in ("pad_token_id", "decoder_start_token_id") if name in known}
+        if end is not None and "eos_token_id" in self.family.config_class.model_fields:
+            values["eos_token_id"] = end
         return config_from_dict({**values, **self.model})
 
 

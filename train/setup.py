@@ -14,7 +14,7 @@ from scratchgrad.train.trainable import set_trainable
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
     """The recipe's model with fresh weights, drawn from its seed; those that it does not train are frozen."""
     train = recipe.train
-    config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding)
+    config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding, tokenizer.end_of_text)
     has_spare_rows = train.init_from is not None and config.vocab_size > tokenizer.vocab_size  # as published ones do
     if config.vocab_size != tokenizer.vocab_size and not has_spare_rows:
         raise UserError(

@@ -29,6 +29,7 @@ WAYS = {
     "transformer": ("Transformer", "seq2seq"),
     "llama classifies": ("LlamaForCausalLM", "sequence_classification"),
     "gpt2 classifies": ("GPT2LMHeadModel", "sequence_classification"),
+    "t5 classifies": ("T5ForConditionalGeneration", "sequence_classification"),
     "bert classifies": ("BertForMaskedLM", "sequence_classification"),
     "bert tags": ("BertForMaskedLM", "token_classification"),
     "bert answers": ("BertForPreTraining", "question_answering"),

@@ -18,8 +18,10 @@ from scratchgrad.models import (
     BertForSequenceClassification,
     DecoderForSequenceClassification,
     ModelConfig,
+    T5ForSequenceClassification,
 )
 from scratchgrad.models.labels import Labels
+from scratchgrad.models.t5_heads import T5ClassifierConfig
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.tools.data import TokenizedExample
 from scratchgrad.tools.text import Example
@@ -45,7 +47,9 @@ class SequenceClassification(SentenceObjective):
         "targets": BatchField("(batch,)", np.int64, IGNORE_INDEX),
     }
     config: Labels  # type: ignore[assignment]  # of a BERT, or of a decoder that classifies
-    trains = default_for = (BertForSequenceClassification, DecoderForSequenceClassification)
+    trains = default_for = (
+        BertForSequenceClassification, DecoderForSequenceClassification, T5ForSequenceClassification
+    )  # fmt: skip
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -59,7 +63,8 @@ class SequenceClassification(SentenceObjective):
 
     @classmethod
     def encoding(cls, config: Any) -> str:
-        return super().encoding(config) + ("" if isinstance(config, BertConfig) else " decoder")
+        kind = "" if isinstance(config, BertConfig) else " decoder"
+        return super().encoding(config) + (" t5" if isinstance(config, T5ClassifierConfig) else kind)
 
     @classmethod
     def special_tokens_for(cls, config: type[ModelConfig], tokenizer: Tokenizer) -> tuple[str, ...]:
@@ -82,9 +87,12 @@ class SequenceClassification(SentenceObjective):
         return TokenizedExample(encoded.ids, encoded.is_target, {**encoded.columns, **labels})
 
     def _laid_out(self, text: str, pair: str | None) -> TokenizedExample:
-        """As BERT has texts, or, for a decoder, begin text, and behind a pair's first text an end."""
+        """As BERT has texts; for a T5 an end behind each text; for a decoder begin text, and between texts an end."""
         if isinstance(self.config, BertConfig):
             return self.layout.sentences(text, pair)
+        if isinstance(self.config, T5ClassifierConfig):
+            ids = [*self.layout.source(text), *([] if pair is None else self.layout.source(pair))]
+            return TokenizedExample.of((ids, False), token_type_ids=[0] * len(ids))
         ids = self.layout.prompt(text)
         if pair is not None:
             ids += [self.layout.end, *self.layout.tokenizer.encode(pair)]
@@ -138,7 +146,8 @@ class SequenceClassification(SentenceObjective):
         if isinstance(model, BertForSequenceClassification):
             return model.head(bert_hidden_states(model, batch, aux))
         last = model.last_tokens(batch["input_ids"], batch["attention_mask"])
-        logits: Tensor = model.head(model.hidden_states(batch["input_ids"], aux), last)
+        mask = (batch["attention_mask"],) if isinstance(model, T5ForSequenceClassification) else ()
+        logits: Tensor = model.head(model.hidden_states(batch["input_ids"], *mask, aux=aux), last)
         return logits
 
     def _loss_of_numbers(self, model: Any, logits: Tensor, numbers: Any, aux: AuxOutputs) -> LossOutput:

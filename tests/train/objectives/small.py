@@ -64,6 +64,10 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], str]] = {
         {**LLAMA, "model_type": "mixtral", "num_local_experts": 2, "id2label": LABELS},
         "sequence_classification",
     ),
+    "T5ForSequenceClassification": (
+        {**ENCODER_DECODER, "model_type": "t5", "d_kv": 8, "id2label": LABELS},
+        "sequence_classification",
+    ),
     "BertForTokenClassification": (BERT, "token_classification"),
     "BertForQuestionAnswering": (BERT, "question_answering"),
     "T5ForConditionalGeneration": ({**ENCODER_DECODER, "model_type": "t5", "d_kv": 8}, "span_corruption"),
