@@ -17,7 +17,7 @@ from scratchgrad.train.recipe_files import load_recipe
 from scratchgrad.train.setup import build_model
 from tests.pages import file_on
 from tests.train.fine_tuning import refused, resumed, train, weights, write_recipe, write_source
-from tests.train.objectives.small import LABELS, WORDS, small
+from tests.train.objectives.small import ARCHITECTURES, LABELS, WORDS, small
 
 # By what is trained: the architecture to begin from, and the objective.
 WAYS = {
@@ -246,3 +246,26 @@ def test_the_next_run_begins_where_the_last_one_ended(tmp_path):
     first = metrics.read(tmp_path / "run" / "metrics.jsonl")
     train(write_recipe(tmp_path, tmp_path / "run", "sequence_classification"), f"log.run_dir={tmp_path / 'more'}")
     assert metrics.read(tmp_path / "more" / "metrics.jsonl")[0]["loss"] < 0.8 * first[0]["loss"]
+
+
+def test_a_published_bin_file_of_llama2c_is_trained_further(data_folder, tmp_path):
+    stories = data_folder / "02_models" / "stories260K"
+    recipe = write_recipe(tmp_path, stories / "stories260K.bin", "causal_lm", train={"trainable": "last:1"})
+    told = train(recipe)
+    assert "beginning from" in told
+    resolved = load_recipe(str(tmp_path / "run" / "recipe.yaml"))
+    assert (resolved.tokenizer.begin, resolved.model["vocab_size"]) == ("<s>", 512)
+    assert weights(resumed(tmp_path / "run")) == weights(tmp_path / "run")
+
+
+def test_a_tokenizer_that_is_learnt_or_given_gets_tokens_too(tmp_path):
+    write_source(tmp_path / "source", "LlamaForCausalLM")
+    values = json.loads((write_recipe(tmp_path, tmp_path / "source", "causal_lm")).read_text())
+    del values["train"]["init_from"]
+    values["model"] = ARCHITECTURES["LlamaForCausalLM"][0]
+    for tokenizer in ({"vocab_size": 300}, {"path": str(tmp_path / "source" / "tokenizer.json")}):
+        values["tokenizer"] = {**tokenizer, "add_tokens": ["<|user|>"]}
+        (tmp_path / "fresh.yaml").write_text(json.dumps(values))
+        prepared = prepare_data(load_recipe(str(tmp_path / "fresh.yaml")), lambda _: None)
+        assert "<|user|>" in prepared.tokenizer.special_tokens
+        train(tmp_path / "fresh.yaml", f"log.run_dir={prepared.folder}-run")
