@@ -130,6 +130,14 @@ def test_the_recipe_says_where_it_began_and_a_changed_source_is_noticed(tmp_path
     assert "train.init_from" in refused("--resume", tmp_path / "run", f"train.init_from={tmp_path}")
 
 
+def test_a_damaged_tokenizer_of_a_checkpoint_leads_to_the_one_before(tmp_path):
+    write_source(tmp_path / "source", "LlamaForCausalLM")
+    train(write_recipe(tmp_path, tmp_path / "source", "causal_lm"))
+    (tmp_path / "run" / "checkpoints" / "step-3" / "tokenizer.json").write_text("{")
+    assert "go on from the one before it" in refused("--resume", tmp_path / "run")
+    train("--resume", tmp_path / "run", "--checkpoint", "step-2")
+
+
 def test_a_run_a_checkpoint_and_a_bin_file_are_begun_from(tmp_path):
     write_source(tmp_path / "source", "LlamaForCausalLM", tie_word_embeddings=True, rms_norm_eps=1e-5)
     train(write_recipe(tmp_path, tmp_path / "source", "causal_lm"))

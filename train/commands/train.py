@@ -29,6 +29,7 @@ from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version
 from scratchgrad.tools.commands.ending import EndedBySignal
 from scratchgrad.tools.data import Prepared
 from scratchgrad.tools.runs import checkpoints, newest_run
+from scratchgrad.tools.tokenizer import load as load_tokenizer
 from scratchgrad.tools.tokenizer import save as save_tokenizer
 from scratchgrad.train.agreement import check_ranks_agree, check_same_data, data_fingerprint
 from scratchgrad.train.commands.recipes_help import ListsRecipes
@@ -185,13 +186,26 @@ def _prepare_again(folder: Path, recipe: Recipe, checkpoint: str | None, new_dat
     present = {path.name: path for _, path in checkpoints(folder)}
     last = present.get(checkpoint) if checkpoint is not None else next(reversed(present.values()), None)
     if last is None or not new_data:
-        kept = last if recipe.train.init_from is not None else None  # where it came from may be gone
-        prepared = prepare_data(recipe, say, tokenizer_path=kept)
+        prepared = prepare_data(recipe, say, tokenizer_path=_kept_tokenizer(recipe, last))
         if last is not None:
             check_same_data(folder, last, prepared)
         return recipe, prepared
     own = recipe.tokenizer.model_copy(update={"path": str(folder / "tokenizer.json")})
     return recipe.model_copy(update={"tokenizer": own}), prepare_data(recipe, say, tokenizer_path=last)
+
+
+def _kept_tokenizer(recipe: Recipe, last: Path | None) -> Path | None:
+    """Of a run that began from a model, whose files may be gone by now: where it has the tokenizer itself.
+
+    None where that is damaged: loading the checkpoint tells it.
+    """
+    if last is None or recipe.train.init_from is None:
+        return None
+    try:
+        load_tokenizer(last)
+    except UserError:
+        return None
+    return last
 
 
 def _train(
