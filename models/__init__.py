@@ -12,7 +12,7 @@ from scratchgrad.models.cache import KeyValueCache
 from scratchgrad.models.config import ModelConfig
 from scratchgrad.models.decoder import Decoder
 from scratchgrad.models.decoder_heads import DecoderForSequenceClassification
-from scratchgrad.models.directory import load, load_generation_config, load_shapes, save
+from scratchgrad.models.directory import load, load_config, load_generation_config, load_shapes, save, save_config
 from scratchgrad.models.encoder_decoder import EncoderDecoder
 from scratchgrad.models.families import build, config_from_dict, family_of, register
 from scratchgrad.models.gpt2 import GPT2, GPT2Config, GPT2ForSequenceClassification, GPT2Model
@@ -67,6 +67,7 @@ __all__ = [
     "describe_llama2c",
     "family_of",
     "load",
+    "load_config",
     "load_generation_config",
     "load_shapes",
     "match_weights",
@@ -74,6 +75,7 @@ __all__ = [
     "read_llama2c",
     "register",
     "save",
+    "save_config",
     "token_log_probs",
     "transfer_weights",
     "write_llama2c",

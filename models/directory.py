@@ -45,6 +45,13 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder, to_hugging_face(model.state_dict(), model.weight_map(model.config)), dtype, max_shard_size)
+    save_config(model, folder, generation_config, dtype=dtype)
+
+
+def save_config(
+    model: Model, folder: Path, generation_config: Mapping[str, Any] | None = None, *, dtype: Dtype = "float32"
+) -> None:
+    """Of what `save` writes, all but the weights, which are in `folder` already, or in the model that it began from."""
     header = {"architectures": [model.architecture], "torch_dtype": dtype}
     write_json(folder / "config.json", header | model.config.model_dump(exclude_none=True, by_alias=True))
     if generation_config is not None:
@@ -67,18 +74,36 @@ def load_shapes(folder: Path | str) -> Model:
     return _mapped(Path(folder))[0]
 
 
-def _mapped(folder: Path) -> tuple[Model, Arrays]:
-    """The model with shapes alone, and the arrays of its files, which were found to fit."""
+def load_config(folder: Path | str) -> Model:
+    """The model that config.json describes, with shapes alone, whatever weights are beside it.
+
+    UserError where it is missing, damaged or asks for what is not supported.
+    """
+    return _described(_values(Path(folder)), None)
+
+
+def _values(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").exists():
         raise UserError(f"'{folder / 'config.json'}' does not exist: '{folder}' is not a model directory")
-    values = read_json(folder / "config.json")
-    stored = map_weights(folder)
+    return read_json(folder / "config.json")
+
+
+def _described(values: Mapping[str, Any], stored: Arrays | None) -> Model:
+    """The model of a config.json, with shapes alone; stored: the arrays of its files, which may tell more."""
     family = family_of(values.get("model_type"), values.get("architectures")).for_files(values)
-    told, known = family.config_values(values, stored), family.config_class.model_fields
+    told = values if stored is None else family.config_values(values, stored)
+    known = family.config_class.model_fields
     config = family.config_class.checked(
         {key: value for key, value in told.items() if key in known or key not in BOOKKEEPING}
     )
-    model = family.with_shapes_only(config)
+    return family.with_shapes_only(config)
+
+
+def _mapped(folder: Path) -> tuple[Model, Arrays]:
+    """The model with shapes alone, and the arrays of its files, which were found to fit."""
+    values = _values(folder)
+    stored = map_weights(folder)
+    model = _described(values, stored)
     if mismatches := validate_weights(model, stored):
         advice = _advice(model, stored, mismatches)
         raise UserError(

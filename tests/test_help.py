@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from scratchgrad import manual_seed, models
+from scratchgrad.models.adapters import AdapterConfig, adapt, save_adapter
 from scratchgrad.train.recipe_files import packaged_recipes
 from scratchgrad_start import COMMANDS
 from tests.jobs import MPIRUN, SCRIPTS, Job
@@ -96,9 +97,10 @@ def test_training_lists_the_packaged_recipes_with_what_they_are(call):
 
 @pytest.fixture
 def folder(tmp_path: Path, model_folder: Path) -> Path:
-    """What a user has who tries them: a run, models, texts."""
+    """What a user has who tries them: a run, models, an adapter, texts."""
     make_run(tmp_path, "toy-001", model_folder)
     shutil.copytree(model_folder, tmp_path / "toy-hf")
+    save_adapter(adapt(models.load(tmp_path / "toy-hf"), AdapterConfig()), tmp_path / "lora")
     config = {
         "model_type": "llama", "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 24, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,

@@ -8,15 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scratchgrad import models
+import numpy as np
+
+from scratchgrad import Tensor, models
+from scratchgrad.backend import Array
 from scratchgrad.errors import UserError
 from scratchgrad.files import atomic_files, machine_fault
 from scratchgrad.files.atomic import STALE
 from scratchgrad.files.faults import DISK
 from scratchgrad.files.manifest import NAME as MANIFEST
-from scratchgrad.models import Model
+from scratchgrad.models import EncoderDecoder, Model
+from scratchgrad.models.adapters import is_adapted, merge, remove_adapter
 from scratchgrad.models.shards import Dtype, weight_files
 from scratchgrad.tools import tokenizer as tokenizers
+from scratchgrad.tools.generation.model import evaluating
 from scratchgrad.tools.loading import check_vocabulary, read_model, tokenizer_beside, tokenizer_file
 from scratchgrad.tools.runs import is_run, model_directory
 from scratchgrad.tools.tokenizer import Tokenizer
@@ -24,6 +29,7 @@ from scratchgrad.tools.tokenizer.files import read_file
 
 BIN = "tokenizer.bin"
 JSON = "tokenizer.json"
+PROBED_TOKENS = 32
 VOCABULARIES = ("vocab.json", "encoder.json")  # which are half of a tokenizer
 OF_A_TOKENIZER = (
     JSON, BIN, *VOCABULARIES, "merges.txt", "vocab.bpe", "tokenizer.model", "vocab.txt", "tokenizer_config.json",
@@ -32,26 +38,44 @@ OF_A_TOKENIZER = (
 
 
 class LoadedModel(NamedTuple):
-    """A model that was read, with what stood beside it."""
+    """A model that was read, with what stood beside it.
+
+    merged_within: of an adapter that was merged, the largest difference that merging made to logits of a probe.
+    """
 
     model: Model
     generation_config: dict[str, Any]
     tokenizer: Tokenizer | None
     tokenizer_file: Path | None
+    merged_within: float | None = None
 
 
-def read_source(path: Path, tokenizer_path: Path | None = None) -> LoadedModel:
+def read_source(path: Path, tokenizer_path: Path | None = None, adapter: Path | None = None) -> LoadedModel:
     """A model directory, a run's newest checkpoint, or a file of llama2.c, with the tokenizer beside it or another one.
 
-    UserError where a file is damaged, or the tokenizer has ids that the model does not know.
+    An adapter is merged into the weights: the one in `adapter`, or where `path` holds one, that. UserError where a file
+    is damaged, or the tokenizer has ids that the model does not know.
     """
     source = path if path.is_file() else model_directory(path)
-    model, generation_config = read_model(source)
+    model, generation_config = read_model(source, adapter)
+    merged_within = None
+    if is_adapted(model):
+        merged_within = merge(model, _probe)
+        remove_adapter(model)
     file = tokenizer_beside(source) if tokenizer_path is None else tokenizer_file(tokenizer_path)
     tokenizer = None if file is None else tokenizers.load(file)
     if tokenizer is not None and file is not None:
         check_vocabulary(tokenizer, file, model)
-    return LoadedModel(model, generation_config, tokenizer, file)
+    return LoadedModel(model, generation_config, tokenizer, file, merged_within)
+
+
+def _probe(model: Model) -> Array:
+    """What the model makes of a few tokens: all of its outputs in one row."""
+    count = min(PROBED_TOKENS, model.config.max_position_embeddings)
+    ids = Tensor(np.random.default_rng(0).integers(0, model.config.vocab_size, (1, count)))
+    with evaluating(model):
+        out = model(ids, ids) if isinstance(model, EncoderDecoder) else model(ids)
+    return np.concatenate([part.numpy().reshape(-1) for part in (out if isinstance(out, tuple) else (out,))])
 
 
 def to_hugging_face(

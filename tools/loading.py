@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from scratchgrad import models
-from scratchgrad.errors import UserError
+from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import DamagedFiles, verify_manifest
 from scratchgrad.files.manifest import NAME as MANIFEST
 from scratchgrad.models import EncoderDecoder, Model
+from scratchgrad.models.adapters import base_model_of, is_adapter, load_adapter
 from scratchgrad.tools import tokenizer as tokenizers
 from scratchgrad.tools.data import TextLayout
-from scratchgrad.tools.runs import checkpoint_before, is_run, newest_checkpoint
+from scratchgrad.tools.runs import checkpoint_before, is_run, model_directory, newest_checkpoint
 from scratchgrad.tools.tokenizer import Tokenizer
 
 # As llama2.c trains and samples: a text begins with 1, and the next one's begin ends it; Llama 2 itself ends with 2.
@@ -57,10 +58,12 @@ def verified(folder: Path) -> Path:
 def tokenizer_beside(model: Path) -> Path | None:
     """The tokenizer's file in a model directory, or beside a .bin file of llama2.c; None where there is none.
 
+    An adapter without one has that of its model.
     Beside a .bin file a single tok*.bin is one, too, as llama2.c calls those of smaller vocabularies.
     """
     if model.is_dir():
-        return tokenizers.find_file(model)
+        own = tokenizers.find_file(model)
+        return tokenizer_beside(base_directory(model)) if own is None and is_adapter(model) else own
     named = [model.with_name(name) for name in BESIDE_A_FILE]
     others = [path for path in sorted(model.parent.glob("tok*.bin")) if path != model and path not in named]
     return next((path for path in named if path.exists()), others[0] if len(others) == 1 else None)
@@ -72,18 +75,66 @@ def tokenizer_file(path: Path) -> Path:
     return tokenizers.file_in(folder) if folder.is_dir() else path
 
 
-def read_model(path: Path) -> tuple[Model, dict[str, Any]]:
-    """The model in a directory or in a .bin file of llama2.c, and its generation config; UserErrors as of both."""
-    model = models.read_llama2c(path) if path.is_file() else models.load(verified(path))
-    return model, read_generation_config(path, model.config.vocab_size)
+def read_model(path: Path, adapter: Path | None = None) -> tuple[Model, dict[str, Any]]:
+    """The model in a directory or in a .bin file of llama2.c, and its generation config; UserErrors as of both.
 
-
-def load_language_model(path: Path, tokenizer_path: Path | None = None) -> LanguageModel:
-    """path: of a model directory, or of a .bin file of llama2.c. tokenizer_path: of another tokenizer than the one
-    beside it. UserError where something is missing, damaged (the checkpoint before it is named) or does not fit
-    together.
+    adapter: the folder or run of an adapter to put beside it. Where `path` holds an adapter, the model that it names is
+    read with it.
     """
-    model, generation_config = read_model(path)
+    if path.is_dir() and is_adapter(path):
+        model, generation_config = _read_adapted(verified(path))
+    else:
+        model = models.read_llama2c(path) if path.is_file() else models.load(verified(path))
+        generation_config = read_generation_config(path, model.config.vocab_size)
+    if adapter is not None:
+        load_adapter(model, adapter_directory(adapter))
+    return model, generation_config
+
+
+def adapter_directory(path: Path) -> Path:
+    """The folder of an adapter that a user means: `path`, or a run's newest checkpoint; UserError where it has none."""
+    folder = model_directory(path)
+    if not is_adapter(folder):
+        raise UserError(f"'{folder}' holds a whole model and no adapter: it is a --model, or SRC")
+    return verified(folder)
+
+
+def base_directory(adapter: Path) -> Path:
+    """The model directory or file that an adapter names as its base; UserError where it is not to be found here."""
+    told = base_model_of(adapter)
+    if told is None:
+        raise UserError(f"the adapter in '{adapter}' does not name its model: give the model, and --adapter {adapter}")
+    place = Path(told).expanduser()
+    if not place.exists():
+        raise UserError(
+            f"the adapter in '{adapter}' belongs to the model {quoted(told, 200)}, which is not there: give a model "
+            f"with the same weights, and --adapter {adapter}"
+        )
+    base = place if place.is_file() else model_directory(place)
+    if base.is_dir() and is_adapter(base):
+        raise UserError(
+            f"the adapter in '{adapter}' stands beside another one, '{base}': merge that into a model first"
+        )
+    return base
+
+
+def _read_adapted(folder: Path) -> tuple[Model, dict[str, Any]]:
+    """The base model of an adapter with it; of a checkpoint under the head that config.json there describes."""
+    model, generation_config = read_model(base_directory(folder))
+    if (folder / "config.json").exists():
+        base, model = model, models.load_config(folder)
+        model.reset_parameters()  # for memory: each is the base model's or the adapter's afterwards
+        models.transfer_weights(base, model)
+        generation_config = read_generation_config(folder, model.config.vocab_size)
+    return load_adapter(model, folder), generation_config
+
+
+def load_language_model(path: Path, tokenizer_path: Path | None = None, adapter: Path | None = None) -> LanguageModel:
+    """path: of a model directory, or of a .bin file of llama2.c. tokenizer_path: of another tokenizer than the one
+    beside it. adapter: as of `read_model`. UserError where something is missing, damaged (the checkpoint before it is
+    named) or does not fit together.
+    """
+    model, generation_config = read_model(path, adapter)
     file = tokenizer_beside(path) if tokenizer_path is None else tokenizer_file(tokenizer_path)
     if file is None:
         raise UserError(f"there is no tokenizer beside '{path}': name its file, --tokenizer PATH ({tokenizers.KINDS})")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scratchgrad.errors import UserError
 from scratchgrad.files import read_json
+from scratchgrad.models.adapters import is_adapter
 
 OF_CURATION = ("stages", "work")  # folders, of which it has one from its first moment on
 MADE = "# made "  # and when: the first line of recipe.yaml, which stays when the run goes on with other values
@@ -68,10 +69,13 @@ def checkpoint_before(checkpoint: Path) -> Path | None:
 
 
 def model_directory(folder: Path) -> Path:
-    """The model directory that a user means: `folder` itself, or the newest checkpoint of the run that it is."""
+    """The model directory that a user means: `folder` itself, or the newest checkpoint of the run that it is.
+
+    An adapter's folder is one, too: it names the model that it stands beside.
+    """
     if is_run(folder):
         return newest_checkpoint(folder)
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() or is_adapter(folder):
         return folder
     if not folder.exists():
         raise UserError(f"'{folder}' does not exist")

@@ -8,10 +8,16 @@ from scratchgrad.models.adapters.adapting import (
     remove_adapter,
 )
 from scratchgrad.models.adapters.config import AdapterConfig
-from scratchgrad.models.adapters.files import is_adapter, load_adapter, read_adapter_config, save_adapter
+from scratchgrad.models.adapters.files import (
+    base_model_of,
+    is_adapter,
+    load_adapter,
+    read_adapter_config,
+    save_adapter,
+)
 from scratchgrad.models.adapters.merging import merge, unmerge
 
 __all__ = [
-    "AdapterConfig", "adapt", "adapted_layers", "adapter_parameters", "is_adapted", "is_adapter", "load_adapter",
-    "merge", "read_adapter_config", "remove_adapter", "save_adapter", "unmerge",
+    "AdapterConfig", "adapt", "adapted_layers", "adapter_parameters", "base_model_of", "is_adapted", "is_adapter",
+    "load_adapter", "merge", "read_adapter_config", "remove_adapter", "save_adapter", "unmerge",
 ]  # fmt: skip

@@ -45,7 +45,7 @@ class AdaptedLayer(Module):
     weight: Parameter
     parts: Sequence[Part]
     pairs: Mapping[str, LinearPair | GroupedPair | EmbeddingPair]
-    unmerged: Array | None = None  # the weight as it was, while the pairs are merged into it
+    unmerged: Tensor | None = None  # the weight as it was, while the pairs are merged into it
 
     def changed_weight(self) -> Array:
         """What the weight becomes with all pairs in it, as a new array; calculated in float32 or better."""

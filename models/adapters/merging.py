@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratchgrad import no_grad
+from scratchgrad import Tensor, no_grad
 from scratchgrad.backend import Array, to_numpy
 from scratchgrad.models.adapters.adapting import adapted_layers
 from scratchgrad.models.model import Model
@@ -26,7 +26,7 @@ def merge(model: Model, probe: Probe | None = None) -> float | None:
         raise ValueError("the adapter is merged already; unmerge it first")
     before = None if probe is None else _probed(model, probe)
     for layer in layers:
-        layer.unmerged, layer.weight.data = layer.weight.data, layer.changed_weight()
+        layer.unmerged, layer.weight.data = Tensor(layer.weight.data), layer.changed_weight()
     if probe is None or before is None:
         return None
     return float(np.abs(_probed(model, probe) - before).max(initial=0))
@@ -36,7 +36,7 @@ def unmerge(model: Model) -> None:
     """Give every weight its bits from before `merge`, and switch the pairs on again."""
     for _, layer in adapted_layers(model):
         if layer.unmerged is not None:
-            layer.weight.data, layer.unmerged = layer.unmerged, None
+            layer.weight.data, layer.unmerged = layer.unmerged.data, None
 
 
 def _probed(model: Model, probe: Probe) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -14,7 +14,7 @@ from scratchgrad.files import map_tensors
 from scratchgrad.models import describe_llama2c
 from scratchgrad.models.shards import DTYPES, Dtype, map_weights
 from scratchgrad.tools.commands.common import HELP, say, tells_mistakes, version_option, write
-from scratchgrad.tools.conversion import read_source, to_hugging_face, to_llama2c
+from scratchgrad.tools.conversion import LoadedModel, read_source, to_hugging_face, to_llama2c
 from scratchgrad.tools.runs import is_run, newest_checkpoint
 
 
@@ -40,6 +40,13 @@ class TensorRow(NamedTuple):
     metavar="PATH",
     help="Its file or folder; by default the one beside SRC.",
 )
+@click.option(
+    "--merge",
+    "adapter",
+    type=click.Path(path_type=Path),
+    metavar="ADAPTER",
+    help="A low-rank adapter, or a run that trained one, to add to the weights of SRC.",
+)
 @click.option("--overwrite", is_flag=True, help="Write over a model that is at DST already.")
 @click.option(
     "--inspect", "looked_at", type=click.Path(path_type=Path), metavar="PATH", help="Print what a file or folder holds."
@@ -53,23 +60,27 @@ def main(
     dtype: str | None,
     format_version: str | None,
     tokenizer: Path | None,
+    adapter: Path | None,
     overwrite: bool,
     looked_at: Path | None,
 ) -> None:
     """Convert SRC, which is a model directory, a run, or a .bin file of llama2.c, with the tokenizer beside it.
+
+    Adapters are merged: that of --merge, or where SRC is one or a run that trained one, that.
 
     \b
     scratchgrad-convert runs/toy-001 toy-hf --to hf --dtype bfloat16
     scratchgrad-convert stories15M.bin stories --to hf --tokenizer tokenizer.bin
     scratchgrad-convert stories back/stories15M.bin --to llama2c
     scratchgrad-convert runs/toy-001 toy-hf --to hf --overwrite
+    scratchgrad-convert toy-hf merged --to hf --merge lora
     scratchgrad-convert --inspect toy-hf
 
     llama2.c calculates with an rms_norm_eps of 1e-5: train with model.rms_norm_eps=1e-5 what is to go there.
     """
     if looked_at is not None:
-        if source is not None or form is not None:
-            raise UserError("--inspect looks, and converts nothing: leave SRC, DST and --to out")
+        if source is not None or form is not None or adapter is not None:
+            raise UserError("--inspect looks, and converts nothing: leave SRC, DST, --to and --merge out")
         write(table(stored_in(looked_at)))
         return
     if source is None or target is None or form is None:
@@ -78,14 +89,21 @@ def main(
         if format_version is not None:
             raise UserError("--format-version belongs to --to llama2c")
         weights = cast(Dtype, dtype or "float32")
-        to_hugging_face(read_source(source, tokenizer), target, dtype=weights, overwrite=overwrite, say=say)
+        to_hugging_face(_read(source, tokenizer, adapter), target, dtype=weights, overwrite=overwrite, say=say)
     else:
         if dtype is not None:
             raise UserError("--dtype belongs to --to hf: llama2c's files are float32")
         to_llama2c(
-            read_source(source, tokenizer), target, version=int(format_version or 0), overwrite=overwrite, say=say
+            _read(source, tokenizer, adapter), target, version=int(format_version or 0), overwrite=overwrite, say=say
         )
     write(f"{target}\n")
+
+
+def _read(source: Path, tokenizer: Path | None, adapter: Path | None) -> LoadedModel:
+    loaded = read_source(source, tokenizer, adapter)
+    if (difference := loaded.merged_within) is not None:
+        say(f"the adapter was merged in float32: logits differ by at most {difference:.1g} from those beside it")
+    return loaded
 
 
 def stored_in(path: Path) -> list[TensorRow]:

@@ -21,7 +21,7 @@ from scratchgrad.tools.commands.options import option_group
 from scratchgrad.tools.commands.printing import Output, write_filled
 from scratchgrad.tools.commands.writing import draw_texts, search_texts
 from scratchgrad.tools.generation import SamplingParams, fill_masks
-from scratchgrad.tools.loading import load_language_model
+from scratchgrad.tools.loading import adapter_directory, load_language_model
 from scratchgrad.tools.runs import is_finished, model_directory, newest_run
 from scratchgrad.tools.text import read_prompts
 
@@ -36,14 +36,21 @@ class ModelLocation:
 
     run: Path | None
     model: Path | None
+    adapter: Path | None
     tokenizer: Path | None
     device: str
 
     def path(self) -> Path:
-        """The model directory, or the .bin file; UserError where there is none."""
+        """The model directory, or the .bin file; UserError where there is none. An adapter names its own model."""
         use_device(self.device)
+        if self.run is None and self.model is None and self.adapter is not None:
+            return adapter_directory(self.adapter)
         place = self.run or self.model or newest_run(Path("runs"))
         return place if place.is_file() else model_directory(place)
+
+    def adapter_beside_model(self) -> Path | None:
+        """The adapter that is put beside another model than the one that it names."""
+        return self.adapter if self.run or self.model else None
 
     def __post_init__(self) -> None:
         if self.run is not None and self.model is not None:
@@ -75,6 +82,12 @@ class Search:
         type=click.Path(path_type=Path),
         metavar="PATH",
         help="A model directory, or a .bin file of llama2.c.",
+    ),
+    click.option(
+        "--adapter",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="A low-rank adapter, or a run that trained one; by default beside the model that it names.",
     ),
     click.option(
         "--tokenizer",
@@ -183,6 +196,7 @@ def main(
     scratchgrad-sample --temperature 1.2
     scratchgrad-sample --prompt "def main(" --stop "def " --num-samples 3
     scratchgrad-sample --model toy-hf --temperature 0 --max-tokens 100 --prompt - < question.txt
+    scratchgrad-sample --model toy-hf --adapter lora --prompt "def main("
     scratchgrad-sample --run runs/toy-001 --prompt-file questions.txt --beams 4 --json
     scratchgrad-sample --model stories15M.bin --tokenizer tokenizer.bin --prompt "Once upon a time"
     """
@@ -191,7 +205,7 @@ def main(
     texts = prompts()
     path = source.path()
     say(f"sampling from {path}" + (" (of a run that is not finished)" if is_finished(path) is False else ""))
-    loaded = load_language_model(path, source.tokenizer)
+    loaded = load_language_model(path, source.tokenizer, source.adapter_beside_model())
     model = loaded.model.to(source.device)
     if isinstance(model, BertForMaskedLM):
         for text in texts:
