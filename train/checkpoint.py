@@ -28,7 +28,9 @@ from scratchgrad.files import (
     write_tensors,
 )
 from scratchgrad.models import Model
+from scratchgrad.models.adapters import is_adapted, is_adapter, save_adapter
 from scratchgrad.optim import Optimizer
+from scratchgrad.tools.loading import read_model
 from scratchgrad.tools.runs import checkpoints
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.tools.tokenizer import save as save_tokenizer
@@ -62,12 +64,15 @@ def save_checkpoint(
     progress: TrainerState,
     recipe: str | None = None,
     begin: int | None = None,
+    base_model: str | None = None,
 ) -> Path:
     """Write `checkpoints/step-N`. OSError (a full disk, say) leaves nothing of it behind.
 
-    recipe: the text of the run's recipe.yaml, of which the checkpoint keeps a copy that its manifest covers. What
-    stands in the checkpoint's place and is none of this run's, as a file or a link, is put aside. begin: the id that
-    texts begin with, where it is not the one that ends them; then either ends what is generated.
+    Of an adapted model the adapter is written, with the optimizer's state of it, and `base_model`, the path of the
+    model that it stands beside. recipe: the text of the run's recipe.yaml, of which the checkpoint keeps a copy that
+    its manifest covers. What stands in the checkpoint's place and is none of this run's, as a file or a link, is put
+    aside. begin: the id that texts begin with, where it is not the one that ends them; then either ends what
+    is generated.
     """
     end = tokenizer.end_of_text
     target = run / "checkpoints" / f"step-{progress.step}"
@@ -77,7 +82,11 @@ def save_checkpoint(
         told: dict[str, Any] = model.generation_config(end)
         if begin is not None:
             told = {**told, "bos_token_id": begin, "eos_token_id": [begin, end]}
-        models.save(model, folder, told)
+        if is_adapted(model):
+            models.save_config(model, folder, told)
+            save_adapter(model, folder, base_model=base_model)
+        else:
+            models.save(model, folder, told)
         save_tokenizer(tokenizer, folder)
         write_tensors(folder / "optimizer.safetensors", optimizer.state_dict())
         with atomic_file(folder / "trainer.json") as file:
@@ -95,7 +104,7 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Optimizer) -> Trainer
     """
     verify_manifest(folder)
     device = model.device
-    saved = models.load(folder)
+    saved = read_model(folder)[0] if is_adapter(folder) else models.load(folder)
     if (type(saved), saved.config) != (type(model), model.config):
         raise UserError(f"'{folder}' holds a model of another shape than the run's recipe describes")
     if (name := first_not_finite(saved.state_dict().items())) is not None:

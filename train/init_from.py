@@ -16,6 +16,7 @@ from scratchgrad import models
 from scratchgrad.errors import UserError, quoted
 from scratchgrad.files import sha256_of
 from scratchgrad.models import Decoder, DecoderForSequenceClassification, Model, Transfer
+from scratchgrad.models.adapters import is_adapter, plain_layers
 from scratchgrad.models.experts import MOE_PREFIX
 from scratchgrad.models.families import families
 from scratchgrad.models.shards import weight_files
@@ -29,6 +30,7 @@ from scratchgrad.tools.loading import (
 )
 from scratchgrad.tools.runs import model_directory
 from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.train.adapter import begin_adapter
 from scratchgrad.train.objectives import objective_for, objectives
 from scratchgrad.train.recipe import Recipe, TrainRecipe
 
@@ -81,13 +83,22 @@ def start_from(model: Model, recipe: Recipe) -> list[str]:
             "back, or begin a recipe anew with train.init_from alone"
         )
     old = read_model(source)[0]
-    return _told(source, old, model, models.transfer_weights(old, model))
+    with plain_layers(model):
+        transfer = models.transfer_weights(old, model)
+    begin_adapter(model, transfer)
+    return _told(source, old, model, transfer)
 
 
 def source_of(path: str) -> Path:
-    """The .bin file of llama2.c, or the model directory; of a run the newest checkpoint."""
+    """The .bin file of llama2.c, or the model directory; of a run the newest checkpoint. UserError for an adapter."""
     place = Path(os.path.expanduser(path))
-    return place if place.is_file() else model_directory(place)
+    source = place if place.is_file() else model_directory(place)
+    if source.is_dir() and is_adapter(source):
+        raise UserError(
+            f"train.init_from: '{source}' holds an adapter; merge it into a model first: scratchgrad-convert {source} "
+            "MODEL --to hf"
+        )
+    return source
 
 
 def hash_of(source: Path) -> str:

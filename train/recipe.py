@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from scratchgrad.errors import UserError
 from scratchgrad.models import Model, ModelConfig, config_from_dict, family_of
 from scratchgrad.tools.recipes import Count, Fraction, NotNegative, Place, Section
+from scratchgrad.train.adapter import AdapterRecipe
 from scratchgrad.train.data_recipe import DataRecipe
 from scratchgrad.train.objectives import Objective, objective_for, objectives
 from scratchgrad.train.trainable import Trainable
@@ -123,6 +124,7 @@ class Recipe(Section):
     tokenizer: TokenizerRecipe = Field(TokenizerRecipe(), description="how text becomes tokens")
     data: DataRecipe = Field(DataRecipe(), description="the text, and which of it is validation")
     train: TrainRecipe = Field(TrainRecipe(), description="how the model is trained")
+    adapter: AdapterRecipe = Field(AdapterRecipe(), description="what is trained in place of the model's own weights")
     checkpoint: CheckpointRecipe = Field(CheckpointRecipe(), description="when the run is saved, and what is kept")
     log: LogRecipe = Field(LogRecipe(), description="where the run's files go")
 
@@ -134,6 +136,7 @@ class Recipe(Section):
                 f"train.context = {self.train.context} is longer than model.max_position_embeddings = "
                 f"{config.max_position_embeddings}"
             )
+        self.adapter.check(self.train.init_from, self.train.trainable)
         self.data.check_fields(self.objective, self.objective_class.fields)
         return self
 

@@ -7,6 +7,7 @@ from itertools import chain
 
 from scratchgrad.errors import UserError
 from scratchgrad.parallel import Communicator
+from scratchgrad.train.adapter import base_model
 from scratchgrad.train.checkpoint import prune_checkpoints, save_checkpoint
 from scratchgrad.train.data import begin_of
 from scratchgrad.train.finite import NotFiniteError, first_not_finite
@@ -44,8 +45,9 @@ class CheckpointSaver:
                     recipe = to_yaml(run.recipe)
                     begin = begin_of(run.recipe, run.tokenizer)
                     save_checkpoint(
-                        run.folder, run.model, run.optimizer, run.tokenizer, run.progress, recipe, begin=begin
-                    )
+                        run.folder, run.model, run.optimizer, run.tokenizer, run.progress, recipe, begin=begin,
+                        base_model=base_model(run.recipe.train.init_from),
+                    )  # fmt: skip
                     prune_checkpoints(run.folder, settings.keep_last, settings.keep_best)
             except UserError as error:
                 fault = str(error)

@@ -7,6 +7,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.models import Model
 from scratchgrad.models.block import Block
 from scratchgrad.tools.tokenizer import Tokenizer
+from scratchgrad.train.adapter import add_adapter
 from scratchgrad.train.recipe import Recipe, TrainRecipe
 from scratchgrad.train.trainable import set_trainable
 
@@ -25,6 +26,7 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Model:
     model = models.build(config, architectures=recipe.model.get("architectures"), dropout=train.dropout)
     set_recompute(model, train.recompute, train.recompute_every)
     set_trainable(model, train.trainable)
+    add_adapter(model, recipe.adapter)
     return model.to(train.device)
 
 

@@ -5,6 +5,7 @@ from scratchgrad.models.adapters.adapting import (
     adapted_layers,
     adapter_parameters,
     is_adapted,
+    plain_layers,
     remove_adapter,
 )
 from scratchgrad.models.adapters.config import AdapterConfig
@@ -16,8 +17,10 @@ from scratchgrad.models.adapters.files import (
     save_adapter,
 )
 from scratchgrad.models.adapters.merging import merge, unmerge
+from scratchgrad.models.adapters.targets import trained_whole
 
 __all__ = [
     "AdapterConfig", "adapt", "adapted_layers", "adapter_parameters", "base_model_of", "is_adapted", "is_adapter",
-    "load_adapter", "merge", "read_adapter_config", "remove_adapter", "save_adapter", "unmerge",
+    "load_adapter", "merge", "plain_layers", "read_adapter_config", "remove_adapter", "save_adapter", "trained_whole",
+    "unmerge",
 ]  # fmt: skip

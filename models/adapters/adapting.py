@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from scratchgrad.backend import to_device
@@ -63,6 +64,19 @@ def pair_parameters(model: Model) -> Iterator[tuple[str, Parameter]]:
 def adapter_parameters(model: Model) -> Iterator[tuple[str, Parameter]]:
     """All that is trained of an adapted model, by name: pairs, and modules that are trained whole."""
     yield from ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+@contextmanager
+def plain_layers(model: Model) -> Iterator[None]:
+    """Inside, the model has plain layers of the same Parameters, by which its weights can be read and written."""
+    layers = list(adapted_layers(model))
+    for name, layer in layers:
+        _replace(model, name, layer.plain())
+    try:
+        yield
+    finally:
+        for name, layer in layers:
+            _replace(model, name, layer)
 
 
 def remove_adapter(model: Model) -> Model:
