@@ -11,7 +11,9 @@ from scratchgrad import models
 from scratchgrad.files import map_tensors, read_json
 from scratchgrad.models.adapters import is_adapted
 from scratchgrad.tools.loading import read_model
+from tests.jobs import MPIRUN, SCRIPTS, Job
 from tests.models.adapters_models import bits
+from tests.pages import blocks, file_on, printed
 from tests.train.fine_tuning import refused, resumed, train, write_recipe, write_source
 
 # architecture of the source, objective, and layers
@@ -69,6 +71,18 @@ def test_a_run_trains_and_keeps_the_adapter_alone_and_goes_on_with_the_same_bits
 
     again = resumed(run)
     assert numbers(again) == numbers(run)
+
+
+def test_two_ranks_train_the_bits_that_one_trains(tmp_path):
+    recipe = lora_recipe(tmp_path, "LlamaForCausalLM", use_dora=True)
+    train(recipe)
+    words = [MPIRUN, "-n", 2, SCRIPTS / "scratchgrad-train", recipe, f"log.run_dir={tmp_path / 'ranks'}"]
+    job = Job(list(map(str, words)), tmp_path, {})
+    try:
+        assert job.end() == 0, job.output
+    finally:
+        job.kill()
+    assert numbers(tmp_path / "ranks") == numbers(tmp_path / "run")
 
 
 def test_a_run_is_sampled_from_and_merged(call, tmp_path):
@@ -130,3 +144,18 @@ def test_a_run_does_not_begin_from_an_adapter(tmp_path):
     train(lora_recipe(tmp_path, "LlamaForCausalLM"))
     recipe = write_recipe(tmp_path, tmp_path / "run", "causal_lm", log={"run_dir": str(tmp_path / "second")})
     assert "holds an adapter; merge it into a model first: scratchgrad-convert" in refused(recipe)
+
+
+def test_the_page_on_fine_tuning_runs(call, tmp_path):
+    write_source(tmp_path / "toy-hf", "LlamaForCausalLM")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("the cat sat on the mat\n" * 400)
+    (tmp_path / "lora.yaml").write_text(file_on("docs/fine-tuning.md", "lora.yaml"))
+    (commands,) = [b.text for b in blocks("docs/fine-tuning.md") if b.language == "sh" and "--merge" in b.text]
+    for line in commands.splitlines():
+        words = line.partition("#")[0].split()
+        small = {"scratchgrad-train": ["train.steps=2", "train.context=16"], "scratchgrad-sample": ["--max-tokens", 2]}
+        done = call(*words, *small.get(words[0], []))
+        assert done.returncode == 0, done.stderr
+    (code,) = [b.text for b in blocks("docs/fine-tuning.md") if b.language == "python" and "adapters" in b.text]
+    assert printed(code, tmp_path / "page.py", {}).endswith("% of the parameters\n")
