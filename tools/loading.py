@@ -58,8 +58,8 @@ def verified(folder: Path) -> Path:
 def tokenizer_beside(model: Path) -> Path | None:
     """The tokenizer's file in a model directory, or beside a .bin file of llama2.c; None where there is none.
 
-    An adapter without one has that of its model.
-    Beside a .bin file a single tok*.bin is one, too, as llama2.c calls those of smaller vocabularies.
+    An adapter without one has that of its model. Beside a .bin file a single tok*.bin is one, too, as llama2.c calls
+    those of smaller vocabularies.
     """
     if model.is_dir():
         own = tokenizers.find_file(model)

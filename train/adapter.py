@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.models import Model, Transfer
 from scratchgrad.models.adapters import AdapterConfig, adapt, adapted_layers, trained_whole
 from scratchgrad.models.adapters.targets import HEADS
-from scratchgrad.tools.recipes import Count, Fraction, Globs, Positive, Section
+from scratchgrad.tools.recipes import Count, Fraction, Positive, Section
 from scratchgrad.train.trainable import Trainable
 
 
@@ -22,9 +22,8 @@ class AdapterRecipe(Section):
     rank: Count = Field(8, description="of each pair")
     alpha: Positive = Field(16.0, description="a pair counts alpha / rank times")
     dropout: Fraction = Field(0.0, description="of what pairs read, in training")
-    targets: Annotated[Globs, Field(min_length=1)] = Field(
-        ["all-linear"],
-        description="layers that get pairs: all-linear, or names, their ends or patterns, as [q_proj, v_proj]",
+    targets: str | list[str] = Field(
+        "all-linear", description="layers that get pairs: or names, their ends or patterns, as [q_proj, v_proj]"
     )
     use_rslora: bool = Field(False, description="alpha / sqrt(rank) instead")
     use_dora: bool = Field(False, description="train the lengths of a weight's rows apart from their directions (DoRA)")
@@ -47,7 +46,8 @@ class AdapterRecipe(Section):
         if whole is None and set(model.head_modules) & set(HEADS):
             whole = [name for name in model.head_modules if getattr(model, name, None) is not None]
         values = self.model_dump(exclude={"kind"})
-        return AdapterConfig.checked({**values, "modules_to_save": whole})
+        targets = [self.targets] if isinstance(self.targets, str) else self.targets
+        return AdapterConfig.checked({**values, "targets": targets, "modules_to_save": whole})
 
 
 def add_adapter(model: Model, recipe: AdapterRecipe) -> None:

@@ -15,7 +15,7 @@ from scratchgrad.models.mixture import GroupedLinear
 from scratchgrad.models.model import Model
 from scratchgrad.nn import Embedding, Linear, Module, Parameter
 
-HEADS = ("classifier", "score", "qa_outputs")  # that are trained whole where nothing else is said, as in PEFT
+HEADS = ("classifier", "score", "qa_outputs", "classification_head")  # trained whole where nothing else is said
 OUTPUT_LAYER = "lm_head"
 ADAPTED: dict[type[Module], Callable[..., AdaptedLayer]] = {
     Linear: LoRALinear,

@@ -115,6 +115,7 @@ def test_a_changed_base_is_noticed_on_resume(tmp_path):
     ("sections", "words"),
     [
         ({"adapter": {"targets": ["q_prj"]}}, "did you mean q_proj?"),
+        ({"adapter": {"targets": []}}, "adapter.targets = []"),
         ({"adapter": {"kind": "lore"}}, "adapter.kind"),
         ({"adapter": {"rank": 0}}, "adapter.rank"),
         ({"adapter": {"kind": "none"}}, "adapter has values and adapter.kind = none; give adapter.kind = lora, too"),
