@@ -36,6 +36,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], str | None]] = {
     "bert": (BERT, None),
     "bert-classifier": (BERT, "BertForSequenceClassification"),
     "t5": (T5, None),
+    "t5-classifier": ({**T5, "tie_word_embeddings": True}, "T5ForSequenceClassification"),
     "transformer": (TRANSFORMER, None),
     "mixtral": (MIXTRAL, None),
     "llama-classifier": ({**LLAMA, "pad_token_id": 0}, "LlamaForSequenceClassification"),

@@ -30,6 +30,7 @@ EVERY_LAYER = {
     "bert": ("all-linear", "token_type_embeddings"),
     "bert-classifier": ("all-linear", "word_embeddings"),
     "t5": ("all-linear", "shared", "lm_head", "relative_attention_bias"),
+    "t5-classifier": ("all-linear",),
     "transformer": ("all-linear",),
     "mixtral": ("all-linear", "embed_tokens"),
     "llama-classifier": ("all-linear", "embed_tokens"),
@@ -38,10 +39,9 @@ EVERY_LAYER = {
 
 def with_new_head(model: Model) -> Model:
     """As one that a base model is loaded into: the head is another each time."""
-    for name in ("classifier", "score"):
-        if hasattr(model, name):
-            head = getattr(model, name).weight
-            head.data = head.data + np.float32(1)
+    for name, parameter in model.named_parameters():
+        if name.startswith(("classifier.", "score.", "classification_head.")):
+            parameter.data = parameter.data + np.float32(1)
     return model
 
 

@@ -34,6 +34,7 @@ EVERY_LAYER = {  # with embeddings and the output layer where they are not tied
     "bert": ("all-linear", "token_type_embeddings"),
     "bert-classifier": ("all-linear", "word_embeddings", "token_type_embeddings"),
     "t5": ("all-linear", "shared", "lm_head", "relative_attention_bias"),
+    "t5-classifier": ("all-linear",),
     "transformer": ("all-linear",),
     "mixtral": ("all-linear", "embed_tokens"),
     "llama-classifier": ("all-linear", "embed_tokens"),
