@@ -160,7 +160,7 @@ def fetch_pages(urls: Path, out: Path, delay: float, max_bytes: int) -> None:
 
     \b
     scratchgrad-curate fetch urls.txt --out pages
-    scratchgrad-curate fineweb 'data.files=[pages/*.warc.gz]'
+    scratchgrad-curate fetch urls.txt --out pages --delay 5
     """
     failed = 0
     for page in fetch(read_urls(urls), out, FetchSettings(delay=delay, max_bytes=max_bytes)):
