@@ -47,19 +47,31 @@ class Decoder(Model):
         return AttentionInputs()
 
     def hidden_states(
-        self, input_ids: Tensor, cache: KeyValueCache | None = None, aux: AuxOutputs | None = None
+        self,
+        input_ids: Tensor,
+        cache: KeyValueCache | None = None,
+        aux: AuxOutputs | None = None,
+        position_ids: Tensor | None = None,
     ) -> Tensor:
         """input_ids (batch, time) integers; the last layer's output (batch, time, hidden_size), which `lm_head` takes.
 
-        With a cache, input_ids follow the tokens that it holds. Auxiliary losses and loads go into `aux`. ValueError
-        where a position is beyond the context.
+        With a cache, input_ids follow the tokens that it holds. Auxiliary losses and loads go into `aux`. position_ids
+        (batch, time) integers, without a cache: of rows in which several texts stand one after another. A text begins
+        wherever one is 0, and its tokens attend to that text alone. ValueError where a position is beyond the context.
         """
         count, context = input_ids.shape[1], self.config.max_position_embeddings
-        positions = np.arange(count) if cache is None else cache.positions(count)
-        if positions.size and (last := positions[..., -1].max()) >= context:
+        if position_ids is None:
+            positions = np.arange(count) if cache is None else cache.positions(count)
+            last = positions[..., -1].max(initial=-1) if positions.size else -1
+            on_device = Tensor(to_device(positions, input_ids.device))
+        else:
+            _check_position_ids(position_ids, input_ids, cache)
+            last, on_device = int(position_ids.data.max(initial=-1)), position_ids
+        if last >= context:
             raise ValueError(f"position {last} lies beyond the context of {context} tokens")
-        on_device = Tensor(to_device(positions, input_ids.device))
         x, inputs = self.embed(input_ids, on_device), self.attention_inputs(on_device)
+        if position_ids is not None:
+            inputs = inputs._replace(mask=_within_texts(position_ids))
         aux = aux if aux is not None else AuxOutputs()
         out: Tensor = self.decoder(x, inputs, aux, recompute_every=self.recompute_every, cache=cache)
         return out
@@ -99,3 +111,19 @@ class Decoder(Model):
     def new_cache(self, rows: int = 1) -> KeyValueCache:
         """For so many texts, which have no tokens yet."""
         return KeyValueCache(len(self.decoder.layers), rows)
+
+
+def _check_position_ids(position_ids: Tensor, input_ids: Tensor, cache: KeyValueCache | None) -> None:
+    if cache is not None:
+        raise ValueError("position_ids are for rows of several texts, and a cache holds one text a row")
+    if position_ids.shape != input_ids.shape or position_ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"position_ids must be integers of shape {input_ids.shape}, one for each token, not "
+            f"{position_ids.dtype} of shape {position_ids.shape}"
+        )
+
+
+def _within_texts(position_ids: Tensor) -> Tensor:
+    """Booleans (batch, 1, time, time): which tokens are of one text."""
+    text = (position_ids.data == 0).cumsum(axis=1)[:, None]
+    return Tensor(text[..., None] == text[:, :, None])

@@ -21,19 +21,23 @@ def prepare_data(recipe: Recipe, say: Callable[[str], None], tokenizer_path: Pat
     data, kind = recipe.data, recipe.objective_class
     if tokenizer_path is None and recipe.tokenizer.path is not None:
         tokenizer_path = Path(recipe.tokenizer.path)
+    special: tuple[str, ...] = ()  # with train.init_from all that lack are added
+    if recipe.train.init_from is None:
+        special = kind.special_tokens + (recipe.chat.special_tokens if "chat" in kind.sections else ())
     return prepare(
-        [source.build() for source in data.all_sources],
+        [kind.reads(source.build()) for source in data.all_sources],
         Path(data.cache_dir),
         fields=kind.fields,
         text_fields=kind.text_fields,
         encoder=lambda tokenizer: build_objective(recipe, tokenizer).encode,
         encoding=kind.encoding(recipe.model_config_for(recipe.tokenizer.vocab_size))
-        + ("" if recipe.tokenizer.begin is None else f" {recipe.tokenizer.begin}"),
+        + ("" if recipe.tokenizer.begin is None else f" {recipe.tokenizer.begin}")
+        + (f" {recipe.chat.layout}" if "chat" in kind.sections else ""),
         validation=data.validation,
         vocab_size=recipe.tokenizer.vocab_size,
         pattern=recipe.tokenizer.pattern,
         tokenizer_path=tokenizer_path,
-        special_tokens=kind.special_tokens if recipe.train.init_from is None else (),  # else all that lack are added
+        special_tokens=special,
         add_tokens=recipe.tokenizer.add_tokens,
         say=say,
     )
@@ -43,8 +47,10 @@ def build_objective(recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     train = recipe.train
     config = recipe.model_config_for(tokenizer.vocab_size, tokenizer.padding, tokenizer.end_of_text)
     layout = TextLayout(tokenizer, begin=begin_of(recipe, tokenizer))
-    return recipe.objective_class(
-        layout, config, context=train.context, seed=train.seed, label_smoothing=train.label_smoothing
+    kind = recipe.objective_class
+    sections = {name: getattr(recipe, name) for name in kind.sections}
+    return kind(
+        layout, config, context=train.context, seed=train.seed, label_smoothing=train.label_smoothing, **sections
     )
 
 

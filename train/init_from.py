@@ -31,6 +31,7 @@ from scratchgrad.tools.loading import (
 from scratchgrad.tools.runs import model_directory
 from scratchgrad.tools.tokenizer import Tokenizer
 from scratchgrad.train.adapter import begin_adapter
+from scratchgrad.train.chat_recipe import tokens_of
 from scratchgrad.train.objectives import objective_for, objectives
 from scratchgrad.train.recipe import Recipe, TrainRecipe
 
@@ -165,6 +166,8 @@ def _tokenizer_section(source: Path, shapes: Model, target: type[Model], values:
     if isinstance(added, list) and all(isinstance(name, str) for name in added):
         kind = objectives()[objective_for(target, values.get("train", {}).get("objective"))]
         needed = kind.special_tokens_for(target.config_class, tokenizer)
+        if "chat" in kind.sections:
+            needed += tokens_of(values.get("chat", {}))
         added = tokenizers.lacking_tokens(tokenizer, [*added, *needed])
         tokenizers.with_special_tokens(tokenizer, added)
     vocab_size = max(shapes.config.vocab_size, tokenizer.vocab_size + len(added))

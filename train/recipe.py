@@ -10,6 +10,7 @@ from scratchgrad.errors import UserError
 from scratchgrad.models import Model, ModelConfig, config_from_dict, family_of
 from scratchgrad.tools.recipes import Count, Fraction, NotNegative, Place, Section
 from scratchgrad.train.adapter import AdapterRecipe
+from scratchgrad.train.chat_recipe import ChatRecipe
 from scratchgrad.train.data_recipe import DataRecipe
 from scratchgrad.train.objectives import Objective, objective_for, objectives
 from scratchgrad.train.trainable import Trainable
@@ -125,6 +126,7 @@ class Recipe(Section):
     data: DataRecipe = Field(DataRecipe(), description="the text, and which of it is validation")
     train: TrainRecipe = Field(TrainRecipe(), description="how the model is trained")
     adapter: AdapterRecipe = Field(AdapterRecipe(), description="what is trained in place of the model's own weights")
+    chat: ChatRecipe = Field(ChatRecipe(), description="how chats are laid out, for train.objective = sft")
     checkpoint: CheckpointRecipe = Field(CheckpointRecipe(), description="when the run is saved, and what is kept")
     log: LogRecipe = Field(LogRecipe(), description="where the run's files go")
 

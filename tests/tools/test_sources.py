@@ -229,9 +229,10 @@ def test_the_standard_library_is_prose_about_programs():
 
 
 def test_sources_are_found_by_the_names_of_their_files():
-    assert source_names() == ["curated", "files", "numbers", "reverse", "stdlib"]
+    assert source_names() == ["curated", "files", "numbers", "reverse", "stdlib", "stdlib_functions"]
     assert {name: source_class(name).fields for name in source_names()} == {
         "curated": None, "files": None, "numbers": ("source", "target"), "reverse": ("source", "target"), "stdlib": ("text",),
+        "stdlib_functions": ("messages",),
     }  # fmt: skip
     assert [build_source("reverse", pairs=3).name, build_source("stdlib").name] == ["reverse", "stdlib"]
     assert (source_settings("files"), source_settings("reverse")) == (
@@ -241,7 +242,7 @@ def test_sources_are_found_by_the_names_of_their_files():
 
 
 @pytest.mark.parametrize(("name", "told", "words"), [
-    ("web", {}, "there is no source 'web'; there are: curated, files, numbers, reverse, stdlib"),
+    ("web", {}, "there is no source 'web'; there are: curated, files, numbers, reverse, stdlib, stdlib_functions"),
     ("os", {}, "there is no source 'os'"), ("../source", {}, "there is no source"),
     ("files", {}, "source 'files' needs files"), ("files", {"files": []}, "source 'files' needs files"),
     ("stdlib", {"pairs": 3}, "source 'stdlib' has no setting 'pairs'; it has: none"),

@@ -69,7 +69,7 @@ def test_overrides_are_yaml_values():
     (["train.dropout=1"], "train.dropout = 1"),
     (["data.source=files"], "data.source = files needs data.files"),
     (["data.files=[a.txt]"], "data.files is read only with data.source = files"),
-    (["data.source=web"], "data.source = 'web' is not known; it is one of: curated, files, numbers, reverse, stdlib"),
+    (["data.source=web"], "data.source = 'web' is not known; it is one of: curated, files, numbers, reverse, stdlib, stdlib_functions"),
     (["data.validation=0"], "data.validation = 0"),
     (["tokenizer.vocab_size=100"], "tokenizer.vocab_size = 100"),
     (["model.num_attention_heads=3"], "model.hidden_size = 128 is not divisible by 3 attention heads"),

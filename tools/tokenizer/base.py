@@ -101,29 +101,32 @@ class Tokenizer(ABC):
         parts = (type(self).__name__, self.tokens, sorted(self.added), self.settings())
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-    def encode(self, text: str, allowed_special: Collection[str] = ()) -> list[int]:
+    def encode(self, text: str, allowed_special: Collection[str] = (), *, at_start: bool = True) -> list[int]:
         """The ids of `text`. Special tokens in it are ordinary text, but for those that are allowed by name.
 
-        A lone surrogate becomes U+FFFD, as in tiktoken.
+        at_start: of a whole text; False where other ids come before it, as those of an added token. A lone surrogate
+        becomes U+FFFD, as in tiktoken.
         """
         text = encodable(text)
         if not (allowed_special or self._cuts_always):
-            return self.encode_normalized(self.normalize(text))
+            return self.encode_normalized(self.normalize(text, at_start), at_start)
         ids: list[int] = []
-        for part, at_start, token in self._parts(text, allowed_special):
-            ids += self.encode_normalized(part, at_start) if token is None else [token]
+        for part, is_first, token in self._parts(text, allowed_special, at_start):
+            ids += self.encode_normalized(part, is_first) if token is None else [token]
         return ids
 
-    def _parts(self, text: str, allowed_special: Collection[str] = ()) -> Iterator[tuple[str, bool, int | None]]:
+    def _parts(
+        self, text: str, allowed_special: Collection[str] = (), at_start: bool = True
+    ) -> Iterator[tuple[str, bool, int | None]]:
         """Normalized text between added tokens, with whether it stands at the start; and these tokens, with no text."""
         raw, normalized = self._splitters(frozenset(allowed_special))
         for start, end, token in raw.split(text):
             if token is not None:
                 yield "", False, token
                 continue
-            part = self.normalize(text[start:end], start == 0)
+            part = self.normalize(text[start:end], at_start and start == 0)
             for first, last, inner in normalized.split(part):
-                yield part[first:last], start == first == 0, inner
+                yield part[first:last], at_start and start == first == 0, inner
 
     def encode_array(self, text: str) -> np.ndarray[Any, np.dtype[np.unsignedinteger[Any]]]:
         """As `encode`, in an array of uint16 where that holds every id, else of uint32: for texts of any length."""

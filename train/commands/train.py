@@ -237,6 +237,8 @@ def _train(
             _resume(run, checkpoint, comm)
         if run.progress.step == 0:
             _start_from(run, comm)
+            for line in objective.told_at_start(prepared.train) if comm.rank == 0 else ():
+                say(line)
         run.progress.data = data_fingerprint(prepared)
         if comm.rank == 0:
             trained = f" ({run.num_trained:,} of them trained)" if run.num_trained < run.model_size else ""

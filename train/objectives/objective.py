@@ -18,7 +18,7 @@ from scratchgrad.models.output import CHUNK_TOKENS
 from scratchgrad.nn import Module
 from scratchgrad.ops.cross_entropy import IGNORE_INDEX
 from scratchgrad.tools.data import TextLayout, TokenizedExample, TokenStore
-from scratchgrad.tools.text import Example
+from scratchgrad.tools.text import Example, Source
 from scratchgrad.tools.tokenizer import NAMES_OF_PADDING, Tokenizer
 from scratchgrad.train.batches import Batch, Batches, BatchField
 
@@ -53,6 +53,7 @@ class Objective(ABC):
     trains: the classes of models that it can train, with their subclasses. default_for: those of them that it trains
     where a recipe names no objective; of several objectives the one that names the nearest class of the model's.
     reports_bits_per_byte: every token of the text is a target once, so that the loss can be given per byte of text.
+    sections: of the recipe, which its constructor takes by these names.
     """
 
     special_tokens: ClassVar[tuple[str, ...]] = ()
@@ -62,6 +63,7 @@ class Objective(ABC):
     trains: ClassVar[tuple[type[Model], ...]]
     default_for: ClassVar[tuple[type[Model], ...]] = ()
     reports_bits_per_byte: ClassVar[bool] = False
+    sections: ClassVar[tuple[str, ...]] = ()
 
     label_smoothing = 0.0
 
@@ -89,6 +91,15 @@ class Objective(ABC):
         """
         has_padding = tokenizer.padding is not None
         return tuple(name for name in cls.special_tokens if not (has_padding and name in NAMES_OF_PADDING))
+
+    @classmethod
+    def reads(cls, source: Source) -> Source:
+        """A source of a recipe as this objective reads it: by default as it is."""
+        return source
+
+    def told_at_start(self, stores: Sequence[TokenStore]) -> list[str]:
+        """What is to be told of the training data before the first step, line by line."""
+        return []
 
     @abstractmethod
     def encode(self, example: Example) -> TokenizedExample:

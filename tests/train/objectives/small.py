@@ -13,6 +13,7 @@ from scratchgrad.models import Model
 from scratchgrad.tools.data import Example, TextLayout, TokenizedExample, TokenStore, write_token_store
 from scratchgrad.tools.tokenizer import Tokenizer, train_bpe
 from scratchgrad.train.batches import Window
+from scratchgrad.train.chat_recipe import ChatRecipe
 from scratchgrad.train.objectives import Objective, objectives
 
 CONTEXT = 24
@@ -74,10 +75,12 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], str]] = {
     "Transformer": ({**ENCODER_DECODER, "model_type": "transformer"}, "seq2seq"),
 }
 MODELS = {name: architecture for architecture, (_, name) in reversed(ARCHITECTURES.items())}  # one for each objective
+MODELS["sft"] = "LlamaForCausalLM"  # which has another one by default
 
 
 def tokenizer_for(kind: type[Objective]) -> Tokenizer:
-    return train_bpe([" ".join(WORDS)], 400, special_tokens=("<|endoftext|>", *kind.special_tokens))
+    chat = ChatRecipe().special_tokens if "chat" in kind.sections else ()
+    return train_bpe([" ".join(WORDS)], 400, special_tokens=("<|endoftext|>", *kind.special_tokens, *chat))
 
 
 def small(
@@ -86,7 +89,7 @@ def small(
     """An objective, and a model that it trains."""
     architecture, kind = architecture or MODELS[name], objectives()[name]
     tokenizer, values = tokenizer_for(kind), ARCHITECTURES[architecture][0]
-    settings = {key: changes.pop(key) for key in ("seed", "label_smoothing") if key in changes}
+    settings = {key: changes.pop(key) for key in ("seed", "label_smoothing", "chat") if key in changes}
     sizes = {"vocab_size": tokenizer.vocab_size, "max_position_embeddings": 128}
     config = models.config_from_dict({**sizes, **values, **changes, "architectures": [architecture]})
     manual_seed(0)
@@ -112,6 +115,8 @@ def examples(name: str, count: int = 12) -> list[Example]:
             fields |= {"label": label}
         elif name == "token_classification":
             fields = {"words": words, "labels": [WORDS.index(word) % 3 for word in words]}
+        elif name == "sft":
+            fields = {"prompt": text, "completion": " ".join(reversed(words[:2]))}
         elif name == "question_answering":
             start = text.index(words[1])
             answers = {"text": [words[1]], "answer_start": [start]} if number % 4 else {"text": [], "answer_start": []}

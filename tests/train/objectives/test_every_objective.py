@@ -28,10 +28,10 @@ def made(tmp_path):
     return of
 
 
-def test_all_eight_are_there():
+def test_all_nine_are_there():
     assert NAMES == [
         "causal_lm", "masked_lm", "masked_lm_next_sentence", "question_answering", "seq2seq", "sequence_classification",
-        "span_corruption", "token_classification",
+        "sft", "span_corruption", "token_classification",
     ]  # fmt: skip
     assert MODELS.keys() == set(NAMES)
 
@@ -158,7 +158,7 @@ def test_scores_are_counted_by_argmax_in_evaluation_and_not_in_training(name, ma
     else:
         right = sum(int(logits[0][i].argmax() == targets[i]) for i in np.ndindex(targets.shape) if targets[i] >= 0)
         word = {"masked_lm": "masked_accuracy", "masked_lm_next_sentence": "masked_accuracy",
-                "seq2seq": "token_accuracy", "span_corruption": "token_accuracy"}.get(name, "accuracy")  # fmt: skip
+                "seq2seq": "token_accuracy", "sft": "token_accuracy", "span_corruption": "token_accuracy"}.get(name, "accuracy")  # fmt: skip
         wanted = {word: (right, int((targets >= 0).sum()))}
     if name == "masked_lm_next_sentence":
         follows = batch["next_sentence_targets"].data
@@ -169,7 +169,7 @@ def test_scores_are_counted_by_argmax_in_evaluation_and_not_in_training(name, ma
 @every_objective
 def test_the_tokens_of_an_epoch_are_those_of_its_text(name, made):
     """But for what is left of a text that is cut into windows."""
-    objective, _, batches = made(name)
+    objective, _, batches = made(name, context=64)
     text = sum(len(objective.encode(example)) for example in examples(name))
     rows = round(1 / batches.epochs(1)[0])
     assert batches.epochs(3 * rows) == [3.0]
