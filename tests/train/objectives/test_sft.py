@@ -19,6 +19,7 @@ from scratchgrad.train.commands.train import main
 from scratchgrad.train.objectives import on_device
 from scratchgrad.train.packing import best_fit
 from tests.jobs import rows_without_time
+from tests.pages import file_on
 from tests.train.objectives.small import WORDS, examples, sentence, small, store_of
 
 DECODERS = ["LlamaForCausalLM", "GPT2LMHeadModel"]
@@ -287,3 +288,17 @@ def test_ranks_change_no_bit_where_they_have_unequal_numbers_of_targets(tmp_path
         assert job.end() == 0, job.output
     one, two, four = (rows_without_time(tmp_path / f"run-{ranks}") for ranks in (None, 2, 4))
     assert one == two == four
+
+
+def test_the_recipe_of_the_page_on_fine_tuning_runs(tmp_path, monkeypatch):
+    from tests.train.fine_tuning import write_source
+
+    monkeypatch.chdir(tmp_path)
+    write_source(tmp_path / "runs" / "toy-001", "LlamaForCausalLM")
+    (tmp_path / "chats").mkdir()
+    (tmp_path / "chats" / "a.jsonl").write_text("\n".join(json.dumps(dict(chat.fields)) for chat in chats(60)))
+    (tmp_path / "chat.yaml").write_text(file_on("docs/fine-tuning.md", "chat.yaml"))
+    small_run = ["train.context=60", "train.steps=2", "train.batch_size=4", "train.threads=1"]
+    done = CliRunner().invoke(main, ["chat.yaml", *small_run], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "the first, with what is trained in »«: <|im_start|>" in done.output
