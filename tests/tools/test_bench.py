@@ -16,6 +16,7 @@ def test_the_bench_of_the_engine(tmp_path, command):
     assert 0 < json.loads((tmp_path / "figures.json").read_text())["scratchgrad"] < 0.1
 
 
+@pytest.mark.slow
 def test_the_bench_of_experts(tmp_path, command):
     done = command("scratchgrad-bench", "experts", "--model", "toy", "--steps", 1, "--json", "figures.json")
     assert done.returncode == 0, done.stderr.decode()
@@ -59,6 +60,7 @@ def test_torch_writes_the_same_tokens(tmp_path):
             ids = torch_decode_worker.next_tokens(theirs, caches, ids, past) if past < 15 else ids
 
 
+@pytest.mark.slow
 def test_the_bench_of_the_tokenizer(tmp_path, command):
     peers = [name for name in ("tiktoken", "tokenizers") if find_spec(name)]
     (tmp_path / "english.txt").write_text("Größe is a word, and so is size. " * 300)

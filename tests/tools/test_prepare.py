@@ -126,6 +126,7 @@ def test_a_large_vocabulary_that_is_given(tmp_path, data_folder):
     assert done.tokenizer.vocab_size == 50257
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [
     "03_tokenizers/spm/llama2.model", "03_tokenizers/spm/t5_base.model", "02_models/llama2_tokenizer/tokenizer.bin",
     "03_tokenizers/tiktoken/cl100k_base.tiktoken", "03_tokenizers/wordpiece/bert_base_uncased_vocab.txt",

@@ -22,6 +22,7 @@ print("peak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, "kB")
 """
 
 
+@pytest.mark.slow
 def test_recomputation_takes_less_memory_and_changes_no_bit():
     results = bench_memory(SHAPES["toy"], threads=1, steps=1, say=print, ways=("none", "full"))
     assert results["full"].peak_bytes < 0.8 * results["none"].peak_bytes
@@ -35,6 +36,7 @@ def test_recomputation_halves_the_peak_memory_of_a_process_that_trains_a_deep_mo
     assert results["none"].losses == results["full"].losses, "bit for bit"
 
 
+@pytest.mark.slow
 def test_a_dry_run_foretells_the_peak_memory(tmp_path, start, recipe):
     wide = ("model.hidden_size=192", "model.intermediate_size=512", "train.context=128", "train.batch_size=32")
     arguments = [recipe, *wide, "train.steps=6", "train.eval_every=3", "train.microbatches=1", "train.warmup_steps=0"]
@@ -48,6 +50,7 @@ def test_a_dry_run_foretells_the_peak_memory(tmp_path, start, recipe):
     assert measured > 200, "there is more than the program itself"
 
 
+@pytest.mark.slow
 def test_torch_does_the_same_work(tmp_path):
     pytest.importorskip("torch", reason="the extra `bench` is not installed: no PyTorch to compare with")
     few = replace(SHAPES["toy"], batch=4, context=65)
@@ -64,6 +67,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_the_bench_tells_time_and_memory_and_a_profile_accounts_for_the_whole_step(tmp_path, start):
     arguments = ("--model", "toy", "--steps", 2, "--rounds", 2, "--threads", 1, "--profile", "--json", "figures.json")
     job = start(BENCH, "train", *arguments, "--plot", "profile.png")

@@ -15,6 +15,7 @@ def kernels(monkeypatch):
     monkeypatch.setenv("SCRATCHGRAD_KERNELS", "on")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("numkong") is None, reason="the extra `fast` is not installed: no numkong")
 def test_ranks_threads_recomputation_and_an_interruption_change_no_bit_and_the_loss_follows_float32(
     tmp_path, start, recipe, whole_run

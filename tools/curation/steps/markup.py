@@ -13,7 +13,7 @@ from scratchgrad.tools.curation.document import Document, Removed
 from scratchgrad.tools.curation.step import Edit, Edited
 
 # Each of them looks ahead a bounded way from where it begins, so that no text takes more than linear time.
-COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){0,2000}-->")
+COMMENT = re.compile(r"<!--(?:[^-<]|-(?!->)|<(?!!--)){0,2000}-->")
 TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9:-]{0,30}(?:\s[^<>]{0,500})?/?>")
 REFERENCE = re.compile(r"<ref(?:\s[^<>]{0,300})?(?:/>|>[^<]{0,500}</ref>)", re.IGNORECASE)
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
