@@ -101,8 +101,8 @@ def test_a_tokenizer_json_that_is_none_is_refused_with_what_is_wrong(tmp_path, c
     assert regex.search(words, complaint(path))
 
 
-def test_a_missing_file_says_how_to_make_one(tmp_path):
-    assert "scratchgrad-tokenize train" in complaint(tmp_path)
+def test_a_missing_file_is_told_with_what_is_read(tmp_path):
+    assert ": tokenizer.json, vocab.json with merges.txt, " in complaint(tmp_path)
     for name in ("x.model", "x.bin", "x.tiktoken", "vocab.txt", "merges.txt"):
         assert "does not exist" in complaint(tmp_path / name)
     (tmp_path / "notes.xml").write_text("x")
