@@ -20,7 +20,8 @@ def lacking_tokens(tokenizer: Tokenizer, names: Sequence[str]) -> list[str]:
 
 
 def with_special_tokens(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer:
-    """The tokenizer with these special tokens, whose ids follow its own; itself where it has them all.
+    """The tokenizer with these special tokens; itself where it has them all. What stands in its vocabulary keeps its
+    id, as in transformers; the ids of others follow the tokenizer's own.
 
     Made by way of tokenizer.json, which says the same of every kind of tokenizer: where an added token stands.
     UserError for a name that is empty, or of a token that is there and not special.
@@ -38,12 +39,17 @@ def with_special_tokens(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer
         path = Path(folder) / "tokenizer.json"
         save(tokenizer, path)
         content = read_json(path)
+        vocabulary = content["model"].get("vocab")
+        there = vocabulary if isinstance(vocabulary, dict) else {}
+        ids = {name: there[name] for name in lacking if name in there}  # a token that its merges may even make
+        new = [name for name in lacking if name not in ids]
+        ids |= {name: tokenizer.vocab_size + number for number, name in enumerate(new)}
         content["added_tokens"] += [
             {
-                "id": tokenizer.vocab_size + number, "content": name, "single_word": False, "lstrip": False,
+                "id": ids[name], "content": name, "single_word": False, "lstrip": False,
                 "rstrip": False, "normalized": False, "special": True,
             }
-            for number, name in enumerate(lacking)
+            for name in lacking
         ]  # fmt: skip
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         return load(path)
