@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -227,3 +228,12 @@ def test_a_document_can_be_explained(recipe, finished):
     assert [line for line in explain(finished, f"{raw}:32") if line.startswith("privacy removed 's***m': email")]
     with pytest.raises(UserError, match="no document 'nowhere' was read"):
         list(explain(finished, "nowhere"))
+
+
+def test_a_kill_before_the_report_leaves_it_to_the_next_start(recipe, finished, tmp_path, call):
+    (tmp_path / "recipe.yaml").write_text(to_yaml(recipe))
+    shutil.copytree(finished, tmp_path / "out")
+    done = call("scratchgrad-curate", "recipe.yaml", "--out", "out")
+    assert (done.returncode, done.stdout) == (0, b"out\n"), done.stderr
+    assert "What was dropped, step by step" in (tmp_path / "out" / "report.html").read_text()
+    assert contents(tmp_path / "out") == contents(finished)

@@ -38,8 +38,8 @@ class ProgressWatch(Watch):
 
     @property
     def times(self) -> dict[str, Any]:
-        ends = [began for _, began in self._stages[1:]] + [time.monotonic()]
-        stages = [(name, round(end - began, 3)) for (name, began), end in zip(self._stages, ends, strict=True)]
+        moments = [*(began for _, began in self._stages), time.monotonic()]
+        stages = [(name, round(moments[n + 1] - began, 3)) for n, (name, began) in enumerate(self._stages)]
         return {"stages": stages, "steps": {name: round(seconds, 3) for name, seconds in self._steps.items()}}
 
     def begin(self, stage: str, parts: int) -> None:
