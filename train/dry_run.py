@@ -34,7 +34,7 @@ def dry_run(run: Run, objective: Objective, batches: Batches, text_tokens: int, 
     state, trained = sum(array.nbytes for array in optimizer.state.values()), run.num_trained
     kept = 4 * parameters + state
     return "\n".join([
-        f"parameters          {parameters:,}, {trained:,} of them trained ({trained / parameters:.3g} of all)",
+        f"parameters          {parameters:,}{_share(trained, parameters)}",
         f"training text       {text_tokens:,} tokens",
         f"tokens of the run   {steps * step_tokens:,}: {steps:,} steps of {step_tokens:,}; {epochs} epochs",
         f"memory of a rank    {peak_memory() / 1e6:,.0f} MB at most, {kept / 1e6:,.0f} MB of it weights and optimizer",
@@ -57,6 +57,11 @@ def peak_memory() -> int:
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _share(trained: int, parameters: int) -> str:
+    """What is said of the parameters that are trained, where some are not."""
+    return "" if trained == parameters else f", {trained:,} of them trained ({trained / parameters:.3g} of all)"
 
 
 def _readable(seconds: float) -> str:
