@@ -15,6 +15,7 @@ from scratchgrad.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AHEAD = 4  # chunks for each worker that may be done before an earlier one is
 SECONDS_TO_HEAR = 0.2
 HEAVY = 4 << 20  # of whatever the caller weighs by, as characters
@@ -87,7 +88,11 @@ class _Worker:
         self.process = _fork.Process(
             target=_serve, args=(work, its_end, [*others, self.connection]), daemon=True, name="scratchgrad worker"
         )
-        self.process.start()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one that comes now is heard by the parent's handler
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         its_end.close()
 
     def start(self, number: int, chunk: list[Any]) -> None:
@@ -128,6 +133,7 @@ def _serve(work: Callable[[Any], Any], connection: Connection, others: list[Conn
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)  # not the parent's way to end
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     for other in others:
         other.close()
     while True:
