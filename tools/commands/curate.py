@@ -22,7 +22,7 @@ from scratchgrad.tools.curation.pool import worker_pool
 from scratchgrad.tools.curation.recipe import Recipe, load_recipe, to_described_yaml
 from scratchgrad.tools.curation.refilter import begin_refilter
 from scratchgrad.tools.curation.report import write_report_page
-from scratchgrad.tools.curation.report.html import size
+from scratchgrad.tools.curation.report.html import size, total
 from scratchgrad.tools.curation.report.page import PAGE
 from scratchgrad.tools.curation.units import units_of
 from scratchgrad.tools.data.curated_tokens import write_curated_tokens
@@ -243,8 +243,8 @@ def _curate(recipe: Recipe, out: Path, workers: int | None) -> None:
     if not (out / PAGE).exists():
         (out / TIMES).write_text(json.dumps(watch.times, indent=1) + "\n")
         write_report_page(out, watch.times)
-    read = _total(summary["groups"][0]["read"])
-    kept = _total(summary["kept"])
+    read = total(summary["groups"][0]["read"])
+    kept = total(summary["kept"])
     say(
         f"kept {kept.get('documents', 0):,} of {read.get('documents', 0):,} documents, "
         f"{size(kept.get('bytes', 0))} of {size(read.get('bytes', 0))}"
@@ -265,11 +265,6 @@ def _tell(recipe: Recipe) -> None:
     for step in recipe.steps:
         for rule in step.rules():
             write(f"  {step.name}.{rule.measured} {rule.comparison} {rule.threshold:g} ({rule.setting})\n")
-
-
-def _total(by_source: dict[str, dict[str, int]]) -> dict[str, int]:
-    names = {name for counts in by_source.values() for name in counts}
-    return {name: sum(counts.get(name, 0) for counts in by_source.values()) for name in names}
 
 
 if __name__ == "__main__":

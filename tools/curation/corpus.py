@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +67,24 @@ class Documents:
 
     def with_verdicts(self, folders: list[Path]) -> Documents:
         return replace(self, verdicts=(*self.verdicts, tuple(folders)))
+
+
+def in_batches(
+    documents: Iterable[tuple[int, Document]], characters: int
+) -> Iterator[tuple[list[int], list[Document]]]:
+    """Indices and documents, of which as many at a time as have this many characters; none is empty."""
+    indices: list[int] = []
+    batch: list[Document] = []
+    size = 0
+    for index, document in documents:
+        indices.append(index)
+        batch.append(document)
+        size += len(document.text)
+        if size >= characters:
+            yield indices, batch
+            indices, batch, size = [], [], 0
+    if batch:
+        yield indices, batch
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from scratchgrad.tools.curation.hashes import text_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Document:
 
 
 def content_hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return text_hash(text, 16)
 
 
 def size_of(text: str) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from scratchgrad.files import write_json
 from scratchgrad.tools.curation.catalogue import Catalogue
 from scratchgrad.tools.curation.components import components
-from scratchgrad.tools.curation.corpus import Documents
+from scratchgrad.tools.curation.corpus import Documents, in_batches
 from scratchgrad.tools.curation.document import Document
 from scratchgrad.tools.curation.duplicate_index import BAND, DuplicateIndex
 from scratchgrad.tools.curation.duplicates import REMOVED, describe
@@ -58,17 +58,7 @@ class Signing:
         self, documents: Iterator[tuple[int, Document]]
     ) -> Iterator[tuple[list[int], list[Document], Values, Values]]:
         """Batches of documents: indices, documents, their shingles in one row, and where each one's begin."""
-        indices: list[int] = []
-        batch: list[Document] = []
-        size = 0
-        for index, document in documents:
-            indices.append(index)
-            batch.append(document)
-            size += len(document.text)
-            if size >= BATCH:
-                yield indices, batch, *self.shingles([each.text for each in batch])
-                indices, batch, size = [], [], 0
-        if batch:
+        for indices, batch in in_batches(documents, BATCH):
             yield indices, batch, *self.shingles([each.text for each in batch])
 
     def shingles(self, texts: Sequence[str]) -> tuple[Values, Values]:

@@ -41,8 +41,11 @@ class Source(ABC):
     def read(
         self, path: Path, fields: Sequence[str] = ("text",), skipped: Callable[[Skipped], None] | None = None
     ) -> Iterator[Example]:
-        """The examples in one of `paths()`. skipped: is handed what cannot be read; without it that is a UserError."""
-        raise NotImplementedError
+        """The examples in one of `paths()`. skipped: is handed what cannot be read; without it that is a UserError.
+
+        A source that has paths has it; one that makes its examples is never asked.
+        """
+        raise NotImplementedError(f"source '{self.name}' has paths, and does not say how one of them is read")
 
 
 def source_names() -> list[str]:

@@ -16,8 +16,7 @@ from scratchgrad.errors import UserError, shortened
 from scratchgrad.files import write_json
 from scratchgrad.tools.curation.benchmark_ngrams import BenchmarkNgrams, read_ngrams, text_between, write_ngrams
 from scratchgrad.tools.curation.benchmarks import Item, benchmark_files, read_items
-from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents
-from scratchgrad.tools.curation.document import Document
+from scratchgrad.tools.curation.corpus import Corpus, CorpusStep, Documents, in_batches
 from scratchgrad.tools.curation.duplicates import warn
 from scratchgrad.tools.curation.hashes import text_hash
 from scratchgrad.tools.curation.stages import run_stage
@@ -148,7 +147,7 @@ def _find(documents: Documents, built: Path, overlap: float, unit: int, folder: 
     counts = Counter[int]()
     count = matched = 0
     with (folder / MATCHES).open("w") as file:
-        for indices, batch in _batches(documents.of_unit(unit)):
+        for indices, batch in in_batches(documents.of_unit(unit), BATCH):
             count += len(batch)
             for row, (first, keys) in ngrams.hits([document.text for document in batch]).items():
                 matches = ngrams.matches(keys, first)
@@ -165,20 +164,6 @@ def _find(documents: Documents, built: Path, overlap: float, unit: int, folder: 
                     )
     (folder / "items.json").write_text(json.dumps([[item, best[item], counts[item]] for item in sorted(best)]))
     (folder / "counts.json").write_text(json.dumps({"documents": count, "matched": matched}))
-
-
-def _batches(documents: Iterator[tuple[int, Document]]) -> Iterator[tuple[list[int], list[Document]]]:
-    indices: list[int] = []
-    batch: list[Document] = []
-    size = 0
-    for index, document in documents:
-        indices.append(index)
-        batch.append(document)
-        size += len(document.text)
-        if size >= BATCH:
-            yield indices, batch
-            indices, batch, size = [], [], 0
-    yield indices, batch
 
 
 def _decide(found: tuple[Path, ...], backs_off: bool, names: list[str], unit: int, folder: Path) -> None:
